@@ -1,0 +1,142 @@
+"""The contract between an exported file and whatever runs it: names, axes, special ids, metadata. Written once, here.
+
+A Dragoman file is an ONNX model followed by one more `metadata_props` entry that holds the SHA-256 of all bytes
+before it. (Protocol Buffers merges a message with what is appended to it, so ONNX tools see one more property.)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dragoman.runtime.errors import UserError
+
+SCHEMA = 1
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+
+# Axis letters: B batch, S source length, T target length, K beam, A hypotheses whose attention is wanted.
+INPUTS = {
+    "source": ("int64", ("B", "S")),
+    "source_length": ("int64", ("B",)),
+    "beam_size": ("int64", ()),
+    "n_best": ("int64", ()),
+    "max_length": ("int64", ()),
+    "length_penalty": ("float32", ()),
+    "attended": ("int64", ()),
+}
+OUTPUTS = {
+    "target": ("int64", ("B", "K", "T")),
+    "score": ("float32", ("B", "K")),
+    "attention": ("float32", ("B", "A", "T", "S")),
+}
+
+METADATA_PREFIX = "dragoman."
+CHECKSUM_KEY = "dragoman.sha256"
+
+
+class BundleError(UserError):
+    """A file that is not a usable Dragoman model; the message is one sentence for its user."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a file says about itself.
+
+    tokenizers: the SentencePiece models (source, target), equal when joint. config: the training configuration.
+    card: data, scores, licence. self_test: source ids with the target ids and scores they must give.
+    max_source: the longest source, in ids, that the model was trained on; longer text is translated in parts.
+    defaults: beam_size, length_penalty and max_length to use when the caller names none.
+    """
+
+    source_language: str
+    target_language: str
+    source_tokenizer: bytes
+    target_tokenizer: bytes
+    max_source: int
+    defaults: dict[str, Any]
+    config: dict[str, Any]
+    card: dict[str, Any]
+    self_test: dict[str, Any]
+    precision: str = "float32"
+    schema: int = SCHEMA
+
+    def to_metadata(self) -> dict[str, str]:
+        """The `metadata_props` that carry this, as strings."""
+        joint = self.source_tokenizer == self.target_tokenizer
+        values = {
+            "schema": str(self.schema),
+            "precision": self.precision,
+            "source_language": self.source_language,
+            "target_language": self.target_language,
+            "source_tokenizer": base64.b64encode(self.source_tokenizer).decode(),
+            "target_tokenizer": "" if joint else base64.b64encode(self.target_tokenizer).decode(),
+            "max_source": str(self.max_source),
+        }
+        for name in ("defaults", "config", "card", "self_test"):
+            values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
+        return {METADATA_PREFIX + key: value for key, value in values.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> Bundle:
+        """The inverse of `to_metadata`. Raises BundleError when something is missing or of another schema."""
+
+        def get(key: str) -> str:
+            if METADATA_PREFIX + key not in metadata:
+                raise BundleError(f"not a Dragoman model: the file has no {METADATA_PREFIX}{key} among its metadata")
+            return metadata[METADATA_PREFIX + key]
+
+        if get("schema") != str(SCHEMA):
+            raise BundleError(f"the model is of schema {get('schema')} and this version of dragoman reads {SCHEMA}")
+        source = base64.b64decode(get("source_tokenizer"))
+        return cls(
+            source_language=get("source_language"),
+            target_language=get("target_language"),
+            source_tokenizer=source,
+            target_tokenizer=base64.b64decode(get("target_tokenizer")) or source,
+            max_source=int(get("max_source")),
+            defaults=json.loads(get("defaults")),
+            config=json.loads(get("config")),
+            card=json.loads(get("card")),
+            self_test=json.loads(get("self_test")),
+            precision=get("precision"),
+        )
+
+
+def _length_delimited(field: int, payload: bytes) -> bytes:
+    assert len(payload) < 128  # a one-byte length
+    return bytes([field << 3 | 2, len(payload)]) + payload
+
+
+def _checksum_entry(digest: str) -> bytes:
+    """A serialised ModelProto that holds one metadata property (field 14: key 1, value 2)."""
+    return _length_delimited(14, _length_delimited(1, CHECKSUM_KEY.encode()) + _length_delimited(2, digest.encode()))
+
+
+def seal(model: bytes) -> bytes:
+    """Append the checksum entry to a serialised model."""
+    return model + _checksum_entry(hashlib.sha256(model).hexdigest())
+
+
+def read_sealed(path: str | Path) -> bytes:
+    """The bytes of a Dragoman file, once their checksum holds.
+
+    Raises BundleError when the file cannot be read, is not a Dragoman model, is cut short or damaged.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror or error}") from None
+    entry = _checksum_entry("0" * 64)
+    body, tail = data[: -len(entry)], data[-len(entry) :]
+    if tail[:-64] != entry[:-64]:
+        if METADATA_PREFIX.encode() + b"schema" in data:
+            raise BundleError(f"{path} is damaged or cut short: its closing checksum is missing; copy it again")
+        raise BundleError(f"{path} is not a Dragoman model; `dragoman export` makes one from a training run")
+    if tail[-64:] != hashlib.sha256(body).hexdigest().encode():
+        raise BundleError(f"{path} is damaged: its contents do not match their checksum; copy it again")
+    return data

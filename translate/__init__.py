@@ -1,0 +1,1 @@
+"""Train recurrent translators: corpora, network, search, training and evaluation."""

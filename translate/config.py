@@ -1,0 +1,172 @@
+"""The configuration: frozen, typed and closed. `load` is the only door, since constructors do not validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from dragoman.runtime.errors import UserError
+from dragoman.translate.cells import CellName
+
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the parallel text is. The languages come from the corpus itself."""
+
+    corpus: str  # a folder made by `dragoman corpus`
+    max_length: Annotated[int, Meta(ge=4, le=1000)] = 100  # ids, </s> included; longer training pairs are left out
+
+
+class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """SentencePiece: Kudo and Richardson 2018."""
+
+    kind: Literal["bpe", "unigram"] = "bpe"
+    vocabulary: Annotated[int, Meta(ge=300, le=64000)] | None = None  # None: from the size of the corpus
+    joint: bool = True  # one vocabulary for both languages
+    sampling: Rate = 0.1  # BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018); 0 turns it off
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network's shape."""
+
+    cell: CellName = "sru"
+    width: Count = 256
+    hidden: Count = 256  # of a cell, in one direction
+    encoder_layers: Count = 4
+    decoder_layers: Count = 2
+    feed_forward: Annotated[int, Meta(ge=0)] = 768  # 0: no feed-forward blocks
+    heads: Count = 4
+    attention: Literal["dot", "additive"] = "dot"
+    shared_embedding: bool = True  # source and target; needs a joint tokenizer
+    tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
+    dropout: Rate = 0.2
+    word_dropout: Rate = 0.0
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the weights are found."""
+
+    minutes: Annotated[float, Meta(gt=0)] | None = None  # stop here if `epochs` have not ended; the schedule knows
+    epochs: Count = 30
+    batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
+    lr: Annotated[float, Meta(gt=0, le=1)] = 2e-3
+    warmup: Annotated[int, Meta(ge=0)] = 400  # steps
+    decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
+    label_smoothing: Rate = 0.1
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    # Pascanu et al. 2013, "On the difficulty of training recurrent neural networks": the cure for exploding gradients.
+    clip_norm: Annotated[float, Meta(gt=0)] = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1
+    validate_every: Count = 1  # epochs
+    validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # of the validation set, for BLEU while training
+    patience: Annotated[int, Meta(ge=0)] = 0  # stop after so many validations without a better score; 0: never
+    checkpoint_minutes: Annotated[float, Meta(gt=0)] = 2.0
+    average: Annotated[int, Meta(ge=1)] = 5  # checkpoints in the final average
+    average_of: Literal["last", "best"] = "last"
+
+
+class SearchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults of the search, for validation and for the exported file."""
+
+    beam_size: Annotated[int, Meta(ge=1, le=64)] = 5
+    length_penalty: Annotated[float, Meta(ge=0, le=5)] = 1.0
+    max_length: Annotated[int, Meta(ge=1, le=4096)] = 256
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole training run."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+$")]  # the run is written to runs/NAME
+    data: DataConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a TOML file and apply overrides of the form `section.key=value`.
+
+    Raises UserError, naming key and value, for an unknown key, a wrong type, a bound or a contradiction.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the configuration {path}: {error.strerror or error}") from None
+    try:
+        tree = msgspec.toml.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from None
+    for override in overrides or []:
+        _apply(tree, override)
+    return from_tree(tree, str(path))
+
+
+def from_tree(tree: dict[str, Any], where: str) -> Config:
+    """Check a configuration given as plain values; `where` names it in errors."""
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: {_explain(error, tree)}") from None
+    problem = _contradiction(config)
+    if problem:
+        raise UserError(f"{where}: {problem}")
+    return config
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """The inverse of `from_tree`."""
+    tree: dict[str, Any] = msgspec.to_builtins(config)
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {override}: give section.key=value, for example training.lr=1e-3")
+    try:
+        value = msgspec.toml.decode(f"value = {text}")["value"]
+    except msgspec.DecodeError:
+        value = text.strip()  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {override}: {section} is a value, not a section")
+    tree[last] = value
+
+
+def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
+    """msgspec's message, with the dotted key and the value that was given, and for a misspelt key what exists."""
+    message, _, place = str(error).partition(" - at `$")
+    path = place.rstrip("`").strip(".")
+    if message.startswith("Object contains unknown field"):
+        field = message.split("`")[1]
+        kind: Any = Config
+        for part in filter(None, path.split(".")):
+            kind = {f.name: f.type for f in msgspec.structs.fields(kind)}[part]
+        known = ", ".join(f.name for f in msgspec.structs.fields(kind))
+        return f"unknown key {f'{path}.' if path else ''}{field}; the keys here are {known}"
+    if message.startswith("Object missing required field"):
+        field = message.split("`")[1]
+        return f"the key {f'{path}.' if path else ''}{field} is missing"
+    value: Any = tree
+    for part in filter(None, path.split(".")):
+        value = value[part]
+    return f"{path} = {value!r}: {message[0].lower()}{message[1:]}"
+
+
+def _contradiction(c: Config) -> str | None:
+    if c.model.width % c.model.heads:
+        return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose one that does"
+    if c.model.shared_embedding and not c.tokenizer.joint:
+        return (
+            "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
+        )
+    return None

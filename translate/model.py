@@ -1,0 +1,253 @@
+"""The whole network: embeddings, attention, encoder, decoder, and the two together.
+
+Axis letters: B batch, S source length, T target length, Q queries of a sentence (T in training, K in the search),
+K beam, V vocabulary, E model width, H hidden width of a cell, N numbers of decoder state, A attention heads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragoman.runtime.bundle import BOS, PAD, UNK
+from dragoman.translate.cells import Recurrent
+from dragoman.translate.config import ModelConfig
+
+NEVER = -1e9  # a log-probability that no hypothesis survives; finite, so that 0 * NEVER stays 0
+
+
+class Memory(NamedTuple):
+    """What the decoder needs of the source: computed once a sentence."""
+
+    keys: tuple[Tensor, ...]  # a decoder layer: (B, A, E/A, S); additive attention: (B, A, 1, S, E/A)
+    values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E/A)
+    mask: Tensor  # (B, 1, 1, S): 0, or NEVER at padding
+    state: Tensor  # (B, N): the decoder's state before the first target id
+
+
+class Dropout(nn.Module):
+    """Variational dropout (Gal and Ghahramani 2016): one mask a sentence, the same at every position."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, S, E)
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        mask = torch.rand(x.shape[0], 1, x.shape[2], dtype=torch.float32, device=x.device) < keep
+        return x * (mask.to(x.dtype) / keep)
+
+
+class Embedding(nn.Module):
+    """Token ids to vectors of about unit size, with word dropout (whole tokens become zero)."""
+
+    def __init__(self, vocabulary: int, width: int, word_dropout: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocabulary, width) / math.sqrt(width))  # (V, E)
+        self.scale = math.sqrt(width)
+        self.word_dropout = word_dropout
+
+    def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
+        x = F.embedding(ids, self.weight) * self.scale
+        if self.training and self.word_dropout:
+            x = x * (torch.rand(x.shape[:-1], device=x.device) >= self.word_dropout).unsqueeze(-1)
+        return x
+
+
+class FeedForward(nn.Module):
+    """Two layers with a ReLU between."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.outer(F.relu(self.inner(x)))
+        return out
+
+
+class Attention(nn.Module):
+    """Attention on the encoder: multi-head dot product (Vaswani et al. 2017) or additive (Bahdanau et al. 2015)."""
+
+    def __init__(self, width: int, heads: int, kind: str) -> None:
+        super().__init__()
+        self.heads, self.head = heads, width // heads
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        self.energy = nn.Parameter(torch.randn(heads, 1, self.head, 1) / self.head) if kind == "additive" else None
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's output (B, S, E) as keys and values, laid out for the products of `forward`."""
+        B, S, _ = memory.shape
+        both = self.key_value(memory).reshape(B, S, 2, self.heads, self.head)
+        values = both[:, :, 1].transpose(1, 2).contiguous()  # (B, A, S, E/A)
+        if self.energy is not None:
+            return both[:, :, 0].transpose(1, 2).unsqueeze(2).contiguous(), values  # (B, A, 1, S, E/A)
+        keys = both[:, :, 0].permute(0, 2, 3, 1) / math.sqrt(self.head)  # (B, A, E/A, S)
+        return keys.contiguous(), values
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries x (..., E), Q of them a sentence in sentence order -> (..., E) and weights (B, A, Q, S)."""
+        B = values.shape[0]
+        query = self.query(x).reshape(B, -1, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
+        if self.energy is not None:
+            scores = (torch.tanh(query.unsqueeze(3) + keys) @ self.energy).squeeze(-1)  # (B, A, Q, S)
+        else:
+            scores = query @ keys
+        weights = torch.softmax(scores + mask, -1)
+        context = (weights.to(values.dtype) @ values).transpose(1, 2)  # (B, Q, A, E/A)
+        return self.output(context.reshape(x.shape)), weights
+
+
+class EncoderLayer(nn.Module):
+    """A bidirectional recurrent block and a feed-forward block, each pre-normed and residual."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.recurrent_norm = nn.LayerNorm(c.width)
+        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 2)
+        self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
+        self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
+        self.dropout = Dropout(c.dropout)
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (B, S, E), (B, S) -> (B, S, E)
+        x = x + self.dropout(self.recurrent.sequence(self.recurrent_norm(x), None, keep))
+        if self.feed is not None and self.feed_norm is not None:
+            x = x + self.dropout(self.feed(self.feed_norm(x)))
+        return x
+
+
+class DecoderLayer(nn.Module):
+    """A recurrent block, attention on the source, and a feed-forward block, each pre-normed and residual."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.recurrent_norm = nn.LayerNorm(c.width)
+        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 1)
+        self.attention_norm = nn.LayerNorm(c.width)
+        self.attention = Attention(c.width, c.heads, c.attention)
+        self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
+        self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
+        self.dropout = Dropout(c.dropout)
+
+    def above(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Everything after the recurrence, which no position shares with another: x (..., E)."""
+        context, weights = self.attention(self.attention_norm(x), keys, values, mask)
+        x = x + self.dropout(context)
+        if self.feed is not None and self.feed_norm is not None:
+            x = x + self.dropout(self.feed(self.feed_norm(x)))
+        return x, weights
+
+
+class Encoder(nn.Module):
+    """Embedded source ids to one vector a position."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.dropout = Dropout(c.dropout)
+        self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
+        self.norm = nn.LayerNorm(c.width)
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (B, S, E), (B, S) -> (B, S, E)
+        x = self.dropout(x)
+        for layer in self.layers:
+            x = layer(x, keep)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class Decoder(nn.Module):
+    """Target ids to vectors from which the next id is read. All its state is one tensor (..., N)."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.dropout = Dropout(c.dropout)
+        self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
+        self.norm = nn.LayerNorm(c.width)
+        self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
+        self.bridge = nn.Linear(c.width, sum(self.state_sizes))
+
+    def memory(self, encoded: Tensor, keep: Tensor) -> Memory:
+        """Prepare the encoder's output (B, S, E): keys and values of each layer, and the first state."""
+        pairs = [layer.attention.project(encoded) for layer in self.layers]
+        kept = keep.unsqueeze(-1).to(encoded.dtype)
+        mean = (encoded * kept).sum(1) / kept.sum(1)
+        mask = torch.where(keep, 0.0, NEVER)[:, None, None, :]
+        state = torch.tanh(self.bridge(mean)).float()
+        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state)
+
+    def sequence(self, x: Tensor, memory: Memory) -> Tensor:
+        """Teacher forcing: x (B, T, E) -> (B, T, E)."""
+        keep = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        x = self.dropout(x)
+        states = memory.state.split(self.state_sizes, -1)
+        for layer, first, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
+            x = x + layer.dropout(layer.recurrent.sequence(layer.recurrent_norm(x), first, keep))
+            x, _ = layer.above(x, keys, values, memory.mask)
+        out: Tensor = self.norm(x)
+        return out
+
+    def step(self, x: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
+        """One position of each of K hypotheses: x (B, K, E), state (B, K, N) -> (B, K, E), (B, K, N).
+
+        The third result is the last layer's attention, averaged over heads, (B, K, S).
+        """
+        weights = x
+        states = []
+        before = state.split(self.state_sizes, -1)
+        for layer, first, keys, values in zip(self.layers, before, memory.keys, memory.values, strict=True):
+            update, after = layer.recurrent.step(layer.recurrent_norm(x), first)
+            states.append(after)
+            x, weights = layer.above(x + update, keys, values, memory.mask)
+        return self.norm(x), torch.cat(states, -1), weights.mean(1)
+
+
+class Seq2Seq(nn.Module):
+    """The encoder-decoder. Search needs two things of it: `encode` and `step`."""
+
+    def __init__(self, c: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
+        super().__init__()
+        self.config = c
+        self.target_embedding = Embedding(target_vocabulary, c.width, c.word_dropout)
+        self.source_embedding = (
+            self.target_embedding if c.shared_embedding else Embedding(source_vocabulary, c.width, c.word_dropout)
+        )
+        self.encoder, self.decoder = Encoder(c), Decoder(c)
+        self.output = None if c.tied_output else nn.Parameter(torch.randn(target_vocabulary, c.width) / c.width**0.5)
+        self.bias = nn.Parameter(torch.zeros(target_vocabulary))
+        # The search never writes these ids; adding this to the bias before the loop costs a step nothing.
+        never = torch.zeros(target_vocabulary)
+        never[[PAD, UNK, BOS]] = NEVER
+        self.register_buffer("never", never, persistent=False)
+        self.never: Tensor
+
+    @property
+    def projection(self) -> Tensor:
+        """The output matrix, (V, E)."""
+        return self.target_embedding.weight if self.output is None else self.output
+
+    def encode(self, source: Tensor, source_length: Tensor) -> Memory:
+        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it."""
+        keep = torch.arange(source.shape[1], device=source.device) < source_length[:, None]
+        ids = torch.where(keep, source, PAD)
+        return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep)
+
+    def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
+        """Teacher forcing: target (B, T) starts with `<s>`. Returns the vectors before the output product, (B, T, E)."""
+        memory = self.encode(source, source_length)
+        return self.decoder.sequence(self.target_embedding(target), memory)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(..., E) -> (..., V)."""
+        return F.linear(x, self.projection, self.bias)
+
+    def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
+        x, state, _ = self.decoder.step(self.target_embedding(token), state, memory)
+        return F.linear(x, self.projection, bias), state
