@@ -1,0 +1,61 @@
+"""Cutting text that is too long for one translation: at sentences, then clauses, then words, then characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+# Where a piece may end: after a sentence's closing mark (and quotes or brackets behind it), or after a clause's.
+# Full-width marks need no space behind them.
+_SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
+_CLAUSE_END = re.compile(r"(?:[,;:—–](?= )|[，、；：])")
+_WORD_END = re.compile(r"(?= )")
+
+
+class Piece(NamedTuple):
+    """A part of a text and the white space that stood behind it."""
+
+    text: str
+    separator: str
+
+
+def split_text(text: str, count: Callable[[str], int], limit: int) -> list[Piece]:
+    """Cut normalised text into pieces for which `count` gives at most `limit` (at least 8).
+
+    Joining every text and separator gives the text again. Neighbouring short pieces are put together, so that a cut
+    is only made where one is needed, and at the best place that there is.
+    """
+    return _split(text, count, limit, (_SENTENCE_END, _CLAUSE_END, _WORD_END))
+
+
+def _split(text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pattern[str], ...]) -> list[Piece]:
+    # A SentencePiece piece has at most 16 characters, so longer text cannot fit and need not be counted.
+    if len(text) <= 16 * limit and count(text) <= limit:
+        return [Piece(text, "")]
+    if not ends:
+        room = limit // 4 - 1  # a character is at most four bytes, each at most one id
+        return [Piece(text[i : i + room], "") for i in range(0, len(text), room)]
+    packed: list[Piece] = []
+    held, held_size = "", 0
+    for part in _cut(text, ends[0]):
+        size = count(part) if len(part) <= 16 * limit else limit + 1
+        if held and held_size + size > limit:
+            packed += _separate(_split(held.strip(" "), count, limit, ends[1:]), held)
+            held, held_size = "", 0
+        held, held_size = held + part, held_size + size
+    packed += _separate(_split(held.strip(" "), count, limit, ends[1:]), held)
+    return [p for p in packed if p.text or p.separator]
+
+
+def _cut(text: str, end: re.Pattern[str]) -> list[str]:
+    """Every part with the spaces before it."""
+    places = [match.end() for match in end.finditer(text)]
+    starts = [0, *places]
+    return [text[i:j] for i, j in zip(starts, [*places, len(text)], strict=True) if i < j]
+
+
+def _separate(pieces: list[Piece], original: str) -> list[Piece]:
+    """Put the spaces that stood before `original` behind an empty first piece."""
+    spaces = len(original) - len(original.lstrip(" "))
+    return [Piece("", " " * spaces), *pieces] if spaces else pieces

@@ -1,0 +1,304 @@
+"""Text in, text out: one `run()` of the file for each batch of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, overload
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD, Bundle, BundleError, read_sealed
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.text import split_text
+from dragoman.runtime.tokenizer import Tokenizer, normalise
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+BATCH_SIZE = 32
+BATCH_TOKENS = 4096  # source ids of a batch, padding included: bounds the memory that long lines take
+SCORE_TOLERANCE = 1e-3  # between machines; tokens must be equal
+
+
+class Engine(Protocol):
+    """Whatever runs the search: ONNX Runtime here, PyTorch while training."""
+
+    def run(
+        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
+        length_penalty: float, attended: int,
+    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
+        """(B, S), (B) -> target (B, K, T), score (B, K), attention (B, A, T, S)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where each target piece looked: weights (T, S), rows summing to 1."""
+
+    source_pieces: tuple[str, ...]
+    target_pieces: tuple[str, ...]
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation of a text. score: log-probability / length ** length_penalty, averaged over the text's parts."""
+
+    text: str
+    score: float
+    complete: bool = True  # false: the longest length allowed was reached before the model closed the sentence
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The best translation of a text, and what there is beside it.
+
+    alignment: (source word, target word) pairs, counted from 0 at white space; empty unless asked for.
+    attention: a map for each part that the text was translated in; empty unless asked for.
+    hypotheses: the n best, best first. complete: false when a part reached the longest length allowed.
+    """
+
+    text: str
+    score: float = 0.0
+    complete: bool = True
+    alignment: tuple[tuple[int, int], ...] = ()
+    attention: tuple[Attention, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    parts: int = 1
+
+
+@dataclass
+class _Part:
+    """A piece of a line that is translated by itself."""
+
+    text: str
+    separator: str
+    ids: list[int]
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    attention: Attention | None = None
+
+
+class OnnxEngine:
+    """The file itself, run by ONNX Runtime on the CPU."""
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has no common base class for its errors
+            reason = str(error).strip().splitlines()[-1]
+            raise BundleError(
+                f"onnxruntime {onnxruntime.__version__} cannot run this model: {reason}; a newer onnxruntime may"
+            ) from None
+        found = [i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()]
+        if found != ([*INPUTS], [*OUTPUTS]):
+            raise BundleError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
+
+    def run(
+        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
+        length_penalty: float, attended: int,
+    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
+        """See Engine."""
+        values = (source, source_length, beam_size, n_best, max_length, length_penalty, attended)
+        feed = {
+            name: np.asarray(value, dtype=dtype)
+            for (name, (dtype, _)), value in zip(INPUTS.items(), values, strict=True)
+        }
+        target, score, attention = self.session.run(None, feed)
+        return target, score, attention
+
+
+class Translator:
+    """Translates text with an engine, a pair of tokenizers and a file's defaults.
+
+    >>> translator = Translator.load("en-de.onnx")
+    >>> translator.translate("two dogs run").text
+    """
+
+    def __init__(self, engine: Engine, bundle: Bundle) -> None:
+        self.engine, self.bundle = engine, bundle
+        self.source_tokenizer = Tokenizer(bundle.source_tokenizer)
+        joint = bundle.source_tokenizer == bundle.target_tokenizer
+        self.target_tokenizer = self.source_tokenizer if joint else Tokenizer(bundle.target_tokenizer)
+
+    @classmethod
+    def load(cls, path: str | Path, *, threads: int = 1, self_test: bool = False) -> Translator:
+        """Open a file made by `dragoman export`.
+
+        Raises BundleError, a UserError, when it is not one, is damaged, cannot run here, or (with self_test) does not
+        compute what it computed when it was made.
+        """
+        model = read_sealed(path)
+        engine = OnnxEngine(model, threads)
+        try:
+            bundle = Bundle.from_metadata(engine.session.get_modelmeta().custom_metadata_map)
+            translator = cls(engine, bundle)
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from None
+        if self_test:
+            translator.self_test()
+        return translator
+
+    def self_test(self) -> None:
+        """Translate the ids stored in the file. Raises BundleError unless tokens and scores are those stored."""
+        for case in self.bundle.self_test["cases"]:
+            source = np.array([case["source"]], dtype=np.int64)
+            target, score, _ = self.engine.run(
+                source, np.array([source.shape[1]]), attended=0, **self.bundle.self_test["settings"]
+            )
+            given = [i for i in target[0, 0].tolist() if i != PAD]
+            if given != case["target"] or abs(float(score[0, 0]) - case["score"]) > SCORE_TOLERANCE:
+                raise BundleError(
+                    f"self-test failed: source {case['source']} gave {given} ({score[0, 0]:.5f}), and when the file "
+                    f"was made it gave {case['target']} ({case['score']:.5f}); do not trust this runtime"
+                )
+
+    @overload
+    def translate(self, text: str, *, beam: int | None = ..., n_best: int = ..., length_penalty: float | None = ...,
+                  max_length: int | None = ..., alignments: bool = ..., batch_size: int = ...) -> Translation: ...  # fmt: skip
+
+    @overload
+    def translate(self, text: Iterable[str], *, beam: int | None = ..., n_best: int = ...,
+                  length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
+                  batch_size: int = ...) -> list[Translation]: ...  # fmt: skip
+
+    def translate(
+        self,
+        text: str | Iterable[str],
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        length_penalty: float | None = None,
+        max_length: int | None = None,
+        alignments: bool = False,
+        batch_size: int = BATCH_SIZE,
+    ) -> Translation | list[Translation]:
+        """One text to a Translation, or several to a list in the same order.
+
+        Sorts by length and batches inside; what is left out comes from the file's defaults. Text with nothing in it
+        gives an empty translation. Text longer than the model was trained on is translated in parts.
+        Raises UserError when n_best is more than beam, or a number is out of range.
+        """
+        defaults = self.bundle.defaults
+        beam = int(defaults["beam_size"]) if beam is None else beam
+        if not 1 <= n_best <= beam:
+            raise UserError(f"n-best {n_best} with beam {beam}: the n best are taken from the beam, so 1 to {beam}")
+        if beam > len(self.target_tokenizer) or batch_size < 1:
+            raise UserError(f"beam {beam}, batch size {batch_size}: both at least 1, the beam at most the vocabulary")
+        settings = {
+            "beam_size": beam,
+            "n_best": n_best,
+            "max_length": int(defaults["max_length"]) if max_length is None else max_length,
+            "length_penalty": float(defaults["length_penalty"]) if length_penalty is None else length_penalty,
+            "attended": int(alignments),
+        }
+        lines = [text] if isinstance(text, str) else list(text)
+        parts = [self._parts(normalise(line)) for line in lines]
+        pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
+        for batch in _batches(pending, batch_size):
+            self._run(batch, settings)
+        results = [self._join(line, n_best) for line in parts]
+        return results[0] if isinstance(text, str) else results
+
+    def _parts(self, text: str) -> list[_Part]:
+        if not text:
+            return []
+        limit = self.bundle.max_source
+        ids = self.source_tokenizer.encode(text) if len(text) <= 16 * limit else None
+        if ids is not None and len(ids) <= limit:
+            return [_Part(text, "", ids)]
+
+        def count(piece: str) -> int:
+            return len(self.source_tokenizer.encode(piece))
+
+        return [
+            _Part(piece.text, piece.separator, self.source_tokenizer.encode(piece.text) if piece.text else [])
+            for piece in split_text(text, count, limit)
+        ]
+
+    def _run(self, batch: Sequence[_Part], settings: dict[str, int | float]) -> None:
+        length = np.array([len(p.ids) for p in batch], dtype=np.int64)
+        source = np.full((len(batch), int(length.max())), PAD, dtype=np.int64)
+        for row, part in zip(source, batch, strict=True):
+            row[: len(part.ids)] = part.ids
+        target, score, attention = self.engine.run(source, length, **settings)  # type: ignore[arg-type]  # by name
+        for b, part in enumerate(batch):
+            for k in range(int(settings["n_best"])):
+                if score[b, k] < -1e6:  # fewer hypotheses exist than were asked for
+                    break
+                ids = [i for i in target[b, k].tolist() if i != PAD]
+                part.hypotheses.append(
+                    Hypothesis(self.target_tokenizer.decode(ids), float(score[b, k]), ids[-1:] == [EOS])
+                )
+            if settings["attended"]:
+                ids = [i for i in target[b, 0].tolist() if i != PAD]
+                part.attention = Attention(
+                    tuple(self.source_tokenizer.pieces(part.ids)),
+                    tuple(self.target_tokenizer.pieces(ids)),
+                    attention[b, 0, : len(ids), : len(part.ids)],
+                )
+
+    def _join(self, parts: list[_Part], n_best: int) -> Translation:
+        translated = [p for p in parts if p.ids]
+        if not translated:
+            return Translation("")
+        count = min(n_best, max(len(p.hypotheses) for p in translated))
+        hypotheses = []
+        for k in range(count):
+            chosen = {id(p): p.hypotheses[min(k, len(p.hypotheses) - 1)] for p in translated}
+            text = "".join((chosen[id(p)].text if p.ids else "") + p.separator for p in parts)
+            score = sum(h.score for h in chosen.values()) / len(chosen)
+            hypotheses.append(Hypothesis(text, score, all(h.complete for h in chosen.values())))
+        maps = tuple(p.attention for p in translated if p.attention is not None)
+        best = hypotheses[0]
+        return Translation(
+            best.text, best.score, best.complete, word_alignment(maps), maps, tuple(hypotheses), len(translated)
+        )
+
+
+def _batches(parts: Sequence[_Part], batch_size: int) -> Iterable[list[_Part]]:
+    """Runs of parts sorted by length, within the limits on sentences and on padded ids."""
+    batch: list[_Part] = []
+    for part in parts:
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * len(part.ids) > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(part)
+    if batch:
+        yield batch
+
+
+def word_alignment(maps: Sequence[Attention]) -> tuple[tuple[int, int], ...]:
+    """For each target word the source word that it attended to most, as (source, target), over all parts of a text."""
+    pairs = []
+    source_offset = target_offset = 0
+    for one in maps:
+        source, target = _words(one.source_pieces), _words(one.target_pieces)
+        weights = np.zeros((max(target) + 1, max(source) + 1))
+        np.add.at(weights, (np.array(target)[:, None], np.array(source)[None, :]), one.weights)
+        closing = target[-1] if one.target_pieces[-1] == "</s>" else None
+        for word in range(max(target) + 1):
+            if word != closing and max(source) > 0:
+                best = int(weights[word, : max(source)].argmax())  # the last "word" is </s>
+                pairs.append((source_offset + best, target_offset + word))
+        source_offset += max(source)
+        target_offset += max(target) + (closing is None)
+    return tuple(pairs)
+
+
+def _words(pieces: Sequence[str]) -> list[int]:
+    """The word that each piece belongs to; `</s>` is a word of its own."""
+    numbers: list[int] = []
+    for piece in pieces:
+        new = piece == "</s>" or piece.startswith("▁")
+        numbers.append((numbers[-1] + (1 if new else 0)) if numbers else 0)
+    return numbers

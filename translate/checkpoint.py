@@ -1,0 +1,150 @@
+"""A run's folder: what is in it, and how it is written so that nothing is ever half there.
+
+    config.json           the configuration, as it was trained
+    source.model, target.model   the SentencePiece models
+    run.json              facts of the data and the machine; scores once training has ended
+    last.safetensors      weights, optimiser, random state and position: what `--resume` goes on from
+    epoch-N.safetensors   weights at a validation, kept for the average
+    model.safetensors     the final weights
+    metrics.jsonl         one object a report: what the plot is drawn from
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.translate.config import Config, from_tree, to_tree
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside, make durable, then rename. A failure leaves what was there before."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """`write_atomically` for an object, indented for people."""
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
+    """A safetensors file with facts as JSON in its header, written beside and renamed.
+
+    Raises UserError when it cannot be written (a full disk); the file that was there before stays.
+    """
+    beside = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, beside, metadata={"facts": json.dumps(facts or {})})
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {path}: {error}; the previous checkpoint stays as it was") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The inverse of `save_tensors`. Raises UserError for anything but a whole safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; has the run finished its first checkpoint?") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is not a whole safetensors checkpoint: {error}") from None
+
+
+class Run:
+    """A training run on disk."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, name: str) -> Path:
+        """A file of the run."""
+        return self.folder / name
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One of its JSON files. Raises UserError when it is missing or broken."""
+        try:
+            value: dict[str, Any] = json.loads(self.path(name).read_text("utf-8"))
+            return value
+        except FileNotFoundError:
+            raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path(name)} cannot be read: {error}") from None
+
+    def config(self) -> Config:
+        """The configuration it was trained with."""
+        return from_tree(self.read_json("config.json"), str(self.path("config.json")))
+
+    def write_config(self, config: Config) -> None:
+        """Record the configuration."""
+        write_json(self.path("config.json"), to_tree(config))
+
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
+        """Source and target tokenizer; one object when joint."""
+        try:
+            source, target = (self.path(f"{side}.model").read_bytes() for side in ("source", "target"))
+        except OSError as error:
+            raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+        first = Tokenizer(source)
+        return first, first if target == source else Tokenizer(target)
+
+    def search(self, weights: str = "model.safetensors") -> BeamSearch:
+        """The trained network inside its search, ready to translate."""
+        config = self.config()
+        source, target = self.tokenizers()
+        model = Seq2Seq(config.model, len(source), len(target))
+        tensors, _ = load_tensors(self.path(weights))
+        load_weights(model, tensors, self.path(weights))
+        model.requires_grad_(False)
+        return BeamSearch(model, int(self.read_json("run.json")["limit_ratio"])).eval()
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters by name, a shared one once."""
+    return {name: p.detach() for name, p in model.named_parameters()}
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy weights into a model. Raises UserError when names or shapes differ."""
+    own = dict(model.named_parameters())
+    if own.keys() != tensors.keys() or any(own[n].shape != tensors[n].shape for n in own):
+        raise UserError(f"{path} holds the weights of another network than config.json describes")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def differing_keys(a: Config, b: Config) -> list[str]:
+    """Dotted keys whose values differ."""
+
+    def walk(x: Any, y: Any, prefix: str) -> list[str]:  # noqa: ANN401 (a tree of plain values)
+        if isinstance(x, dict) and isinstance(y, dict):
+            return [k for key in x for k in walk(x[key], y.get(key), f"{prefix}.{key}" if prefix else key)]
+        return [] if x == y else [prefix]
+
+    return walk(msgspec.to_builtins(a), msgspec.to_builtins(b), "")

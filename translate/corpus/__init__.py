@@ -1,0 +1,1 @@
+"""Parallel text on disk: reading, building and checking it."""

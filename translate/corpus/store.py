@@ -1,0 +1,151 @@
+"""A corpus folder: train, valid and test as plain lines in two languages, and corpus.json, which says where they
+came from, how many were dropped and why.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import has_control_characters, normalise
+
+CARD = "corpus.json"
+SPLITS = ("train", "valid", "test")
+
+
+class Pair(NamedTuple):
+    """A line and its translation."""
+
+    source: str
+    target: str
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """`en-de` -> ("en", "de"). Raises UserError otherwise."""
+    source, dash, target = text.partition("-")
+    if not (dash and source and target) or source == target:
+        raise UserError(f"--pair {text}: give two different languages as SOURCE-TARGET, for example en-de")
+    return source, target
+
+
+def reason_to_drop(source: bytes | str, target: bytes | str) -> str | None:
+    """Why a raw pair cannot be used, or None."""
+    for side in (source, target):
+        if isinstance(side, bytes):
+            try:
+                side = side.decode("utf-8")
+            except UnicodeDecodeError:
+                return "invalid UTF-8"
+        if not side.strip():
+            return "empty"
+        if has_control_characters(side):
+            return "control characters"
+        if not normalise(side):
+            return "empty"
+    return None
+
+
+def clean(rows: Iterable[tuple[bytes | str, bytes | str]], dropped: Counter[str]) -> Iterator[Pair]:
+    """The usable pairs, normalised; the others are counted by reason."""
+    for source, target in rows:
+        reason = reason_to_drop(source, target)
+        if reason:
+            dropped[reason] += 1
+        else:
+            yield Pair(*(normalise(s.decode() if isinstance(s, bytes) else s) for s in (source, target)))
+
+
+def split(pairs: Sequence[Pair], valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
+    """Hold out pairs whose source lines occur nowhere else. Raises UserError when there are too few."""
+    rng = random.Random(seed)
+    by_source: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_source.setdefault(pair.source, []).append(pair)
+    sources = list(by_source)
+    rng.shuffle(sources)
+    if len(sources) <= valid + test:
+        raise UserError(
+            f"{len(sources):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
+            "for testing; ask for less with --valid and --test"
+        )
+    out = {
+        "test": [by_source[s][0] for s in sources[:test]],
+        "valid": [by_source[s][0] for s in sources[test : test + valid]],
+    }
+    held_out = set(sources[: valid + test])
+    return {"train": [p for p in pairs if p.source not in held_out], **out}
+
+
+def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> dict[str, list[Pair]]:
+    """Leave out training pairs whose source line stands in a held-out part."""
+    held_out = {p.source for part in ("valid", "test") for p in splits[part]}
+    kept = [p for p in splits["train"] if p.source not in held_out]
+    dropped["source is in a held-out part"] += len(splits["train"]) - len(kept)
+    return {**splits, "train": kept}
+
+
+def write_corpus(
+    folder: str | Path, languages: tuple[str, str], splits: dict[str, list[Pair]], card: dict[str, Any]
+) -> None:
+    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; any other folder is refused."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--out {folder} exists and is not a corpus; name a new folder")
+    if not splits["train"]:
+        raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        for part in SPLITS:
+            for side, language in enumerate(languages):
+                text = "".join(pair[side] + "\n" for pair in splits[part])
+                (beside / f"{part}.{language}").write_text(text, "utf-8", newline="\n")
+        counts = {part: len(splits[part]) for part in SPLITS}
+        full = {"source_language": languages[0], "target_language": languages[1], "pairs": counts, **card}
+        (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+class Corpus:
+    """A corpus folder that exists. Raises UserError when it does not."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.card: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
+            self.languages: tuple[str, str] = (self.card["source_language"], self.card["target_language"])
+        except FileNotFoundError:
+            raise UserError(f"{folder} is not a corpus: it has no {CARD}; make one with `dragoman corpus`") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self.folder / CARD} is not a corpus card; make the corpus again") from None
+
+    def read(self, part: str) -> list[Pair]:
+        """The pairs of `train`, `valid` or `test`."""
+        lines = [read_lines(self.folder / f"{part}.{language}") for language in self.languages]
+        if len(lines[0]) != len(lines[1]):
+            raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
+        return [Pair(*row) for row in zip(*lines, strict=True)]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file, split at line feeds alone."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
+    return text.removesuffix("\n").split("\n") if text else []

@@ -1,0 +1,125 @@
+"""Scores with their signatures: BLEU, chrF and TER by sacreBLEU, on two bases that must never be mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import sacrebleu
+import torch
+from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+from dragoman.runtime.bundle import Bundle
+from dragoman.runtime.translator import Floats, Ids, Translator
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.search import BeamSearch
+
+Basis = Literal["cased", "lc.tok"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number and everything needed to know what it means."""
+
+    metric: str
+    score: float
+    signature: str
+    basis: Basis
+
+
+def lowercase_tokenised(lines: Sequence[str], language: str) -> list[str]:
+    """The basis `lc.tok`: lower-cased, punctuation-normalised, Moses-tokenised, as in the published Multi30k scores."""
+    punctuation, tokenizer = MosesPunctNormalizer(lang=language), MosesTokenizer(lang=language)
+    return [tokenizer.tokenize(punctuation.normalize(line).lower(), return_str=True, escape=True) for line in lines]
+
+
+def score(
+    output: Sequence[str], reference: Sequence[str], language: str, basis: Basis = "cased", *, ter: bool = True
+) -> list[Score]:
+    """BLEU, chrF and (slower) TER of translations against one reference each.
+
+    `cased` is what sacreBLEU does to detokenised text. `lc.tok` is for comparison with published Multi30k scores.
+    """
+    if basis == "lc.tok":
+        output, reference = lowercase_tokenised(output, language), lowercase_tokenised(reference, language)
+        bleu = sacrebleu.BLEU(tokenize="none", force=True)
+    else:
+        tokenizers = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}  # scripts that 13a cannot tokenise
+        bleu = sacrebleu.BLEU(tokenize=tokenizers.get(language.split("_")[0], "13a"))
+    metrics: list[tuple[str, Any]] = [("BLEU", bleu), ("chrF", sacrebleu.CHRF())]
+    if ter:
+        metrics.append(("TER", sacrebleu.TER()))
+    results = []
+    for name, metric in metrics:
+        value = metric.corpus_score(list(output), [list(reference)]).score
+        results.append(Score(name, round(value, 3), str(metric.get_signature()), basis))
+    return results
+
+
+def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
+    """Scores by metric, for JSON."""
+    return {s.metric: asdict(s) for s in scores}
+
+
+class TorchEngine:
+    """A trained network in PyTorch, behind the same door as the exported file."""
+
+    def __init__(self, search: BeamSearch) -> None:
+        self.search = search
+
+    def run(
+        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
+        length_penalty: float, attended: int,
+    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
+        """See runtime.translator.Engine."""
+        out = self.search.search(
+            torch.from_numpy(source), torch.from_numpy(np.asarray(source_length)), beam=beam_size, n_best=n_best,
+            max_length=max_length, length_penalty=length_penalty, attended=attended,
+        )  # fmt: skip
+        return out.target.numpy(), out.score.numpy(), out.attention.numpy()
+
+
+def bundle_of(run: Run) -> Bundle:
+    """What an exported file says about a run, but for its self-test."""
+    facts = run.read_json("run.json")
+    config = run.config()
+    source, target = run.tokenizers()
+    return Bundle(
+        source_language=facts["source_language"],
+        target_language=facts["target_language"],
+        source_tokenizer=source.model,
+        target_tokenizer=target.model,
+        max_source=facts["max_source"],
+        defaults={
+            "beam_size": config.search.beam_size,
+            "length_penalty": config.search.length_penalty,
+            "max_length": config.search.max_length,
+        },
+        config=run.read_json("config.json"),
+        card={key: facts[key] for key in ("corpus", "training", "scores", "parameters") if key in facts},
+        self_test={},
+    )
+
+
+def translator_of(run: Run, weights: str = "model.safetensors") -> Translator:
+    """A run as a Translator that computes in PyTorch."""
+    return Translator(TorchEngine(run.search(weights)), bundle_of(run))
+
+
+def translate_all(
+    translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
+    length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
+) -> list[str]:  # fmt: skip
+    """Best translations of many lines, in chunks so that progress can be shown."""
+    out: list[str] = []
+    chunk = batch_size * 8
+    for start in range(0, len(lines), chunk):
+        results = translator.translate(
+            lines[start : start + chunk], beam=beam, batch_size=batch_size, length_penalty=length_penalty
+        )
+        out += [r.text for r in results]
+        if progress:
+            progress(len(out))
+    return out

@@ -1,0 +1,81 @@
+"""What a person sees while training: a bar with the time left, and one line a validation. On stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+
+def clock(seconds: float) -> str:
+    """92.4 -> `1:32`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Display:
+    """Progress of a training run. On a terminal a live bar; elsewhere a line a minute."""
+
+    def __init__(self, *, quiet: bool = False, minutes: float | None = None) -> None:
+        self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[left]}"),
+            TextColumn("{task.fields[detail]}"),
+            console=self.console,
+        )
+        self.live = self.console.is_terminal and not quiet
+        self.task: TaskID | None = None
+        self.spoken = 0.0
+
+    def __enter__(self) -> Display:
+        if self.live:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def message(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, soft_wrap=True)
+
+    def start(self, epochs: int, parameters: int, bfloat16: bool) -> None:
+        """Say what is about to be trained."""
+        precision = "bfloat16 products" if bfloat16 else "float32"
+        self.message(f"training {parameters:,} parameters for at most {epochs} epochs, {precision}")
+        self.task = self.bar.add_task("training", total=1.0, left="", detail="")
+
+    def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
+        """A report every few steps; progress from 0 to 1."""
+        left = f"{clock(seconds / progress - seconds)} left" if 0 < progress else ""
+        detail = f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} tokens/s"
+        if self.task is not None:
+            self.bar.update(self.task, completed=min(1.0, progress), left=left, detail=detail)
+        if not self.live and time.monotonic() - self.spoken > 60:
+            self.spoken = time.monotonic()
+            self.message(f"{progress:4.0%}  {left}  {detail}")
+
+    def validation(self, entry: dict[str, Any]) -> None:
+        """One line a validation."""
+        self.message(
+            f"epoch {entry['epoch']:>3}  {clock(entry['seconds']):>7}  perplexity {entry['perplexity']:8.3f}  "
+            f"BLEU {entry['BLEU']:6.2f}  chrF {entry['chrF']:6.2f}"
+        )
+
+    def finish(self, training: dict[str, Any], scores: dict[str, Any]) -> None:
+        """The last lines of a run."""
+        self.message(
+            f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
+            f"{training['target_tokens_per_second']:,} target tokens/s; kept {training['weights']}: validation "
+            f"BLEU {scores['BLEU']:.2f}, chrF {scores['chrF']:.2f} (beam {scores['beam']})"
+        )

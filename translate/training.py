@@ -1,0 +1,494 @@
+"""Training: set up, fit, validate. The loss and the schedule are pure functions."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dragoman.runtime.bundle import PAD
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.runtime.translator import Translator
+from dragoman.translate.allocator import keep_freed_memory
+from dragoman.translate.batching import Batch, make_batch, plan
+from dragoman.translate.checkpoint import (
+    Run,
+    differing_keys,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    weights_of,
+    write_atomically,
+    write_json,
+)
+from dragoman.translate.config import Config, TrainingConfig
+from dragoman.translate.corpus.store import Corpus, Pair
+from dragoman.translate.evaluate import TorchEngine, bundle_of, score, translate_all
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.progress import Display
+from dragoman.translate.search import BeamSearch
+from dragoman.translate.tokenize import default_vocabulary, sample, train_tokenizer
+
+# Keys that may differ between a run and its resumption: they change when training stops, not what a step does.
+RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
+
+
+class _SmoothedLoss(torch.autograd.Function):
+    """Label-smoothed cross-entropy whose gradient, softmax minus the smoothed target, is formed in one buffer."""
+
+    @staticmethod
+    def forward(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
+        log_probability = torch.log_softmax(logits, -1, dtype=torch.float32)
+        plain = -log_probability.gather(1, target[:, None]).sum()
+        uniform = -log_probability.mean(-1).sum() if smoothing else plain
+        return (1 - smoothing) * plain + smoothing * uniform, plain, log_probability
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: tuple[Tensor, Tensor, Tensor]) -> None:  # noqa: ANN401 (torch's own type)
+        ctx.dtype, ctx.smoothing = inputs[0].dtype, inputs[2]
+        ctx.save_for_backward(inputs[1], output[2])
+        ctx.mark_non_differentiable(output[1], output[2])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # noqa: ANN401
+        target, log_probability = ctx.saved_tensors
+        out = log_probability.exp_()  # the buffer is not needed again
+        if ctx.smoothing:
+            out -= ctx.smoothing / out.shape[1]
+        out.scatter_add_(1, target[:, None], out.new_full((len(target), 1), ctx.smoothing - 1))
+        return out.mul_(grad).to(ctx.dtype), None, None
+
+
+def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016), and without, each summed over targets.
+
+    logits (N, V), target (N). The second has no gradient.
+    """
+    loss, plain, _ = _SmoothedLoss.apply(logits, target, smoothing)
+    return loss, plain
+
+
+def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
+    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1 over training."""
+    warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
+    if c.decay == "linear":
+        return c.lr * warm * max(0.0, 1 - progress)
+    if c.decay == "cosine":
+        return c.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return c.lr * warm * math.sqrt(max(c.warmup, 1) / max(step + 1, c.warmup, 1))
+
+
+def limit_ratio(pairs: Sequence[tuple[int, int]]) -> int:
+    """The longest translation allowed, as a multiple of the source: above nearly all that training shows."""
+    ratios = sorted(target / source for source, target in pairs)
+    return max(2, math.ceil(1.25 * ratios[int(0.999 * (len(ratios) - 1))]))
+
+
+def wants_bfloat16(precision: str) -> bool:
+    """Whether to compute matrix products in bfloat16: when asked, or when the processor has instructions for it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@dataclass
+class Data:
+    """Normalised text and the lengths that decide batches."""
+
+    train: list[Pair]
+    valid: list[Pair]
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+
+
+@dataclass
+class Position:
+    """Where training is: everything that is neither weights nor optimiser."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the step in progress has ended and a checkpoint is written."""
+
+
+class Trainer:
+    """One training run, from a configuration to final weights."""
+
+    def __init__(self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None) -> None:
+        keep_freed_memory()
+        self.config, self.run = config, Run(folder)
+        self.display = display or Display(quiet=True)
+        self.position = Position()
+        resuming = self._open(resume)
+        self.corpus = Corpus(config.data.corpus)
+        torch.manual_seed(config.training.seed)
+        self.data = self._prepare()
+        d = self.data
+        self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
+        self.bfloat16 = wants_bfloat16(config.training.precision)
+        self.optimizer = self._optimizer()
+        if resuming:
+            self._restore()
+        self._record()
+
+    # --- setting up ---------------------------------------------------------------------------------------------
+
+    def _open(self, resume: bool) -> bool:
+        """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
+        run = self.run
+        started = run.path("config.json").exists()
+        if started and not resume:
+            raise UserError(f"{run.folder} holds a run already; go on with --resume, or choose another name")
+        if started:
+            changed = [k for k in differing_keys(run.config(), self.config) if k not in RESUMABLE]
+            if changed:
+                raise UserError(
+                    f"{run.folder} was started with another {', '.join(changed)}; resume with the same configuration"
+                )
+        elif resume and not run.folder.exists():
+            raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
+        try:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            run.write_config(self.config)
+        except OSError as error:
+            raise UserError(f"cannot write {run.folder}: {error.strerror or error}") from None
+        return resume and run.path("last.safetensors").exists()
+
+    def _prepare(self) -> Data:
+        c = self.config
+        train, valid = self.corpus.read("train"), self.corpus.read("valid")
+        if self.run.path("target.model").exists():
+            source_tokenizer, target_tokenizer = self.run.tokenizers()
+        else:
+            source_tokenizer, target_tokenizer = self._train_tokenizers(train)
+        sizes = [
+            (len(s), len(t))
+            for s, t in zip(
+                sample(source_tokenizer, [p.source for p in train], 0, 0),
+                sample(target_tokenizer, [p.target for p in train], 0, 0),
+                strict=True,
+            )
+        ]
+        kept = [i for i, size in enumerate(sizes) if max(size) <= c.data.max_length]
+        if not kept:
+            raise UserError(f"data.max_length = {c.data.max_length}: every training pair is longer")
+        self.limit_ratio = limit_ratio([sizes[i] for i in kept])
+        self.too_long = len(train) - len(kept)
+        self.epoch_tokens = sum(sizes[i][1] for i in kept)
+        return Data([train[i] for i in kept], valid, source_tokenizer, target_tokenizer)
+
+    def _train_tokenizers(self, train: list[Pair]) -> tuple[Tokenizer, Tokenizer]:
+        c = self.config.tokenizer
+        vocabulary = c.vocabulary or default_vocabulary(len(train))
+        sides = [[p.source for p in train], [p.target for p in train]]
+        if c.joint:
+            both = train_tokenizer(sides[0] + sides[1], c, vocabulary)
+            tokenizers = both, both
+        else:
+            tokenizers = train_tokenizer(sides[0], c, vocabulary), train_tokenizer(sides[1], c, vocabulary)
+        for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
+            write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
+        return tokenizers
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        c = self.config.training
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": c.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=c.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+
+    def _record(self) -> None:
+        """Write run.json: facts of the data and the machine."""
+        write_json(
+            self.run.path("run.json"),
+            {
+                "source_language": self.corpus.languages[0],
+                "target_language": self.corpus.languages[1],
+                "corpus": self.corpus.card,
+                "too_long": self.too_long,
+                "max_source": self.config.data.max_length,
+                "limit_ratio": self.limit_ratio,
+                "parameters": self.parameters,
+                "bfloat16": self.bfloat16,
+                "machine": machine(),
+            },
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers, a shared matrix counted once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    # --- fitting ------------------------------------------------------------------------------------------------
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
+        c, d = self.config, self.data
+        seed = c.training.seed * 100_003 + epoch
+        rate = c.tokenizer.sampling
+        source = sample(d.source_tokenizer, [p.source for p in d.train], rate, seed)
+        target = sample(d.target_tokenizer, [p.target for p in d.train], rate, seed + 50_000)
+        rows = plan([len(s) for s in source], [len(t) for t in target], c.training.batch_tokens, seed)
+        return [make_batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
+
+    def progress(self, batches: int) -> float:
+        """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
+        c, p = self.config.training, self.position
+        done = (p.epoch + p.batch / batches) / c.epochs
+        return max(done, p.seconds / 60 / c.minutes) if c.minutes else done
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Summed smoothed and plain loss of a batch."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16):
+            x = self.model(batch.source, batch.source_length, batch.target_in)
+            real = batch.target_out != PAD
+            logits = self.model.logits(x[real])
+        return smoothed_loss(logits, batch.target_out[real], self.config.training.label_smoothing)
+
+    def train_step(self, batch: Batch, rate: float) -> tuple[float, float]:
+        """One update. Returns the plain loss a target id, and the gradient's norm before clipping."""
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, plain = self.loss(batch)
+        (loss / batch.tokens).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
+        if torch.isfinite(norm):  # a batch whose gradient overflowed teaches nothing
+            self.optimizer.step()
+        return float(plain) / batch.tokens, float(norm)
+
+    def fit(self) -> dict[str, Any]:
+        """Train to the end, average, score. Returns the final validation scores.
+
+        Raises Interrupted after Ctrl-C, once the step has ended and a checkpoint is written.
+        """
+        c, p = self.config.training, self.position
+        with _interrupt_flag() as interrupted, self.display:
+            self.display.start(c.epochs, self.parameters, self.bfloat16)
+            while p.epoch < c.epochs and not self._finished():
+                batches = self.batches(p.epoch)
+                self._epoch(batches, interrupted)
+            return self._conclude()
+
+    def _finished(self) -> bool:
+        c, p = self.config.training, self.position
+        if c.minutes and p.seconds >= 60 * c.minutes:
+            return True
+        scores = [entry["BLEU"] for entry in p.history]
+        return bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
+
+    def _epoch(self, batches: list[Batch], interrupted: list[bool]) -> None:
+        c, p = self.config.training, self.position
+        saved = clock = time.perf_counter()
+        recent: Counter[str] = Counter()
+        stop = False
+        while p.batch < len(batches) and not stop:
+            batch = batches[p.batch]
+            rate = learning_rate(p.step, self.progress(len(batches)), c)
+            loss, norm = self.train_step(batch, rate)
+            now = time.perf_counter()
+            recent.update(loss=loss * batch.tokens, tokens=batch.tokens, seconds=now - clock, norm=norm, steps=1)  # type: ignore[arg-type]  # sums of floats
+            p.seconds, clock = p.seconds + now - clock, now
+            p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
+            stop = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
+            if recent["steps"] == 20 or p.batch == len(batches) or stop:
+                self._report(recent, rate, self.progress(len(batches)))
+                recent.clear()
+            if interrupted[0]:
+                self.save()
+                raise Interrupted(f"interrupted after step {p.step}; `--resume` goes on from there")
+            if now - saved > 60 * c.checkpoint_minutes:
+                self.save()
+                saved = clock = time.perf_counter()
+        p.epoch, p.batch = p.epoch + 1, 0
+        started = time.perf_counter()
+        if p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop:
+            self.validate()
+        p.seconds += time.perf_counter() - started
+        self.save()
+
+    def _report(self, recent: Counter[str], rate: float, progress: float) -> None:
+        p = self.position
+        values: dict[str, Any] = {
+            "step": p.step,
+            "epoch": p.epoch,
+            "seconds": round(p.seconds, 1),
+            "loss": round(recent["loss"] / recent["tokens"], 4),
+            "gradient_norm": round(recent["norm"] / recent["steps"], 3),
+            "lr": rate,
+            "tokens_per_second": round(recent["tokens"] / max(recent["seconds"], 1e-9)),
+        }
+        self._log({"kind": "train", **values})
+        self.display.step(progress, p.seconds, values)
+
+    def _log(self, value: dict[str, Any]) -> None:
+        try:
+            with open(self.run.path("metrics.jsonl"), "a", encoding="utf-8") as file:
+                file.write(json.dumps(value) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.run.path('metrics.jsonl')}: {error.strerror or error}") from None
+
+    # --- validating ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def perplexity(self) -> tuple[float, float]:
+        """Loss a target id and perplexity on the validation set, teacher-forced."""
+        self.model.eval()
+        d = self.data
+        source = sample(d.source_tokenizer, [p.source for p in d.valid], 0, 0)
+        target = sample(d.target_tokenizer, [p.target for p in d.valid], 0, 0)
+        rows = plan([len(s) for s in source], [len(t) for t in target], self.config.training.batch_tokens * 2, 0)
+        total = tokens = 0.0
+        for row in rows:
+            batch = make_batch([source[i] for i in row], [target[i] for i in row])
+            total += float(self.loss(batch)[1])
+            tokens += batch.tokens
+        return total / tokens, math.exp(min(total / tokens, 50))
+
+    def translator(self) -> Translator:
+        """The network as it is now, ready to translate."""
+        return Translator(TorchEngine(BeamSearch(self.model, self.limit_ratio).eval()), bundle_of(self.run))
+
+    def _scores(self, beam: int) -> dict[str, float]:
+        valid = self.data.valid[: self.config.training.validation_sentences]
+        output = translate_all(self.translator(), [p.source for p in valid], beam=beam, batch_size=64)
+        scores = score(output, [p.target for p in valid], self.corpus.languages[1], ter=False)
+        return {s.metric: round(s.score, 2) for s in scores}
+
+    def validate(self) -> None:
+        """Loss, perplexity, BLEU and chrF (greedy) on the validation set; keep the weights if the average needs them."""
+        p, c = self.position, self.config.training
+        loss, perplexity = self.perplexity()
+        entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),
+                 "perplexity": round(perplexity, 3), **self._scores(beam=1)}  # fmt: skip
+        p.history.append(entry)
+        self._log({"kind": "validation", **entry})
+        self.display.validation(entry)
+        save_tensors(self.run.path(f"epoch-{p.epoch}.safetensors"), weights_of(self.model))
+        kept = {entry["epoch"] for entry in self._averaged(p.history, c)}
+        for path in self.run.folder.glob("epoch-*.safetensors"):
+            if int(path.stem.split("-")[1]) not in kept:
+                path.unlink()
+
+    @staticmethod
+    def _averaged(history: Sequence[dict[str, Any]], c: TrainingConfig) -> list[dict[str, Any]]:
+        """The validations whose weights go into the average."""
+        if c.average_of == "best":
+            return sorted(history, key=lambda entry: -entry["BLEU"])[: c.average]
+        return list(history[-c.average :])
+
+    def _conclude(self) -> dict[str, Any]:
+        """Average the kept weights; keep whichever of average and single best scores higher on the validation set."""
+        started = time.perf_counter()
+        p, c = self.position, self.config
+        candidates: dict[str, dict[str, Tensor]] = {}
+        members = [self._weights_at(e["epoch"]) for e in self._averaged(p.history, c.training)]
+        best = max(self._averaged(p.history, c.training), key=lambda e: e["BLEU"])
+        candidates[f"epoch {best['epoch']}"] = self._weights_at(best["epoch"])
+        if len(members) > 1:
+            candidates[f"average of {len(members)}"] = {
+                name: torch.stack([m[name] for m in members]).mean(0) for name in members[0]
+            }
+        results: dict[str, dict[str, float]] = {}
+        for name, weights in candidates.items():
+            load_weights(self.model, weights, self.run.folder)
+            self.display.message(f"validating {name}")
+            results[name] = self._scores(beam=c.search.beam_size)
+        chosen = max(results, key=lambda name: results[name]["BLEU"])
+        load_weights(self.model, candidates[chosen], self.run.folder)
+        save_tensors(self.run.path("model.safetensors"), weights_of(self.model))
+        p.seconds += time.perf_counter() - started
+        facts = self.run.read_json("run.json")
+        facts["training"] = {
+            "minutes": round(p.seconds / 60, 2),
+            "steps": p.step,
+            "epochs": p.epoch,
+            "target_tokens_per_second": round(p.tokens / max(p.seconds, 1e-9)),
+            "weights": chosen,
+            "seed": c.training.seed,
+        }
+        facts["scores"] = {"validation": {"beam": c.search.beam_size, "basis": "cased", **results[chosen]}}
+        facts["candidates"] = results
+        write_json(self.run.path("run.json"), facts)
+        self.display.finish(facts["training"], facts["scores"]["validation"])
+        return facts
+
+    def _weights_at(self, epoch: int) -> dict[str, Tensor]:
+        return load_tensors(self.run.path(f"epoch-{epoch}.safetensors"))[0]
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write last.safetensors: all that an exact resumption needs."""
+        tensors = {f"model.{name}": tensor for name, tensor in weights_of(self.model).items()}
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for p, state in self.optimizer.state.items():
+            for key, value in state.items():
+                tensors[f"optimizer.{key}.{names[id(p)]}"] = value
+        tensors["random"] = torch.get_rng_state()
+        save_tensors(self.run.path("last.safetensors"), tensors, vars(self.position))
+
+    def _restore(self) -> None:
+        path = self.run.path("last.safetensors")
+        tensors, facts = load_tensors(path)
+        load_weights(self.model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
+        for name, p in self.model.named_parameters():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            if f"optimizer.step.{name}" in tensors:
+                self.optimizer.state[p] = {key: tensors[f"optimizer.{key}.{name}"].clone() for key in keys}
+        torch.set_rng_state(tensors["random"])
+        self.position = Position(**facts)
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[list[bool]]:
+    """Turn the first Ctrl-C into a flag, so that the step in progress ends; the second acts at once."""
+    flag = [False]
+    try:
+        before = signal.getsignal(signal.SIGINT)
+
+        def note(number: int, frame: FrameType | None) -> None:
+            flag[0] = True
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread: the caller handles signals
+        yield flag
+        return
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def machine() -> str:
+    """The processor and the software that a number was measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
