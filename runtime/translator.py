@@ -163,17 +163,19 @@ class Translator:
                 )
 
     @overload
-    def translate(self, text: str, *, beam: int | None = ..., n_best: int = ..., length_penalty: float | None = ...,
-                  max_length: int | None = ..., alignments: bool = ..., batch_size: int = ...) -> Translation: ...  # fmt: skip
+    def translate(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
+                  self, text: str, *, beam: int | None = ..., n_best: int = ...,
+                  length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
+                  batch_size: int = ...) -> Translation: ...  # fmt: skip
 
     @overload
-    def translate(self, text: Iterable[str], *, beam: int | None = ..., n_best: int = ...,
+    def translate(self, text: Sequence[str], *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
                   batch_size: int = ...) -> list[Translation]: ...  # fmt: skip
 
     def translate(
         self,
-        text: str | Iterable[str],
+        text: str | Sequence[str],
         *,
         beam: int | None = None,
         n_best: int = 1,

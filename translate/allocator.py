@@ -21,6 +21,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     largest = 2**31 - 1
-    return all(
-        [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)]
-    )
+    return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])

@@ -46,7 +46,7 @@ class _LinearRecurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(forget: Tensor, update: Tensor, state: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(forget: Tensor, update: Tensor, state: Tensor) -> Tensor:
         c = torch.empty_like(update)
         for f, u, out in zip(forget.unbind(1), update.unbind(1), c.unbind(1), strict=True):
             state = torch.addcmul(u, f, state, out=out)
@@ -58,7 +58,7 @@ class _LinearRecurrence(torch.autograd.Function):
         ctx.save_for_backward(forget, state, output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
         forget, state, c = ctx.saved_tensors
         g = torch.empty_like(grad)
         length = grad.shape[1]
@@ -173,7 +173,8 @@ class GRU(MatrixCell):
         r, z = torch.sigmoid(drive[..., : 2 * H] + recurrent[..., : 2 * H]).split(H, -1)
         bias = self.candidate_bias[0] if self.directions == 1 else self.candidate_bias
         n = torch.tanh(drive[..., 2 * H :] + r * (recurrent[..., 2 * H :] + bias))
-        return n + z * (state - n)
+        new: Tensor = n + z * (state - n)
+        return new
 
 
 class SRU(Cell):
@@ -207,7 +208,7 @@ class SRU(Cell):
         f = torch.where(keep, f, 1.0)
         u = torch.where(keep, u, 0.0)
         if not torch.compiler.is_exporting():
-            c: Tensor = _LinearRecurrence.apply(f, u, state.float())
+            c: Tensor = _LinearRecurrence.apply(f, u, state.float())  # type: ignore[no-untyped-call]  # torch's
             return torch.relu(c)
         H = self.hidden
 
@@ -259,4 +260,5 @@ class Recurrent(nn.Module):
         h = self.cell.sequence(drive, first, mask)  # (B, S, D, H)
         if D == 2:
             h = torch.stack((h[:, :, 0], h[:, :, 1].flip(1)), 2)
-        return self.output(h.reshape(B, S, -1))
+        out: Tensor = self.output(h.reshape(B, S, -1))
+        return out

@@ -1,12 +1,12 @@
 """A run's folder: what is in it, and how it is written so that nothing is ever half there.
 
-    config.json           the configuration, as it was trained
-    source.model, target.model   the SentencePiece models
-    run.json              facts of the data and the machine; scores once training has ended
-    last.safetensors      weights, optimiser, random state and position: what `--resume` goes on from
-    epoch-N.safetensors   weights at a validation, kept for the average
-    model.safetensors     the final weights
-    metrics.jsonl         one object a report: what the plot is drawn from
+config.json           the configuration, as it was trained
+source.model, target.model   the SentencePiece models
+run.json              facts of the data and the machine; scores once training has ended
+last.safetensors      weights, optimiser, random state and position: what `--resume` goes on from
+epoch-N.safetensors   weights at a validation, kept for the average
+model.safetensors     the final weights
+metrics.jsonl         one object a report: what the plot is drawn from
 """
 
 from __future__ import annotations

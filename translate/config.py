@@ -166,7 +166,5 @@ def _contradiction(c: Config) -> str | None:
     if c.model.width % c.model.heads:
         return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose one that does"
     if c.model.shared_embedding and not c.tokenizer.joint:
-        return (
-            "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
-        )
+        return "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
     return None

@@ -7,6 +7,7 @@ K beam, V vocabulary, E model width, H hidden width of a cell, N numbers of deco
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -168,7 +169,9 @@ class Decoder(nn.Module):
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
         self.dropout = Dropout(c.dropout)
-        self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.decoder_layers))
+        self.layers: Sequence[DecoderLayer] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
+            DecoderLayer(c) for _ in range(c.decoder_layers)
+        )
         self.norm = nn.LayerNorm(c.width)
         self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
         self.bridge = nn.Linear(c.width, sum(self.state_sizes))
@@ -239,7 +242,7 @@ class Seq2Seq(nn.Module):
         return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep)
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
-        """Teacher forcing: target (B, T) starts with `<s>`. Returns the vectors before the output product, (B, T, E)."""
+        """Teacher forcing: target (B, T) starts with `<s>`. Returns what the output product is given, (B, T, E)."""
         memory = self.encode(source, source_length)
         return self.decoder.sequence(self.target_embedding(target), memory)
 

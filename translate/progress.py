@@ -57,7 +57,7 @@ class Display:
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
         """A report every few steps; progress from 0 to 1."""
-        left = f"{clock(seconds / progress - seconds)} left" if 0 < progress else ""
+        left = f"{clock(seconds / progress - seconds)} left" if progress > 0 else ""
         detail = f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} tokens/s"
         if self.task is not None:
             self.bar.update(self.task, completed=min(1.0, progress), left=left, detail=detail)

@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class _SmoothedLoss(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         target, log_probability = ctx.saved_tensors
         out = log_probability.exp_()  # the buffer is not needed again
         if ctx.smoothing:
@@ -79,12 +79,12 @@ def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Ten
 
     logits (N, V), target (N). The second has no gradient.
     """
-    loss, plain, _ = _SmoothedLoss.apply(logits, target, smoothing)
+    loss, plain, _ = _SmoothedLoss.apply(logits, target, smoothing)  # type: ignore[no-untyped-call]  # torch's
     return loss, plain
 
 
 def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
-    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1 over training."""
+    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1."""
     warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
     if c.decay == "linear":
         return c.lr * warm * max(0.0, 1 - progress)
@@ -135,7 +135,9 @@ class Interrupted(Exception):
 class Trainer:
     """One training run, from a configuration to final weights."""
 
-    def __init__(self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None) -> None:
+    def __init__(
+        self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None
+    ) -> None:
         keep_freed_memory()
         self.config, self.run = config, Run(folder)
         self.display = display or Display(quiet=True)
@@ -297,19 +299,23 @@ class Trainer:
         if c.minutes and p.seconds >= 60 * c.minutes:
             return True
         scores = [entry["BLEU"] for entry in p.history]
-        return bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
+        return (
+            bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
+        )
 
     def _epoch(self, batches: list[Batch], interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position
         saved = clock = time.perf_counter()
-        recent: Counter[str] = Counter()
+        recent: defaultdict[str, float] = defaultdict(float)
         stop = False
         while p.batch < len(batches) and not stop:
             batch = batches[p.batch]
             rate = learning_rate(p.step, self.progress(len(batches)), c)
             loss, norm = self.train_step(batch, rate)
             now = time.perf_counter()
-            recent.update(loss=loss * batch.tokens, tokens=batch.tokens, seconds=now - clock, norm=norm, steps=1)  # type: ignore[arg-type]  # sums of floats
+            for name, value in (("loss", loss * batch.tokens), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
+                recent[name] += value
+            recent["seconds"] += now - clock
             p.seconds, clock = p.seconds + now - clock, now
             p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
             stop = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
@@ -329,7 +335,7 @@ class Trainer:
         p.seconds += time.perf_counter() - started
         self.save()
 
-    def _report(self, recent: Counter[str], rate: float, progress: float) -> None:
+    def _report(self, recent: dict[str, float], rate: float, progress: float) -> None:
         p = self.position
         values: dict[str, Any] = {
             "step": p.step,
@@ -378,7 +384,7 @@ class Trainer:
         return {s.metric: round(s.score, 2) for s in scores}
 
     def validate(self) -> None:
-        """Loss, perplexity, BLEU and chrF (greedy) on the validation set; keep the weights if the average needs them."""
+        """Loss, perplexity, BLEU and chrF (greedy) of the validation set; keep the weights if the average does."""
         p, c = self.position, self.config.training
         loss, perplexity = self.perplexity()
         entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),

@@ -1,0 +1,146 @@
+"""The command `dragoman`: one dispatcher over all packages, and the commands that export, verify and show off."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dragoman.runtime import cli as runtime_cli
+from dragoman.runtime.cli import Commands
+from dragoman.runtime.errors import UserError
+from dragoman.translate import cli as translate_cli
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from dragoman.translate.checkpoint import Run
+
+
+def add_commands(commands: Commands) -> None:
+    """Register `export`, `verify` and `quickstart`."""
+    p = commands.add_parser(
+        "export",
+        help="make the one file from a run",
+        description="Write encoder, beam search, tokenizer, card and self-test of a run as one ONNX file. It is only "
+        "written if ONNX Runtime gives the same tokens as PyTorch on sentences of the validation set.",
+    )
+    p.add_argument("run_folder", metavar="RUN")
+    p.add_argument("-o", "--output", required=True, metavar="FILE.onnx")
+    p.set_defaults(run=export)
+
+    p = commands.add_parser(
+        "verify",
+        help="compare a file with the run it came from",
+        description="Compare tokens and scores of a file with PyTorch's, greedy and with the default beam, one by one "
+        "and in batches of 32. Exits with 1 when they differ.",
+    )
+    p.add_argument("model", metavar="FILE.onnx")
+    p.add_argument("--against", required=True, metavar="RUN")
+    p.add_argument("--source", metavar="F", help="sentences to compare on (default: the run's validation set)")
+    p.add_argument("--json", action="store_true")
+    p.set_defaults(run=verify)
+
+    p = commands.add_parser(
+        "quickstart",
+        help="the whole way in five minutes: corpus, training, export, check, translations",
+        description="Make a corpus from CLDR data, train on it for about three minutes, export, verify, score the "
+        "held-out phrases and show some of them.",
+    )
+    p.add_argument("--pair", default="en-de", metavar="XX-YY", help="any two CLDR languages (default en-de)")
+    p.add_argument("--out", metavar="DIR", help="where to put everything (default runs/quickstart-PAIR)")
+    p.set_defaults(run=quickstart)
+
+
+def export(a: argparse.Namespace) -> int:
+    """`dragoman export`."""
+    from dragoman.export.onnx import build, write
+    from dragoman.translate.checkpoint import Run
+
+    run = Run(a.run_folder)
+    print("exporting and comparing with PyTorch; about half a minute", file=sys.stderr)
+    data, levels = build(run, validation_sentences(run)[:64])
+    write(data, a.output)
+    for level in levels:
+        print(level.describe())
+    print(f"{a.output}: {len(data) / 1e6:.1f} MB")
+    return 0
+
+
+def validation_sentences(run: Run) -> list[str]:
+    """The validation sources of a run's corpus. Raises UserError when the corpus is gone."""
+    from dragoman.translate.corpus.store import Corpus
+
+    return [pair.source for pair in Corpus(run.config().data.corpus).read("valid")]
+
+
+def verify(a: argparse.Namespace) -> int:
+    """`dragoman verify`."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dragoman.export.parity import compare_search, parity_batches
+    from dragoman.runtime.translator import Translator
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.corpus.files import read_raw
+    from dragoman.translate.evaluate import TorchEngine
+
+    run = Run(a.against)
+    if a.source:
+        sentences = [line.decode("utf-8", "replace") for line in read_raw(a.source)]
+    else:
+        sentences = validation_sentences(run)
+    translator = Translator.load(a.model)
+    bundle = translator.bundle
+    if bundle.source_tokenizer != run.tokenizers()[0].model:
+        raise UserError(f"{a.model} was not made from {a.against}: their tokenizers differ")
+    rows = [translator.source_tokenizer.encode(s) for s in sentences if s.strip()]
+    rows = [row for row in rows if len(row) <= bundle.max_source]
+    if not rows:
+        raise UserError(f"{a.source or a.against} has no sentence to compare on")
+    engine = TorchEngine(run.search())
+    levels = []
+    settings = [(beam, batch) for beam in sorted({1, bundle.defaults["beam_size"]}) for batch in (1, 32)]
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task("comparing", total=len(rows) * len(settings))
+        for number, (beam, batch) in enumerate(settings):
+            level = compare_search(
+                engine, translator.engine, parity_batches(rows, batch), beam, bundle,
+                partial(_advance, bar, task, number * len(rows)),
+            )  # fmt: skip
+            levels.append(level)
+    passed = all(level.passed for level in levels)
+    if a.json:
+        print(json.dumps({"passed": passed, "levels": [level.as_dict() for level in levels]}, indent=2))
+    else:
+        for level in levels:
+            print(level.describe())
+        print("equal" if passed else "NOT equal: do not use this file")
+    return 0 if passed else 1
+
+
+def _advance(bar: Progress, task: TaskID, before: int, done: int) -> None:
+    bar.update(task, completed=before + done)
+
+
+def quickstart(a: argparse.Namespace) -> int:
+    """`dragoman quickstart`."""
+    from dragoman.export.quickstart import quickstart as go
+
+    go(a.pair, Path(a.out or f"runs/quickstart-{a.pair}"))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `dragoman`."""
+    groups = (translate_cli.add_commands, add_commands, runtime_cli.add_commands)
+    return runtime_cli.run_commands(
+        "dragoman",
+        "Train a small recurrent translator on your own parallel text and carry it as one ONNX file to any CPU.",
+        groups,
+        argv,
+    )

@@ -1,0 +1,100 @@
+"""The whole way, once, in five minutes: what a newcomer runs first."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from dragoman.export.onnx import build, write
+from dragoman.export.parity import compare_search, parity_batches
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Translator
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.config import from_tree
+from dragoman.translate.corpus.cldr import from_cldr
+from dragoman.translate.corpus.store import Corpus, parse_pair, write_corpus
+from dragoman.translate.evaluate import TorchEngine, score, translate_all
+from dragoman.translate.plots import draw_attention, draw_curves
+from dragoman.translate.progress import Display, clock
+from dragoman.translate.training import Trainer
+
+PHRASES = 40_000
+SHOWN = 10
+PARITY_SENTENCES = 64
+
+
+def quickstart(pair: str, folder: Path) -> float:
+    """Corpus, training, export, verification, scores and examples, all in one folder. Returns the held-out BLEU.
+
+    What an earlier quickstart left in the folder is replaced.
+    """
+    started = time.perf_counter()
+    console = Console(file=sys.stderr, highlight=False)
+
+    def say(text: str) -> None:
+        console.print(f"[{clock(time.perf_counter() - started):>5}]  {text}", markup=False, soft_wrap=True)
+
+    languages = parse_pair(pair)
+    corpus, run, model = folder / "corpus", Run(folder / "run"), folder / f"{pair}.onnx"
+    if run.folder.exists():
+        if not run.path("config.json").exists():
+            raise UserError(f"--out {folder} holds something else under run/; name another folder")
+        shutil.rmtree(run.folder)
+    say(f"making {PHRASES:,} phrases in {pair} from CLDR data")
+    splits, card = from_cldr(languages, PHRASES)
+    write_corpus(corpus, languages, splits, card)
+    tree = msgspec.toml.decode(files("dragoman.export").joinpath("quickstart.toml").read_bytes())
+    config = from_tree({**tree, "name": "run", "data": {"corpus": str(corpus)}}, "quickstart.toml")
+    Trainer(config, run.folder, display=Display()).fit()
+    draw_curves(run.folder)
+
+    say("exporting to ONNX and comparing with PyTorch")
+    test = Corpus(corpus).read("test")
+    sources = [p.source for p in test]
+    data, levels = build(run, sources[:PARITY_SENTENCES])
+    write(data, model)
+    translator = Translator.load(model, self_test=True)
+    for level in levels:
+        say(level.describe())
+    rows = [translator.source_tokenizer.encode(s) for s in sources]
+    level = compare_search(TorchEngine(run.search()), translator.engine, parity_batches(rows, 32), 1, translator.bundle)
+    say(level.describe())
+    if not level.passed:
+        raise UserError(f"{model} differs from PyTorch: {level.describe()}")
+
+    say(f"translating {len(test):,} held-out phrases with {model.name}")
+    output = translate_all(translator, sources)
+    scores = score(output, [p.target for p in test], languages[1], ter=False)
+    exact = sum(out == p.target for out, p in zip(output, test, strict=True)) / len(test)
+    table = Table("held-out phrase", "translation", "expected, where it differs", show_lines=False)
+    chosen = sorted(random.Random(7).sample(range(len(test)), min(SHOWN, len(test))))
+    for i in chosen:
+        table.add_row(
+            *(_plain(x) for x in (sources[i], output[i], "" if output[i] == test[i].target else test[i].target))
+        )
+    Console(highlight=False).print(table)
+    example = max((sources[i] for i in chosen), key=lambda s: min(len(s), 60))
+    picture = draw_attention(translator.translate(example, alignments=True).attention[0], folder / "attention.png")
+    for s in scores:
+        print(f"{s.metric} {s.score:.2f} on {len(test):,} held-out phrases ({s.signature})")
+    print(f"{exact:.1%} of them exactly as expected")
+    print(f"model      {model} ({len(data) / 1e6:.1f} MB)\nattention  {picture}\ncurves     {run.path('curves.png')}")
+    print(f"try        dragoman translate {model} {_quote(sources[chosen[0]])}")
+    say("done")
+    return scores[0].score
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")  # rich would read markup
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

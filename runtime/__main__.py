@@ -1,0 +1,7 @@
+"""`python -m dragoman.runtime`."""
+
+import sys
+
+from dragoman.runtime.cli import main
+
+sys.exit(main())

@@ -1,0 +1,276 @@
+"""The commands that need only the light runtime: translate, info, bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dragoman.runtime.errors import UserError
+
+Commands = Any  # argparse's own type for a group of subcommands is private
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def add_commands(commands: Commands) -> None:
+    """Register `translate`, `info` and `bench`."""
+    p = commands.add_parser(
+        "translate",
+        help="translate text with a model file",
+        description="Translate TEXT, or standard input line for line. Columns are separated by tabs: with --n-best the "
+        "line's number, with --scores or --n-best the score, then the translation, with --alignments the pairs "
+        "source-target of words, counted from 0.",
+    )
+    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
+    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the file's own; 1 is greedy)")
+    p.add_argument("--n-best", type=positive, default=1, metavar="N", help="write the N best of each text")
+    p.add_argument("--length-penalty", type=float, metavar="A", help="scores are log-probability / length ** A")
+    p.add_argument("--scores", action="store_true", help="write each translation's score")
+    p.add_argument("--alignments", action="store_true", help="write which words of the source each word comes from")
+    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
+    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences at a time (default 32)")
+    p.add_argument("--json", action="store_true", help="write one JSON object a text")
+    p.set_defaults(run=translate)
+
+    p = commands.add_parser("info", help="say what a model file is", description="What a model file says about itself.")
+    p.add_argument("model", metavar="FILE.onnx")
+    p.add_argument("--self-test", action="store_true", help="also check that it computes here what it did when made")
+    p.add_argument("--json", action="store_true")
+    p.set_defaults(run=info)
+
+    p = commands.add_parser(
+        "bench",
+        help="time a model file on this machine",
+        description="Milliseconds a batch, medians with the quartiles. The sentences are those of the file's "
+        "self-test, or the first lines of --source.",
+    )
+    p.add_argument("model", metavar="FILE.onnx")
+    p.add_argument("--batch", type=positive, nargs="+", default=[1, 32], metavar="N", help="sentences (default 1 32)")
+    p.add_argument("--beam", type=positive, nargs="+", default=[1, 5], metavar="K", help="beam sizes (default 1 5)")
+    p.add_argument("--threads", type=positive, default=1, metavar="N")
+    p.add_argument("--repeat", type=positive, default=15, metavar="N", help="runs of each (default 15)")
+    p.add_argument("--source", metavar="F", help="sentences to time on")
+    p.add_argument("--json", action="store_true", help="one JSON object a line")
+    p.set_defaults(run=bench)
+
+
+def translate(a: argparse.Namespace) -> int:
+    """`dragoman translate`."""
+    from dragoman.runtime.translator import Translation, Translator
+
+    translator = Translator.load(a.model, threads=a.threads)
+    number = 0
+
+    def write(lines: Sequence[str]) -> None:
+        nonlocal number
+        results = translator.translate(
+            lines, beam=a.beam or (max(a.n_best, translator.bundle.defaults["beam_size"]) if a.n_best > 1 else None),
+            n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments, batch_size=a.batch_size,
+        )  # fmt: skip
+        for line, result in zip(lines, results, strict=True):
+            number += 1
+            if not result.complete:
+                print(
+                    f"dragoman: line {number}: the translation reached the longest length allowed and may lack its end",
+                    file=sys.stderr,
+                )
+            sys.stdout.write(_json_line(number, line, result) if a.json else _columns(number, result, a))
+        sys.stdout.flush()
+
+    def _columns(number: int, result: Translation, a: argparse.Namespace) -> str:
+        out = ""
+        for k, h in enumerate(result.hypotheses or (None,)):
+            columns = [str(number)] if a.n_best > 1 else []
+            if a.scores or a.n_best > 1:
+                columns.append(f"{h.score:.4f}" if h else "0.0000")
+            columns.append(h.text if h else "")
+            if a.alignments:
+                columns.append(" ".join(f"{s}-{t}" for s, t in result.alignment) if k == 0 else "")
+            out += "\t".join(columns) + "\n"
+        return out
+
+    def _json_line(number: int, line: str, result: Translation) -> str:
+        value = {
+            "line": number,
+            "source": line,
+            "text": result.text,
+            "score": result.score,
+            "complete": result.complete,
+            "parts": result.parts,
+            "hypotheses": [{"text": h.text, "score": h.score} for h in result.hypotheses],
+        }
+        if a.alignments:
+            value["alignment"] = result.alignment
+        return json.dumps(value, ensure_ascii=False) + "\n"
+
+    try:
+        if a.text:
+            write(a.text)
+        else:
+            size = 1 if sys.stdin.isatty() else a.batch_size * 16
+            for chunk in chunks(lines_of(sys.stdin.buffer), size):
+                write(chunk)
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def lines_of(stream: BinaryIO) -> Iterator[str]:
+    """Lines of a byte stream as text, split at line feeds; invalid UTF-8 is replaced and a warning names the line."""
+    for number, raw in enumerate(stream, 1):
+        line = raw.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            print(f"dragoman: line {number}: byte {error.start + 1} is not UTF-8 and was replaced", file=sys.stderr)
+            yield line.decode("utf-8", errors="replace")
+
+
+def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
+    """Lists of at most `size` lines."""
+    chunk: list[str] = []
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def info(a: argparse.Namespace) -> int:
+    """`dragoman info`."""
+    from dragoman.runtime.translator import Translator
+
+    translator = Translator.load(a.model, self_test=a.self_test)
+    b = translator.bundle
+    value: dict[str, Any] = {
+        "file": str(a.model),
+        "megabytes": round(Path(a.model).stat().st_size / 1e6, 2),
+        "schema": b.schema,
+        "languages": f"{b.source_language}-{b.target_language}",
+        "precision": b.precision,
+        "vocabulary": [len(translator.source_tokenizer), len(translator.target_tokenizer)],
+        "max_source": b.max_source,
+        "defaults": b.defaults,
+        "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",
+        "card": b.card,
+        "config": b.config,
+    }
+    if a.json:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+        return 0
+    for key, item in value.items():
+        if isinstance(item, dict):
+            print(key)
+            for line in _flat(item):
+                print(f"  {line}")
+        else:
+            print(f"{key:<12} {item if not isinstance(item, list) else ', '.join(map(str, item))}")
+    return 0
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {value}"
+
+
+def bench(a: argparse.Namespace) -> int:
+    """`dragoman bench`."""
+    import numpy as np
+
+    from dragoman.runtime.bundle import PAD
+    from dragoman.runtime.translator import Translator
+
+    if a.repeat < 3:
+        raise UserError(f"--repeat {a.repeat}: a median with its spread needs at least 3")
+    translator = Translator.load(a.model, threads=a.threads)
+    if a.source:
+        try:
+            text = Path(a.source).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {a.source}: {error}") from None
+        rows = [translator.source_tokenizer.encode(line) for line in text[: max(a.batch)]]
+    else:
+        rows = [case["source"] for case in translator.bundle.self_test["cases"]]
+    rows = [row for row in rows if len(row) <= translator.bundle.max_source]
+    if not rows:
+        raise UserError(f"{a.source} has no line to time on")
+    defaults = translator.bundle.defaults
+    for batch in a.batch:
+        part = [rows[i % len(rows)] for i in range(batch)]
+        length = np.array([len(row) for row in part], dtype=np.int64)
+        source = np.full((batch, int(length.max())), PAD, dtype=np.int64)
+        for out, row in zip(source, part, strict=True):
+            out[: len(row)] = row
+        for beam in a.beam:
+            times = []
+            tokens = 0
+            for _ in range(a.repeat + 2):
+                start = time.perf_counter()
+                target, _, _ = translator.engine.run(
+                    source, length, beam_size=beam, n_best=1, max_length=defaults["max_length"],
+                    length_penalty=defaults["length_penalty"], attended=0,
+                )  # fmt: skip
+                times.append((time.perf_counter() - start) * 1e3)
+                tokens = int((target[:, 0] != PAD).sum())
+            low, middle, high = statistics.quantiles(times[2:], n=4)  # the first two runs warm up
+            value = {"figure": "translate", "batch": batch, "beam": beam, "threads": a.threads, "ms": round(middle, 3),
+                     "spread": [round(low, 3), round(high, 3)], "ms_a_sentence": round(middle / batch, 3),
+                     "target_tokens_per_s": round(tokens / middle * 1e3)}  # fmt: skip
+            if a.json:
+                print(json.dumps(value), flush=True)
+            else:
+                print(
+                    f"batch {batch:>3}  beam {beam:>2}  {middle:9.2f} ms ({low:.2f} to {high:.2f})  "
+                    f"{middle / batch:8.2f} ms a sentence  {value['target_tokens_per_s']:>7,} target tokens/s",
+                    flush=True,
+                )
+    return 0
+
+
+def run_commands(
+    program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
+) -> int:
+    """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in groups:
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except UserError as error:
+        print(f"dragoman: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"dragoman: this command needs the training extras ({error.name} is not installed): "
+            "pip install 'dragoman[train]'",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("dragoman: interrupted", file=sys.stderr)
+        return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m dragoman.runtime`: the light commands alone."""
+    return run_commands("dragoman", "Translate with a Dragoman file.", [add_commands], argv)

@@ -1,0 +1,7 @@
+"""`python -m dragoman.translate`."""
+
+import sys
+
+from dragoman.translate.cli import main
+
+sys.exit(main())

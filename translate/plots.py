@@ -1,0 +1,73 @@
+"""Pictures: a run's curves, and where a translation looked."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # after the backend is chosen
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Attention
+
+
+def draw_curves(folder: str | Path) -> Path:
+    """Draw metrics.jsonl of a run: losses, BLEU and learning rate over steps. Returns the picture's path."""
+    folder = Path(folder)
+    try:
+        rows: list[dict[str, Any]] = [
+            json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()
+        ]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} has no metrics.jsonl to draw: {error}") from None
+    train = [r for r in rows if r["kind"] == "train"]
+    valid = [r for r in rows if r["kind"] == "validation"]
+    figure, (losses, scores, rates) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    losses.plot([r["step"] for r in train], [r["loss"] for r in train], label="training", alpha=0.6)
+    losses.plot([r["step"] for r in valid], [r["loss"] for r in valid], label="validation", marker="o", markersize=3)
+    losses.set(title="Loss a target id (nats)", xlabel="step")
+    losses.legend()
+    for metric in ("BLEU", "chrF"):
+        scores.plot([r["step"] for r in valid], [r[metric] for r in valid], label=metric, marker="o", markersize=3)
+    scores.set(title="Validation, greedy", xlabel="step")
+    scores.legend()
+    rates.plot([r["step"] for r in train], [r["lr"] for r in train], color="tab:gray", label="learning rate")
+    rates.set(title="Learning rate; gradient norm before clipping", xlabel="step")
+    norms = rates.twinx()
+    norms.plot(
+        [r["step"] for r in train], [r["gradient_norm"] for r in train], color="tab:red", alpha=0.4, linewidth=0.8
+    )
+    norms.set_ylabel("gradient norm", color="tab:red")
+    for axes in (losses, scores, rates):
+        axes.grid(alpha=0.3)
+    return _save(figure, folder / "curves.png")
+
+
+def draw_attention(attention: Attention, path: str | Path) -> Path:
+    """Draw one attention map, source pieces across and target pieces down."""
+    height, width = attention.weights.shape
+    figure, axes = plt.subplots(figsize=(2.5 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
+    picture = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(width), [_label(p) for p in attention.source_pieces], rotation=60, ha="right")
+    axes.set_yticks(range(height), [_label(p) for p in attention.target_pieces])
+    axes.set(xlabel="source", ylabel="translation")
+    figure.colorbar(picture, label="share of attention")
+    return _save(figure, Path(path))
+
+
+def _label(piece: str) -> str:
+    return piece.replace("$", r"\$")  # else matplotlib reads mathematics
+
+
+def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401 (matplotlib's own type is not exported)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script without a font shows as boxes
+        figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
