@@ -1,0 +1,59 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dragoman.translate.corpus.store import write_corpus
+from tiny import VOCABULARY, number_pairs, tiny_toml
+
+
+@pytest.fixture
+def random_source() -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
+    """Ragged sources: ids (B, S) and lengths (B), one of them S."""
+
+    def make(B: int, S: int) -> tuple[torch.Tensor, torch.Tensor]:
+        length = torch.randint(1, S + 1, (B,))
+        length[0] = S
+        return torch.randint(4, VOCABULARY, (B, S)), length
+
+    torch.manual_seed(1)
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus folder of 400 pairs."""
+    folder = tmp_path_factory.mktemp("corpus") / "numbers"
+    pairs = number_pairs(400)
+    splits = {"train": pairs[::2] + pairs[1::4], "valid": pairs[3::8], "test": pairs[7::8]}
+    write_corpus(folder, ("en", "xx"), splits, {"corpus": "numbers", "dropped": {}})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run; good for nothing but tests."""
+    from dragoman.translate.config import load
+    from dragoman.translate.training import Trainer
+
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus))
+    Trainer(load(folder / "tiny.toml"), folder / "tiny").fit()
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one file exported from the tiny run."""
+    from dragoman.export.onnx import build, write
+    from dragoman.translate.checkpoint import Run
+
+    path = tmp_path_factory.mktemp("files") / "tiny.onnx"
+    data, _ = build(Run(tiny_run), [p.source for p in number_pairs(40)])
+    write(data, path)
+    return path

@@ -1,0 +1,146 @@
+"""Beam search against brute force, greedy search, batches of one, and numbers worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.translate.search import BeamSearch, follow
+from tiny import CELLS, VOCABULARY, tiny_search
+
+Source = Callable[[int, int], tuple[Tensor, Tensor]]
+SMALL = 7  # four special ids and three letters: with </s>, four choices a step
+
+
+def log_probability(search: BeamSearch, source: Tensor, length: Tensor, ids: tuple[int, ...]) -> float:
+    """What teacher forcing gives a target."""
+    model = search.model
+    x = model(source, length, torch.tensor([[BOS, *ids[:-1]]]))
+    logits = torch.nn.functional.linear(x, model.projection, model.bias + model.never)
+    return float(torch.log_softmax(logits, -1)[0, torch.arange(len(ids)), torch.tensor(ids)].sum())
+
+
+def strip(row: Tensor) -> tuple[int, ...]:
+    return tuple(i for i in row.tolist() if i != PAD)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.3])
+@pytest.mark.parametrize("longest", [1, 2, 4])
+def test_equals_brute_force(longest: int, penalty: float) -> None:
+    search = tiny_search(vocabulary=SMALL, scale=1.8)
+    source, length = torch.tensor([[4, 6, 5, EOS]]), torch.tensor([4])
+    letters = (4, 5, 6)
+    every = [
+        (*body, *end)
+        for n in range(longest + 1)
+        for body in itertools.product(letters, repeat=n)
+        for end in ([(EOS,)] if n < longest else [()])
+    ]
+    scored = sorted(((log_probability(search, source, length, y) / len(y) ** penalty, y) for y in every), reverse=True)
+    out = search.search(source, length, beam=4**longest, n_best=4**longest, max_length=longest, length_penalty=penalty)
+    for k, (score, ids) in enumerate(scored[:8]):
+        assert strip(out.target[0, k]) == ids
+        assert float(out.score[0, k]) == pytest.approx(score, abs=1e-5)
+    best = search.search(source, length, beam=4**longest, n_best=1, max_length=longest, length_penalty=penalty)
+    assert strip(best.target[0, 0]) == scored[0][1]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
+    search = tiny_search(cell)
+    model = search.model
+    source, length = random_source(6, 8)
+    out = search.search(source, length, beam=1)
+    for b in range(6):
+        memory = model.encode(source[b : b + 1], length[b : b + 1])
+        token, state, ids = torch.tensor([[BOS]]), memory.state[:, None], []
+        while len(ids) < int(length[b]) * 2 + 10 and EOS not in ids:
+            logits, state = model.step(token, state, memory, model.bias + model.never)
+            token = logits.argmax(-1)
+            ids.append(int(token))
+        assert strip(out.target[b, 0]) == tuple(ids)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 5])
+def test_batch_of_many_equals_batches_of_one(beam: int, random_source: Source) -> None:
+    search = tiny_search()
+    source, length = random_source(7, 9)
+    together = search.search(source, length, beam=beam, n_best=beam, attended=1)
+    for b in range(7):
+        S = int(length[b])
+        alone = search.search(source[b : b + 1, :S], length[b : b + 1], beam=beam, n_best=beam, attended=1)
+        assert [strip(r) for r in alone.target[0]] == [strip(r) for r in together.target[b]]
+        torch.testing.assert_close(alone.score[0], together.score[b], atol=1e-5, rtol=1e-5)
+        T = len(strip(alone.target[0, 0]))
+        torch.testing.assert_close(alone.attention[0, 0, :T], together.attention[b, 0, :T, :S], atol=1e-5, rtol=1e-4)
+
+
+def test_score_is_log_probability_over_length_to_the_penalty(random_source: Source) -> None:
+    search = tiny_search()
+    source, length = random_source(1, 5)
+    for penalty in (0.0, 0.5, 1.0, 2.0):
+        out = search.search(source, length, beam=4, n_best=4, length_penalty=penalty)
+        for k in range(4):
+            ids = strip(out.target[0, k])
+            expected = log_probability(search, source, length, ids) / len(ids) ** penalty
+            assert float(out.score[0, k]) == pytest.approx(expected, abs=2e-5)
+        assert out.score[0].tolist() == sorted(out.score[0].tolist(), reverse=True)
+
+
+def test_finished_hypotheses_end_once_and_are_padded(random_source: Source) -> None:
+    search = tiny_search()
+    source, length = random_source(8, 6)
+    out = search.search(source, length, beam=4, n_best=4)
+    assert not set(out.target.unique().tolist()) & {1, BOS}
+    for row in out.target.reshape(-1, out.target.shape[-1]).tolist():
+        if EOS in row:
+            assert set(row[row.index(EOS) + 1 :]) <= {PAD}
+            assert PAD not in row[: row.index(EOS)]
+
+
+def test_translations_keep_to_their_own_limit(random_source: Source) -> None:
+    search = tiny_search()
+    search.model.bias.data[EOS] = -1e4  # never ends by itself
+    source, length = random_source(5, 9)
+    out = search.search(source, length, beam=2)
+    assert [len(strip(r)) for r in out.target[:, 0]] == (length * 2 + 10).tolist()
+    assert [len(strip(r)) for r in search.search(source, length, beam=2, max_length=7).target[:, 0]] == [7] * 5
+
+
+def test_ties_are_settled_the_same_way_every_time(random_source: Source) -> None:
+    search = tiny_search()
+    for p in search.model.parameters():
+        p.data.zero_()  # every id is as likely as every other
+    source, length = random_source(3, 4)
+    runs = [search.search(source, length, beam=3, n_best=3).target for _ in range(3)]
+    assert torch.equal(runs[0], runs[1])
+    assert torch.equal(runs[0], runs[2])
+
+
+def test_stops_when_nothing_can_win(random_source: Source) -> None:
+    search = tiny_search()
+    search.model.bias.data[EOS] = 60.0  # ends at once, with certainty
+    source, length = random_source(2, 9)
+    assert search.search(source, length, beam=5).target.shape[-1] == 1
+
+
+def test_follow_reads_back_pointers() -> None:
+    tokens = torch.tensor([[[5, 6]], [[7, 8]], [[9, 4]]])  # (T, B, K)
+    parents = torch.tensor([[[0, 0]], [[1, 0]], [[1, 0]]])
+    out = follow(tokens, parents, torch.tensor(3))
+    assert out[:, 0, 0].tolist() == [5, 8, 9]
+    assert out[:, 0, 1].tolist() == [6, 7, 4]
+
+
+def test_vocabulary_smaller_than_the_beam(random_source: Source) -> None:
+    search = tiny_search(vocabulary=SMALL)
+    source = torch.tensor([[4, 5]])
+    out = search.search(source, torch.tensor([2]), beam=SMALL + 5, n_best=SMALL + 5, max_length=1)
+    real = out.score[0] > -1e6
+    assert int(real.sum()) == 4  # three letters and </s>; the rest is marked as no hypothesis
+    assert VOCABULARY > SMALL

@@ -1,0 +1,78 @@
+"""What the tests share: a tiny network whose sizes all differ, a regular tiny language, a tiny configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dragoman.translate.config import ModelConfig
+from dragoman.translate.corpus.store import Pair
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+
+CELLS = ("elman", "lstm", "gru", "sru")
+VOCABULARY = 37
+MULTI30K = Path(__file__).resolve().parents[2] / "shared" / "data" / "multi30k"
+
+needs_multi30k = pytest.mark.skipif(not MULTI30K.exists(), reason="the Multi30k captions are not on this machine")
+
+
+def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int = 2) -> ModelConfig:
+    """Every size is different, so that a transposed axis fails."""
+    return ModelConfig(
+        cell=cell,  # type: ignore[arg-type]  # one of CELLS
+        width=12,
+        hidden=10,
+        encoder_layers=3,
+        decoder_layers=decoder_layers,
+        feed_forward=14,
+        heads=3,
+        attention=attention,  # type: ignore[arg-type]
+    )
+
+
+def tiny_search(
+    cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5
+) -> BeamSearch:
+    """A seeded random network; scaled weights give its choices a margin, else a near-tie decides a test."""
+    torch.manual_seed(0)
+    model = Seq2Seq(tiny_config(cell, attention), vocabulary, vocabulary)
+    for p in model.parameters():
+        p.data.mul_(scale)
+    return BeamSearch(model.requires_grad_(False), 2).eval()
+
+
+def number_pairs(count: int) -> list[Pair]:
+    """Numbers and the same numbers digit by digit, backwards, in words: regular, and learnt in seconds."""
+    words = "zero one two three four five six seven eight nine".split()
+    return [Pair(str(n), " ".join(words[int(d)] for d in reversed(str(n)))) for n in range(count)]
+
+
+def tiny_toml(corpus: Path, name: str = "tiny") -> str:
+    """A configuration that trains in seconds."""
+    return f"""
+name = "{name}"
+[data]
+corpus = "{corpus}"
+[tokenizer]
+vocabulary = 300
+sampling = 0.05
+[model]
+width = 24
+hidden = 20
+encoder_layers = 1
+decoder_layers = 1
+feed_forward = 32
+heads = 2
+dropout = 0.1
+[training]
+epochs = 3
+batch_tokens = 400
+warmup = 5
+average = 2
+precision = "float32"
+[search]
+beam_size = 3
+"""
