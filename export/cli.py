@@ -135,12 +135,15 @@ def quickstart(a: argparse.Namespace) -> int:
     return 0
 
 
+GROUPS = (translate_cli.add_commands, add_commands, runtime_cli.add_commands)
+DESCRIPTION = "Train a small recurrent translator on your own parallel text and carry it as one ONNX file to any CPU."
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command line, without running it."""
+    return runtime_cli.parser_of("dragoman", DESCRIPTION, GROUPS).parse_args(argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `dragoman`."""
-    groups = (translate_cli.add_commands, add_commands, runtime_cli.add_commands)
-    return runtime_cli.run_commands(
-        "dragoman",
-        "Train a small recurrent translator on your own parallel text and carry it as one ONNX file to any CPU.",
-        groups,
-        argv,
-    )
+    return runtime_cli.run_commands("dragoman", DESCRIPTION, GROUPS, argv)

@@ -244,15 +244,20 @@ def bench(a: argparse.Namespace) -> int:
     return 0
 
 
-def run_commands(
-    program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
-) -> int:
-    """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+def parser_of(program: str, description: str, groups: Sequence[Callable[[Commands], None]]) -> argparse.ArgumentParser:
+    """A parser with the subcommands that each of `groups` adds."""
     parser = argparse.ArgumentParser(prog=program, description=description)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in groups:
         add(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def run_commands(
+    program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
+) -> int:
+    """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    arguments = parser_of(program, description, groups).parse_args(argv)
     try:
         code: int = arguments.run(arguments)
         return code

@@ -58,7 +58,8 @@ def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
     out = search.search(source, length, beam=1)
     for b in range(6):
         memory = model.encode(source[b : b + 1], length[b : b + 1])
-        token, state, ids = torch.tensor([[BOS]]), memory.state[:, None], []
+        ids: list[int] = []
+        token, state = torch.tensor([[BOS]]), memory.state[:, None]
         while len(ids) < int(length[b]) * 2 + 10 and EOS not in ids:
             logits, state = model.step(token, state, memory, model.bias + model.never)
             token = logits.argmax(-1)

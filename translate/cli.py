@@ -7,9 +7,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from dragoman.translate.corpus.store import Pair
 
 RUNS = Path("runs")
 
@@ -77,13 +81,12 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=plot)
 
 
-def _write(a: argparse.Namespace, splits: object, card: dict[str, object]) -> int:
-    from dragoman.translate.corpus.store import parse_pair, write_corpus
+def _write(a: argparse.Namespace, splits: dict[str, list[Pair]], card: dict[str, Any]) -> int:
+    from dragoman.translate.corpus.store import SPLITS, parse_pair, write_corpus
 
-    write_corpus(a.out, parse_pair(a.pair), splits, card)  # type: ignore[arg-type]  # only Pair lists come here
-    counts = {part: len(rows) for part, rows in splits.items()}  # type: ignore[attr-defined]
-    print(f"{a.out}: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
-    for reason, n in card["dropped"].items():  # type: ignore[attr-defined]
+    write_corpus(a.out, parse_pair(a.pair), splits, card)
+    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
+    for reason, n in card["dropped"].items():
         print(f"  dropped {n:,}: {reason}")
     return 0
 

@@ -1,0 +1,148 @@
+"""What the packages promise of each other: the light runtime, the direction of imports, the wheel, the documents."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dragoman.export.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+ALLOWED = {"runtime": {"runtime"}, "translate": {"runtime", "translate"}, "export": {"runtime", "translate", "export"}}
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "sacrebleu",
+    "sacremoses",
+    "msgspec",
+    "safetensors",
+    "rich",
+    "babel",
+    "matplotlib",
+)
+
+
+def python(code: str, *arguments: str) -> str:
+    """Standard output of a fresh interpreter that sees only the project."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "namespace")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_runtime_is_light(tiny_file: Path) -> None:
+    code = (
+        "import sys\n"
+        "from dragoman.runtime.translator import Translator\n"
+        "print(Translator.load(sys.argv[1]).translate('12').text)\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    assert python(code, str(tiny_file)).splitlines()[-1] == "[]"
+
+
+def test_the_command_starts_light() -> None:
+    code = f"import sys, dragoman.export.cli; print([m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_go_downwards(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [node.module or ""] + [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "dragoman" and len(parts) > 1:
+                    assert parts[1] in ALLOWED[package], f"{path} imports {name}"
+
+
+def test_missing_extras_are_one_sentence(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        f"for m in {HEAVY!r}: sys.modules[m] = None\n"
+        "from dragoman.export.cli import main\n"
+        "sys.exit(0 if main(['train', 'x.toml']) == 2 else 1)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "namespace")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'dragoman[train]'" in done.stderr
+
+
+@pytest.mark.parametrize("command", "corpus train evaluate plot export verify quickstart translate info bench".split())
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert len(capsys.readouterr().out) > 100
+
+
+def documented_commands() -> list[str]:
+    """The lines of README's console blocks that call dragoman."""
+    blocks = re.findall(r"```(?:console|sh)\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?dragoman ", line)]
+
+
+def test_documented_commands_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command in the README has arguments that exist; tests/test_commands.py runs their like for real."""
+    from dragoman.export import cli
+
+    commands = documented_commands()
+    assert len(commands) >= 8
+    seen: list[str] = []
+    for line in commands:
+        words = shlex.split(line.split(" | ")[0].split(" < ")[0].split(" > ")[0], comments=True)
+        parsed = cli.parse(words[1:])
+        seen.append(words[1])
+        assert callable(parsed.run)
+    assert {"train", "export", "translate"} <= set(seen)
+
+
+def test_architecture_fits_on_a_page() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines()) <= 60
+
+
+@pytest.mark.slow
+def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("dragoman/")}
+    tree = {
+        f"dragoman/{path.relative_to(ROOT)}"
+        for package in ALLOWED
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in (".py", ".typed", ".toml") and "__pycache__" not in path.parts
+    }
+    assert inside == tree
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    binary = tmp_path / "venv" / "bin"
+    subprocess.run(
+        [str(binary / "pip"), "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    installed = subprocess.run([str(binary / "pip"), "list"], check=True, capture_output=True, text=True).stdout
+    assert "torch" not in installed
+    done = subprocess.run(
+        [str(binary / "dragoman"), "translate", str(tiny_file), "12", "345"], check=True, capture_output=True, text=True
+    )
+    assert len(done.stdout.splitlines()) == 2
+    assert not done.stderr

@@ -1,0 +1,90 @@
+"""The commands as a user runs them: the whole way on a small corpus, and every mistake in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dragoman.export.cli import main
+from tiny import number_pairs, tiny_toml
+
+
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    pairs = number_pairs(300)
+    for side, language in enumerate(("en", "xx")):
+        Path(f"all.{language}").write_text("".join(p[side] + "\n" for p in pairs))
+    Path("c.toml").write_text(tiny_toml(Path("data/numbers")))
+
+    def ok(*words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out
+
+    out = ok("corpus", "files", "--pair", "en-xx", "all.en", "all.xx", "--out", "data/numbers", "--valid", "20")
+    assert "250 train, 20 valid, 30 test" in out
+    assert ok("train", "c.toml", "--set", "training.epochs=2").strip().endswith("runs/tiny")
+    assert Path("runs/tiny/curves.png").stat().st_size > 10_000
+    assert main(["train", "c.toml"]) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert "20 of 20 sentences have equal tokens" in ok("export", "runs/tiny", "-o", "n.onnx")
+    report = json.loads(ok("verify", "n.onnx", "--against", "runs/tiny", "--json"))
+    assert report["passed"]
+    assert [(level["beam"], level["batch"]) for level in report["levels"]] == [(1, 1), (1, 20), (3, 1), (3, 20)]
+    assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
+    scores = [
+        json.loads(ok("evaluate", model, "--source", "data/numbers/test.en", "--reference", "data/numbers/test.xx",
+                      "--beam", "2", "--json"))
+        for model in ("runs/tiny", "n.onnx")
+    ]  # fmt: skip
+    assert scores[0]["BLEU"] == scores[1]["BLEU"]
+    assert "signature" in scores[0]["chrF"]
+    assert "lc.tok" in ok("evaluate", "n.onnx", "--source", "all.en", "--reference", "all.xx", "--basis", "lc.tok")
+    rows = [json.loads(line) for line in ok("translate", "n.onnx", "12", "", "--alignments", "--json").splitlines()]
+    assert [r["source"] for r in rows] == ["12", ""]
+    assert len(ok("translate", "n.onnx", "12", "--scores", "--alignments").split("\t")) == 3
+    assert "self_test    passed" in ok("info", "n.onnx", "--self-test")
+    assert ok("plot", "runs/tiny").strip().endswith("curves.png")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "none.toml"], "cannot read the configuration none.toml"),
+        (["export", "none", "-o", "x.onnx"], "none is not a training run"),
+        (["verify", "none.onnx", "--against", "none"], "none is not a training run"),
+        (["evaluate", "none.onnx", "--source", "a", "--reference", "b"], "cannot read a"),
+        (["translate", "none.onnx", "x"], "cannot read none.onnx"),
+        (["corpus", "cldr", "--pair", "en", "--out", "x"], "two different languages"),
+        (["corpus", "cldr", "--pair", "en-qqq", "--out", "x"], "qqq is no language of CLDR"),
+        (["corpus", "files", "--pair", "en-de", "none", "--out", "x"], "cannot read none"),
+        (["corpus", "multi30k", "--pair", "en-de", "--from", "none", "--out", "x"], "train.en or train.en.gz"),
+        (["plot", "none"], "none has no metrics.jsonl"),
+        (["quickstart", "--pair", "de"], "two different languages"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("dragoman: ")
+    assert expected in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_of_a_run_whose_corpus_is_gone(
+    tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["corpus"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["export", str(run), "-o", str(tmp_path / "m.onnx")]) == 2
+    assert "is not a corpus" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()

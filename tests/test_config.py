@@ -1,0 +1,72 @@
+"""The configuration is closed: every mistake is one sentence that names key and value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragoman.runtime.errors import UserError
+from dragoman.translate.config import from_tree, load, to_tree
+from tiny import tiny_toml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)
+def test_shipped_configurations_load(path: Path) -> None:
+    config = load(path)
+    assert config.name == path.stem
+    assert from_tree(to_tree(config), "copy") == config
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "c.toml"
+    path.write_text(tiny_toml(Path("data/x")))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("training.learning_rate=1", "unknown key training.learning_rate; the keys here are minutes, epochs"),
+        ("training.epochs=0", "training.epochs = 0"),
+        ('training.epochs="many"', "training.epochs = 'many'"),
+        ("training.epochs=many", "training.epochs = 'many'"),
+        ("model.cell=rnn", "model.cell = 'rnn'"),
+        ("model.dropout=1.0", "model.dropout = 1.0"),
+        ("model.heads=5", "model.heads = 5 does not divide model.width = 24"),
+        ("tokenizer.joint=false", "model.shared_embedding = true needs tokenizer.joint = true"),
+        ("name=a/b", "name = 'a/b'"),
+        ("modell.cell=sru", "unknown key modell"),
+        ("name.x=1", "name is a value, not a section"),
+        ("training.epochs", "give section.key=value"),
+    ],
+)
+def test_mistakes_are_named(toml: Path, override: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(toml, [override])
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_take_effect(toml: Path) -> None:
+    config = load(toml, ["training.lr=1e-3", "model.cell=lstm", 'data.corpus="elsewhere"', "training.minutes=3"])
+    assert (config.training.lr, config.model.cell, config.data.corpus) == (1e-3, "lstm", "elsewhere")
+    assert config.training.minutes == 3
+
+
+def test_missing_key_and_broken_toml(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    with pytest.raises(UserError, match="cannot read the configuration"):
+        load(path)
+    path.write_text("[data]\ncorpus='x'\n")
+    with pytest.raises(UserError, match="the key name is missing"):
+        load(path)
+    path.write_text("name = [")
+    with pytest.raises(UserError, match="is not valid TOML"):
+        load(path)
+    path.write_bytes(b"name = '\xff'")
+    with pytest.raises(UserError, match="is not valid TOML"):
+        load(path)

@@ -1,0 +1,134 @@
+"""Corpora: what is dropped and why, what is held out, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.cldr import from_cldr
+from dragoman.translate.corpus.files import from_files, from_multi30k
+from dragoman.translate.corpus.store import Corpus, Pair, clean, parse_pair, split, write_corpus
+from tiny import MULTI30K, needs_multi30k, number_pairs
+
+
+def write(path: Path, lines: list[bytes]) -> str:
+    data = b"".join(line + b"\n" for line in lines)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return str(path)
+
+
+def test_two_files_or_one_tsv_give_the_same(tmp_path: Path) -> None:
+    rows = [(f"line {i}".encode(), f"Zeile {i}".encode()) for i in range(50)]
+    two = [write(tmp_path / "a.en.gz", [a for a, _ in rows]), write(tmp_path / "a.de", [b for _, b in rows])]
+    one = [write(tmp_path / "a.tsv", [a + b"\t" + b + b"\r" for a, b in rows])]
+    first, second = from_files(two, 5, 7), from_files(one, 5, 7)
+    assert first[0] == second[0]
+    assert {k: len(v) for k, v in first[0].items()} == {"train": 38, "valid": 5, "test": 7}
+
+
+def test_unusable_pairs_are_counted_by_reason() -> None:
+    dropped: Counter[str] = Counter()
+    rows: list[tuple[bytes | str, bytes | str]] = [
+        (b"good", "gut \U0001f600".encode()),
+        (b"", b"leer"),
+        (b"blank", b" \t "),
+        (b"bad\xff", b"schlecht"),
+        (b"bell\x07", b"Glocke"),
+        ("a\u0308  b", "x"),
+    ]
+    assert list(clean(rows, dropped)) == [Pair("good", "gut \U0001f600"), Pair("ä b", "x")]
+    assert dropped == {"empty": 2, "invalid UTF-8": 1, "control characters": 1}
+
+
+def test_held_out_sources_occur_nowhere_else() -> None:
+    pairs = [*number_pairs(60), Pair("7", "another seven"), Pair("8", "another eight")]
+    splits = split(pairs, 20, 20, seed=3)
+    sources = {part: {p.source for p in rows} for part, rows in splits.items()}
+    assert not sources["train"] & (sources["valid"] | sources["test"])
+    assert not sources["valid"] & sources["test"]
+    with pytest.raises(UserError, match="too few to hold out"):
+        split(pairs, 40, 20, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a": [b"x", b"y"], "b": [b"x"]}, "a has 2 lines and .*b has 1"),
+        ({"a": [b"x\ty", b"no tab"]}, "line 2: no tab"),
+        ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "3 files were given"),
+        ({"a": [b""], "b": [b""]}, "too few"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, files: dict[str, list[bytes]], message: str) -> None:
+    paths = [write(tmp_path / name, lines) for name, lines in files.items()]
+    with pytest.raises(UserError, match=message):
+        from_files(paths, None, None)
+
+
+def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"x\ty\n" * 100)[:-20])
+    for name in ("a.gz", "none"):
+        with pytest.raises(UserError, match="cannot read"):
+            from_files([str(tmp_path / name)], None, None)
+
+
+def test_corpus_folder(tmp_path: Path) -> None:
+    splits = split(number_pairs(30), 3, 4, seed=1)
+    folder = tmp_path / "corpus"
+    write_corpus(folder, ("en", "xx"), splits, {"dropped": {"empty": 2}})
+    corpus = Corpus(folder)
+    assert {part: corpus.read(part) for part in splits} == splits
+    assert json.loads((folder / "corpus.json").read_text())["dropped"] == {"empty": 2}
+    write_corpus(folder, ("en", "xx"), splits, {})  # an earlier corpus is replaced
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.txt").write_text("x")
+    with pytest.raises(UserError, match="is not a corpus"):
+        write_corpus(tmp_path / "other", ("en", "xx"), splits, {})
+    with pytest.raises(UserError, match="is not a corpus"):
+        Corpus(tmp_path / "nowhere")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus", "other"]
+    (folder / "train.en").write_text("one line\n")
+    with pytest.raises(UserError, match="train has 1 source and 23 target lines"):
+        corpus.read("train")
+
+
+@pytest.mark.parametrize("pair", ["en", "en-", "en-en", ""])
+def test_pair_must_name_two_languages(pair: str) -> None:
+    with pytest.raises(UserError, match="two different languages"):
+        parse_pair(pair)
+
+
+@pytest.mark.parametrize("pair", ["en-de", "fr-ja", "ar-pt_BR"])
+def test_cldr_phrases(pair: str) -> None:
+    languages = parse_pair(pair)
+    splits, card = from_cldr(languages, 3000, 100, 100, seed=2)
+    assert {k: len(v) for k, v in splits.items()} == {"train": 3000, "valid": 100, "test": 100}
+    every = [p.source for rows in splits.values() for p in rows]
+    assert len(set(every)) == len(every)
+    assert splits == from_cldr(languages, 3000, 100, 100, seed=2)[0]
+    assert not any("volume-" in side or "duration-" in side for rows in splits.values() for p in rows for side in p)
+    assert "CLDR" in card["licence"]
+
+
+def test_cldr_knows_its_languages() -> None:
+    with pytest.raises(UserError, match="xx is no language of CLDR"):
+        from_cldr(("en", "xx"), 100)
+    _, card = from_cldr(("en", "de"), 2500, 10, 10)
+    assert card["corpus"] == "cldr"
+
+
+@needs_multi30k
+def test_multi30k_folder() -> None:
+    splits, card = from_multi30k(str(MULTI30K), ("en", "fr"))
+    assert {k: len(v) for k, v in splits.items()} == {"train": 28999, "valid": 1014, "test": 1000}
+    assert card["dropped"] == {"source is in a held-out part": 1}
+
+
+def test_multi30k_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.en or train\.en\.gz is not there"):
+        from_multi30k(str(tmp_path), ("en", "de"))

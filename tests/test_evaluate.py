@@ -1,0 +1,42 @@
+"""Scores: the published basis is reproduced, and every number carries its signature."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from dragoman.translate.evaluate import lowercase_tokenised, score
+from tiny import MULTI30K, needs_multi30k
+
+
+@needs_multi30k
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize("name", ["val", "test_2016_flickr"])
+def test_lc_tok_reproduces_the_published_files(name: str, language: str) -> None:
+    raw = gzip.decompress((MULTI30K / f"{name}.{language}.gz").read_bytes()).decode().splitlines()
+    published = (MULTI30K / f"{name}.lc.norm.tok.{language}").read_text("utf-8").splitlines()
+    mine = lowercase_tokenised(raw, language)
+    equal = sum(a == b for a, b in zip(mine, published, strict=True))
+    assert equal >= 0.995 * len(published)
+
+
+def test_signatures_tell_the_bases_apart() -> None:
+    output, reference = ["Ein Hund läuft."], ["Ein Hund läuft schnell."]
+    cased, lowered = score(output, reference, "de"), score(output, reference, "de", "lc.tok")
+    assert [s.metric for s in cased] == ["BLEU", "chrF", "TER"]
+    assert "tok:13a" in cased[0].signature
+    assert "tok:none" in lowered[0].signature
+    assert {s.basis for s in lowered} == {"lc.tok"}
+    assert cased[2].score == pytest.approx(50.0)  # `läuft.` for `läuft`, and a missing word, in four
+
+
+def test_a_perfect_translation_scores_100() -> None:
+    lines = ["Zwei Hunde rennen über eine Wiese.", "Ein Mann liest ein Buch im Park."]
+    scores = {s.metric: s.score for s in score(lines, lines, "de")}
+    assert scores["BLEU"] == pytest.approx(100)
+    assert scores["TER"] == 0
+
+
+def test_japanese_is_scored_by_characters() -> None:
+    assert "tok:char" in score(["猫が好き"], ["猫が好き"], "ja")[0].signature

@@ -1,0 +1,202 @@
+"""PyTorch against ONNX, level by level: encoder, one step, thirty chained steps, whole search, text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from dragoman.export import onnx as export_onnx
+from dragoman.export.onnx import _quiet, build, to_onnx, write
+from dragoman.export.parity import Level, compare_search, parity_batches
+from dragoman.runtime.bundle import INPUTS, OUTPUTS, PAD
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import OnnxEngine, Translator
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.evaluate import TorchEngine, translator_of
+from dragoman.translate.model import Memory, Seq2Seq
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_search
+
+Source = Callable[[int, int], tuple[Tensor, Tensor]]
+Array = npt.NDArray[Any]
+D = Dim.DYNAMIC
+
+# The exporter takes some ten seconds a graph: one cell runs among the fast tests, all among the slow ones.
+every_cell = pytest.mark.parametrize(
+    ("cell", "attention"),
+    [("sru", "dot"), *(pytest.param(c, "dot", marks=pytest.mark.slow) for c in CELLS if c != "sru"),
+     pytest.param("lstm", "additive", marks=pytest.mark.slow)],
+)  # fmt: skip
+
+
+class Encode(nn.Module):
+    """Level 1: everything that is computed once a sentence."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, source: Tensor, length: Tensor) -> tuple[Tensor, ...]:
+        memory = self.model.encode(source, length)
+        return (*memory.keys, *memory.values, memory.mask, memory.state)
+
+
+class Step(nn.Module):
+    """Level 2: one step of the decoder."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, token: Tensor, state: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
+        half = (len(memory) - 2) // 2
+        whole = Memory(memory[:half], memory[half : 2 * half], memory[-2], memory[-1])
+        logits, state = self.model.step(token, state, whole, self.model.bias)
+        return logits, state
+
+
+def session(module: nn.Module, arguments: tuple[Tensor, ...], shapes: object) -> onnxruntime.InferenceSession:
+    with _quiet():
+        program = torch.onnx.export(module, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)  # type: ignore[arg-type]  # nested tuples
+    assert program is not None
+    return onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def run(s: onnxruntime.InferenceSession, *values: Array) -> list[Array]:
+    out: list[Array] = s.run(None, {i.name: v for i, v in zip(s.get_inputs(), values, strict=True)})
+    return out
+
+
+@every_cell
+def test_encoder_and_steps(cell: str, attention: str, random_source: Source) -> None:
+    model = tiny_search(cell, attention, scale=1.5).model
+    source, length = random_source(3, 7)
+    encode = Encode(model)
+    encoder = session(encode, (source, length), ({0: D, 1: D}, {0: D}))
+    worst = 0.0
+    for B, S in ((1, 1), (4, 6), (2, 11)):
+        source, length = random_source(B, S)
+        noise = torch.where(torch.arange(S) < length[:, None], source, torch.randint(0, VOCABULARY, (B, S)))
+        mine, theirs = encode(source, length), run(encoder, noise.numpy(), length.numpy())
+        values = len(mine) // 2 - 1
+        for name, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+            kept = (torch.arange(S) < length[:, None])[:, None, None, :]  # what stands at padding is masked later
+            if name < values:
+                kept = kept if attention == "dot" else kept.unsqueeze(-1)
+            elif name < 2 * values:
+                kept = kept.transpose(2, 3)
+            else:
+                kept = torch.ones(1, dtype=torch.bool)
+            difference = float(((a - torch.from_numpy(b)).abs() * kept).max())
+            worst = max(worst, difference)
+    print(f"{cell}, {attention}: encoder differs by at most {worst:.1e}")
+    assert worst < 2e-5
+
+    B, K, S = 2, 3, 5
+    source, length = random_source(B, S)
+    memory = encode(source, length)
+    token, state = torch.randint(4, VOCABULARY, (B, K)), memory[-1][:, None].expand(B, K, -1).contiguous()
+    layers = (len(memory) - 2) // 2
+    keys = {0: D, 3: D}
+    shapes = ({0: D, 1: D}, {0: D, 1: D}, (*[keys] * layers, *[{0: D, 2: D}] * layers, {0: D, 3: D}, {0: D}))
+    stepper = session(Step(model), (token, state, *memory), shapes)
+    theirs_state = state.numpy()
+    memory_values = [m.numpy() for m in memory]
+    worst = 0.0
+    for _ in range(30):
+        logits, state = Step(model)(token, state, *memory)
+        theirs_logits, theirs_state = run(stepper, token.numpy(), theirs_state, *memory_values)
+        worst = max(worst, float(np.abs(logits.numpy() - theirs_logits).max()))
+        assert (logits.argmax(-1).numpy() == theirs_logits.argmax(-1)).all()
+        token = logits.argmax(-1)
+    print(f"{cell}, {attention}: 30 chained steps differ by at most {worst:.1e}")
+    assert worst < 2e-4
+
+
+@every_cell
+def test_whole_search(cell: str, attention: str, random_source: Source) -> None:
+    search = tiny_search(cell, attention)
+    model = to_onnx(search)
+    assert [i.name for i in model.graph.input] == [*INPUTS]
+    assert [o.name for o in model.graph.output] == [*OUTPUTS]
+    engine, reference = OnnxEngine(model.SerializeToString()), TorchEngine(search)
+    worst = 0.0
+    for B, S, K, N, longest, attended, penalty in (
+        (1, 1, 1, 1, 20, 0, 1.0), (1, 5, 1, 1, 20, 1, 0.0), (3, 7, 4, 2, 30, 2, 1.0), (5, 9, 5, 5, 256, 0, 0.6),
+        (2, 12, 6, 1, 9, 6, 1.0), (1, 4, 3, 3, 1, 0, 2.0), (7, 3, 2, 1, 33, 1, 1.0),
+    ):  # fmt: skip
+        source, length = random_source(B, S)
+        noise = torch.where(torch.arange(S) < length[:, None], source, torch.randint(0, VOCABULARY, (B, S)))
+        settings = {"beam_size": K, "n_best": N, "max_length": longest, "length_penalty": penalty, "attended": attended}
+        mine = reference.run(source.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]  # by name
+        theirs = engine.run(noise.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]
+        assert np.array_equal(mine[0], theirs[0])
+        assert mine[2].shape == theirs[2].shape
+        worst = max(worst, float(np.abs(mine[1] - theirs[1]).max()))
+        if attended:
+            written = (mine[0][:, :attended] != PAD)[..., None]
+            worst = max(worst, float((np.abs(mine[2] - theirs[2]) * written).max()))
+    print(f"{cell}, {attention}: search differs by at most {worst:.1e}")
+    assert worst < 1e-4
+
+
+def test_text_is_the_same_from_the_run_and_from_the_file(tiny_run: Path, tiny_file: Path) -> None:
+    lines = [p.source for p in number_pairs(1000)[::17]] + ["", "12, 13; 14. " * 200, "\U0001f600"]
+    mine, theirs = translator_of(Run(tiny_run)), Translator.load(tiny_file, self_test=True)
+    for beam in (1, 3):
+        a, b = (t.translate(lines, beam=beam, n_best=beam, alignments=True) for t in (mine, theirs))
+        assert [(r.text, r.alignment, r.parts) for r in a] == [(r.text, r.alignment, r.parts) for r in b]
+        assert [r.score for r in a] == pytest.approx([r.score for r in b], abs=1e-4)
+    several = [t.translate(lines, batch_size=n) for t in (theirs,) for n in (1, 5, 64)]
+    assert [r.text for r in several[0]] == [r.text for r in several[1]] == [r.text for r in several[2]]
+
+
+def test_the_file_carries_its_card(tiny_file: Path, tiny_run: Path) -> None:
+    model = onnx.load(tiny_file)
+    onnx.checker.check_model(model)
+    bundle = Translator.load(tiny_file).bundle
+    assert bundle.card["corpus"]["corpus"] == "numbers"
+    assert bundle.card["scores"]["validation"]["beam"] == 3
+    assert bundle.config["model"]["cell"] == "sru"
+    assert len(bundle.self_test["cases"]) == 4
+    names = [t.name for t in model.graph.initializer if t.dims == [300, 24]]
+    assert len(names) <= 2  # the tied embedding, and its transpose for the output product
+    assert str(tiny_run.parent) not in str(model)
+
+
+def test_a_file_that_differs_is_refused(tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def different(*_: object) -> Level:
+        return Level(beam=1, batch=1, sentences=9, equal=8, worst_score=0.0, example="sentence 3")
+
+    monkeypatch.setattr(export_onnx, "to_onnx", lambda search: onnx.load(tiny_file))
+    monkeypatch.setattr(export_onnx, "compare_search", different)
+    with pytest.raises(UserError, match=r"differs from PyTorch, so it was not written: .*8 of 9"):
+        build(Run(tiny_run), ["1 2 3"])
+
+
+def test_parity_sees_another_model(tiny_run: Path, tiny_file: Path) -> None:
+    search = Run(tiny_run).search()
+    search.model.bias.data[10] += 50
+    translator = Translator.load(tiny_file)
+    rows = [translator.source_tokenizer.encode(p.source) for p in number_pairs(20)]
+    level = compare_search(TorchEngine(search), translator.engine, parity_batches(rows, 4), 1, translator.bundle)
+    assert not level.passed
+    assert "first difference" in level.describe()
+
+
+def test_write_leaves_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="cannot write"):
+        write(b"model", tmp_path / "folder")
+    with pytest.raises(UserError, match="cannot write"):
+        write(b"model", tmp_path / "none" / "m.onnx")
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder"]

@@ -1,0 +1,234 @@
+"""The light runtime on a model made by hand: an ONNX graph that copies its source, and knows no PyTorch."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, BundleError, read_sealed, seal
+from dragoman.runtime.cli import lines_of, main
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Attention, Translator, word_alignment
+from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.tokenize import train_tokenizer
+
+TOKENIZER = train_tokenizer([f"copy this line, number {i}. And that one!" for i in range(80)], TokenizerConfig(), 330)
+
+BUNDLE = Bundle(
+    source_language="en",
+    target_language="xx",
+    source_tokenizer=TOKENIZER.model,
+    target_tokenizer=TOKENIZER.model,
+    max_source=24,
+    defaults={"beam_size": 2, "length_penalty": 1.0, "max_length": 64},
+    config={"name": "copy"},
+    card={"corpus": {"licence": "none"}},
+    self_test={
+        "settings": {"beam_size": 2, "n_best": 1, "max_length": 64, "length_penalty": 1.0},
+        "cases": [{"source": [10, 11, EOS], "target": [10, 11, EOS], "score": -0.5}],
+    },
+)
+
+
+def copying_model() -> onnx.ModelProto:
+    """target = source for every hypothesis, pad where the source is padded; score -0.5, -1.5, ...; attention even."""
+    kind = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
+    inputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in INPUTS.items()]
+    outputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in OUTPUTS.items()]
+
+    def constant(name: str, value: object, dtype: type = np.int64) -> onnx.NodeProto:
+        return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
+
+    def node(op: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
+        return helper.make_node(op, inputs, [output], **attributes)  # type: ignore[arg-type]  # of the operator
+
+    nodes = [
+        constant("one", [1]), constant("zero", 0), constant("step", 1), constant("axis", [1]),
+        constant("tenth", 0.1, np.float32), constant("half", 0.5, np.float32),
+        node("Reshape", ["beam_size", "one"], "K"), node("Reshape", ["attended", "one"], "A"),
+        node("Shape", ["source"], "BS"),
+        node("Gather", ["BS", "zero"], "B.scalar"), node("Reshape", ["B.scalar", "one"], "B"),
+        node("Gather", ["BS", "step"], "S.scalar"), node("Reshape", ["S.scalar", "one"], "S"),
+        node("Unsqueeze", ["source", "axis"], "source.row"),
+        node("Concat", ["B", "K", "S"], "BKS", axis=0), node("Expand", ["source.row", "BKS"], "target"),
+        node("Range", ["zero", "beam_size", "step"], "ranks"),
+        node("Cast", ["ranks"], "ranks.float", to=TensorProto.FLOAT),
+        node("Add", ["ranks.float", "half"], "ranks.half"), node("Neg", ["ranks.half"], "scores"),
+        node("Concat", ["B", "K"], "BK", axis=0), node("Expand", ["scores", "BK"], "score"),
+        node("Concat", ["B", "A", "S", "S"], "BATS", axis=0), node("Expand", ["tenth", "BATS"], "attention"),
+    ]  # fmt: skip
+    graph = helper.make_graph(nodes, "copy", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def file_of(path: Path, bundle: Bundle = BUNDLE) -> Path:
+    model = copying_model()
+    helper.set_model_props(model, bundle.to_metadata())
+    path.write_bytes(seal(model.SerializeToString()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def copier(tmp_path_factory: pytest.TempPathFactory) -> Translator:
+    return Translator.load(file_of(tmp_path_factory.mktemp("copy") / "copy.onnx"), self_test=True)
+
+
+def test_bundle_survives_the_file(copier: Translator) -> None:
+    assert copier.bundle == BUNDLE
+    other = replace(BUNDLE, target_tokenizer=b"another")
+    assert Bundle.from_metadata(other.to_metadata()) == other
+
+
+def test_onnx_tools_see_the_checksum_as_a_property(tmp_path: Path) -> None:
+    model = onnx.load(file_of(tmp_path / "m.onnx"))
+    assert len({p.key: p.value for p in model.metadata_props}[CHECKSUM_KEY]) == 64
+
+
+def test_results_come_in_order_whatever_the_lengths(copier: Translator) -> None:
+    lines = ["copy this line.", "", "number 3", "x", "   ", "and that one! copy this line, number 7."]
+    for batch_size in (1, 2, 32):
+        results = copier.translate(lines, batch_size=batch_size)
+        assert [r.text for r in results] == [line.strip() for line in lines]
+    assert copier.translate("copy").text == "copy"
+    assert copier.translate([]) == []
+
+
+def test_long_text_is_translated_in_parts_and_nothing_is_lost(copier: Translator) -> None:
+    text = " ".join(f"copy this line, number {i}." for i in range(300))
+    result = copier.translate(text)
+    assert result.text == text
+    assert result.parts > 100
+    words = " ".join(["word"] * 100_000)
+    assert copier.translate(words).text == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "a\x00b\x07c",
+        "\ud83d",
+        "\ufeffx",
+        "x" * 50_000,
+        "漢字" * 999,
+    ],
+)
+def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
+    from dragoman.runtime.tokenizer import normalise
+
+    assert copier.translate(text).text == normalise(text)
+
+
+def test_n_best_and_its_bounds(copier: Translator) -> None:
+    result = copier.translate("copy", beam=3, n_best=3)
+    assert [h.score for h in result.hypotheses] == [-0.5, -1.5, -2.5]
+    for wrong in ({"beam": 2, "n_best": 3}, {"n_best": 0}, {"beam": 10_000}, {"batch_size": 0}):
+        with pytest.raises(UserError):
+            copier.translate("copy", **wrong)  # type: ignore[call-overload]  # by name
+
+
+def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
+    class Endless:
+        def run(self, source: object, source_length: object, **settings: object) -> tuple[object, ...]:
+            return np.array([[[10, 11]]]), np.array([[-1.0]]), np.zeros((1, 0, 2, 1))
+
+    result = Translator(Endless(), BUNDLE).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
+    assert not result.complete
+
+
+def test_word_alignment_counts_words_over_parts() -> None:
+    weights = np.array([[0.1, 0.1, 0.7, 0.1], [0.8, 0.1, 0.05, 0.05], [0, 0, 0, 1]], np.float32)
+    one = Attention(("▁the", "▁do", "g", "</s>"), ("▁Hund", "▁der", "</s>"), weights)
+    assert word_alignment([one]) == ((1, 0), (0, 1))
+    assert word_alignment([one, one]) == ((1, 0), (0, 1), (3, 2), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d[:-1], "damaged or cut short"),
+        (lambda d: d[: len(d) // 2], "damaged or cut short|not a Dragoman model"),
+        (lambda d: b"", "not a Dragoman model"),
+        (lambda d: b"PK\x03\x04" + bytes(500), "not a Dragoman model"),
+        (lambda d: copying_model().SerializeToString(), "not a Dragoman model"),
+        (lambda d: seal(copying_model().SerializeToString()), "has no dragoman.schema"),
+        (lambda d: seal(b"not a protobuf"), "cannot run this model"),
+    ],
+)
+def test_what_is_not_a_whole_model_is_refused(tmp_path: Path, damage: object, message: str) -> None:
+    path = file_of(tmp_path / "m.onnx")
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a function of bytes
+    with pytest.raises(BundleError, match=message) as caught:
+        Translator.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "m.onnx")
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [0, 1, len(data) - 1, len(data) - 70, *rng.integers(0, len(data), 60).tolist()]:
+        broken = bytearray(data)
+        broken[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(broken))
+        with pytest.raises(BundleError):
+            read_sealed(path)
+
+
+def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="of schema 99"):
+        Translator.load(file_of(tmp_path / "m.onnx", replace(BUNDLE, schema=99)))
+    model = copying_model()
+    model.graph.output[0].name = model.graph.node[15].output[0] = "tokens"
+    helper.set_model_props(model, BUNDLE.to_metadata())
+    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
+    with pytest.raises(BundleError, match="inputs and outputs"):
+        Translator.load(tmp_path / "m.onnx")
+
+
+def test_self_test_sees_another_result(tmp_path: Path) -> None:
+    cases = [{"source": [10, 11, EOS], "target": [10, 12, EOS], "score": -0.5}]
+    path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))
+    Translator.load(path)
+    with pytest.raises(BundleError, match="self-test failed"):
+        Translator.load(path, self_test=True)
+
+
+def test_lines_of_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
+    lines = list(lines_of(stream))
+    assert lines[:2] == ["good", ""]
+    assert lines[2].startswith("b\ufffd")
+    assert lines[3] == "last"
+    assert "line 3: byte 2 is not UTF-8" in capsys.readouterr().err
+
+
+def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(file_of(tmp_path / "m.onnx"))
+    assert main(["translate", path, "copy this", "", "--scores"]) == 0
+    assert capsys.readouterr().out == "-0.5000\tcopy this\n0.0000\t\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"copy\n\nthat one\n")))
+    assert main(["translate", path]) == 0
+    assert capsys.readouterr().out == "copy\n\nthat one\n"
+    assert main(["translate", path, "copy", "--n-best", "2", "--beam", "2"]) == 0
+    assert capsys.readouterr().out == "1\t-0.5000\tcopy\n1\t-1.5000\tcopy\n"
+    assert main(["info", path, "--json", "--self-test"]) == 0
+    assert '"self_test": "passed"' in capsys.readouterr().out
+    assert main(["info", path]) == 0
+    assert "en-xx" in capsys.readouterr().out
+    assert main(["bench", path, "--batch", "2", "--beam", "1", "--repeat", "3", "--json"]) == 0
+    assert '"ms":' in capsys.readouterr().out
+    for wrong in (["translate", path, "x", "--n-best", "3", "--beam", "2"], ["info", str(tmp_path / "none")]):
+        assert main(wrong) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("dragoman: ")
+        assert error.count("\n") == 1
+    with pytest.raises(SystemExit) as stop:
+        main(["translate", path, "--beam", "0"])
+    assert stop.value.code == 2

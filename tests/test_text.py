@@ -1,0 +1,98 @@
+"""Normalisation, tokenizers and the splitting of long text, on nasty strings."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.runtime.bundle import EOS, BundleError
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.text import split_text
+from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
+from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.tokenize import default_vocabulary, sample, train_tokenizer
+
+nasty = st.text(
+    st.one_of(
+        st.characters(), st.sampled_from("  \t\n.,;!?。、abc \u00a0\u202f\u2581\ufeff\u200d\U0001f600\x00\ud800é\u0301")
+    )
+)
+LINES = [f"The quick brown fox, number {i}; jumps over the lazy dog. Ünïcödé 漢字かな" for i in range(60)]
+
+
+def tokenizer(kind: str = "bpe") -> Tokenizer:
+    return train_tokenizer(LINES, TokenizerConfig(kind=kind), 360)  # type: ignore[arg-type]  # bpe or unigram
+
+
+BPE = tokenizer()
+
+
+@given(nasty)
+def test_normalise_settles_at_once(text: str) -> None:
+    once = normalise(text)
+    assert normalise(once) == once
+    assert once == once.strip(" ")
+    assert not has_control_characters(once)
+    once.encode("utf-8")
+
+
+@given(nasty)
+def test_training_and_run_time_agree(text: str) -> None:
+    assert sample(BPE, [normalise(text)], 0, 0)[0] == BPE.encode(text)
+
+
+@given(st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs", "Cc"])))
+def test_text_survives_the_tokenizer(text: str) -> None:
+    once = normalise(text)
+    assert BPE.decode(BPE.encode(once)) == normalise(once)
+
+
+@given(nasty, st.integers(8, 40))
+def test_split_text_loses_nothing_and_fits(text: str, limit: int) -> None:
+    once = normalise(text)
+    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit)
+    assert "".join(p.text + p.separator for p in pieces) == once
+    assert all(len(BPE.encode(p.text)) <= limit for p in pieces)
+
+
+def test_split_prefers_sentences_then_clauses() -> None:
+    def words(piece: str) -> int:
+        return len(piece.split())
+
+    text = "One two three. Four five six! Seven eight, nine ten eleven twelve thirteen, fourteen."
+    pieces = [p.text for p in split_text(text, words, 7) if p.text]
+    assert pieces == ["One two three. Four five six!", "Seven eight, nine ten eleven twelve thirteen,", "fourteen."]
+
+
+def test_a_million_characters_without_a_space() -> None:
+    text = "x" * 1_000_000
+    pieces = split_text(text, lambda piece: len(BPE.encode(piece)), 60)
+    assert "".join(p.text for p in pieces) == text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sampling_is_reproducible_and_spells_the_same_text(kind: str) -> None:
+    t = tokenizer(kind)
+    lines = [normalise(line) for line in LINES]
+    first, again, other = (sample(t, lines, 0.2, seed) for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+    assert [t.decode(ids) for ids in first] == lines
+    assert all(ids[-1] == EOS for ids in first)
+
+
+def test_special_pieces_cannot_be_typed() -> None:
+    assert EOS not in BPE.encode("</s> <s> <pad> <unk>")[:-1]
+
+
+def test_vocabulary_follows_the_corpus() -> None:
+    assert [default_vocabulary(n) for n in (50, 30_000, 1_000_000, 10**8)] == [500, 6000, 32000, 32000]
+    assert len(train_tokenizer(LINES, TokenizerConfig(), 30_000)) < 2000  # lowered to what the text can fill
+    with pytest.raises(UserError, match=r"tokenizer.vocabulary = 30000 does not fit this corpus; at most \d+ would"):
+        train_tokenizer(LINES, TokenizerConfig(vocabulary=30_000), 30_000)
+
+
+def test_foreign_tokenizers_are_refused() -> None:
+    with pytest.raises(BundleError, match="not a SentencePiece model"):
+        Tokenizer(b"nonsense")

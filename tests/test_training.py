@@ -1,0 +1,222 @@
+"""Training: pure functions against oracles, exact resumption, interruption, refusal, and learning itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dragoman.runtime.bundle import BOS, EOS
+from dragoman.runtime.errors import UserError
+from dragoman.translate import checkpoint
+from dragoman.translate.batching import make_batch, plan
+from dragoman.translate.checkpoint import Run, load_tensors
+from dragoman.translate.config import ModelConfig, TrainingConfig, load
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+from dragoman.translate.training import Interrupted, Trainer, learning_rate, limit_ratio, smoothed_loss
+from tiny import CELLS, tiny_toml
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_loss_equals_torch(smoothing: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(40, 30).to(dtype), torch.randint(0, 30, (40,))
+    mine, theirs = logits.clone().requires_grad_(), logits.float().requires_grad_()
+    loss, plain = smoothed_loss(mine, target, smoothing)
+    expected = F.cross_entropy(theirs, target, label_smoothing=smoothing, reduction="sum")
+    (loss * 0.5).backward()
+    (expected * 0.5).backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(plain, F.cross_entropy(logits.float(), target, reduction="sum"))
+    assert mine.grad is not None
+    assert theirs.grad is not None
+    torch.testing.assert_close(
+        mine.grad.float(), theirs.grad, atol=2e-3 if dtype == torch.bfloat16 else 1e-6, rtol=1e-2
+    )
+
+
+def test_learning_rate() -> None:
+    c = TrainingConfig(lr=1.0, warmup=10)
+    assert [learning_rate(s, 0, c) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
+    assert learning_rate(50, 0.75, c) == pytest.approx(0.25)
+    assert learning_rate(50, 1.2, c) == 0
+    assert learning_rate(50, 0.5, TrainingConfig(lr=1.0, warmup=0, decay="cosine")) == pytest.approx(0.5)
+    assert learning_rate(39, 0.5, TrainingConfig(lr=1.0, warmup=10, decay="inverse_sqrt")) == pytest.approx(0.5)
+
+
+def test_limit_ratio_is_above_what_training_shows() -> None:
+    assert limit_ratio([(10, 10)] * 50) == 2
+    assert limit_ratio([(10, 40)] * 50) == 5
+
+
+def test_batches_hold_every_row_once_and_little_padding() -> None:
+    torch.manual_seed(0)
+    lengths = torch.randint(1, 60, (500,)).tolist()
+    batches = plan(lengths, lengths, 300, seed=1)
+    assert sorted(i for b in batches for i in b) == list(range(500))
+    assert all(len(b) * max(lengths[i] for i in b) <= 300 for b in batches)
+    padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
+    assert sum(lengths) / padded > 0.95
+    assert batches == plan(lengths, lengths, 300, seed=1)
+    assert batches != plan(lengths, lengths, 300, seed=2)
+    batch = make_batch([[7, EOS]], [[8, 9, EOS]])
+    assert batch.target_in.tolist() == [[BOS, 8, 9]]
+    assert batch.target_out.tolist() == [[8, 9, EOS]]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_each_cell_overfits_32_reversals(cell: str) -> None:
+    torch.manual_seed(0)
+    rows = [torch.randint(4, 14, (int(n),)).tolist() for n in torch.randint(3, 8, (32,))]
+    batch = make_batch([[*r, EOS] for r in rows], [[*reversed(r), EOS] for r in rows])
+    shape = {"width": 32, "hidden": 32, "encoder_layers": 1, "decoder_layers": 1, "feed_forward": 0, "heads": 2}
+    c = msgspec.convert({**shape, "cell": cell, "dropout": 0}, ModelConfig)
+    model = Seq2Seq(c, 14, 14)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        logits = model.logits(model(batch.source, batch.source_length, batch.target_in))
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.target_out.flatten(), ignore_index=0)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    out = BeamSearch(model, 2).eval().search(batch.source, batch.source_length, beam=1)
+    T = batch.target_out.shape[1]
+    assert torch.equal(out.target[:, 0, :T], batch.target_out)
+
+
+@pytest.fixture
+def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(tiny_toml(tiny_corpus))
+    return path
+
+
+def weights(folder: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor]:
+    return load_tensors(folder / name)[0]
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path) -> None:
+    config = load(toml)
+    Trainer(config, tmp_path / "whole").fit()
+    for stop in (1, 10):  # in the middle of the first and of a later epoch
+        trainer = Trainer(config, tmp_path / f"cut{stop}")
+        step = trainer.train_step
+
+        def counted(
+            batch: object, rate: float, trainer: Trainer = trainer, stop: int = stop, step: object = step
+        ) -> object:
+            if trainer.position.step == stop - 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return step(batch, rate)  # type: ignore[operator]  # the method
+
+        trainer.train_step = counted  # type: ignore[method-assign,assignment]  # a spy
+        with pytest.raises(Interrupted, match=f"after step {stop};"):
+            trainer.fit()
+        Trainer(config, tmp_path / f"cut{stop}", resume=True).fit()
+        assert_same(weights(tmp_path / "whole"), weights(tmp_path / f"cut{stop}"))
+        assert_same(
+            weights(tmp_path / "whole", "model.safetensors"), weights(tmp_path / f"cut{stop}", "model.safetensors")
+        )
+
+
+def test_a_run_says_what_happened(tiny_run: Path) -> None:
+    rows = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    valid = [r for r in rows if r["kind"] == "validation"]
+    assert [r["epoch"] for r in valid] == [1, 2, 3]
+    assert valid[-1]["loss"] < valid[0]["loss"]
+    assert valid[0]["perplexity"] == pytest.approx(math.exp(valid[0]["loss"]), rel=1e-3)
+    facts = Run(tiny_run).read_json("run.json")
+    assert facts["training"]["weights"] in ("average of 2", "epoch 2", "epoch 3")
+    assert facts["training"]["steps"] == facts["training"]["epochs"] * facts["training"]["steps"] // 3
+    assert len(list(tiny_run.glob("epoch-*.safetensors"))) == 2
+    assert not list(tiny_run.glob("*.part"))
+
+
+def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+    trainer.save()
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+
+    def full(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match="No space left on device; the previous checkpoint stays"):
+        trainer.save()
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.part"))
+
+
+def test_runs_are_not_overwritten_or_resumed_as_something_else(toml: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match="nothing to resume"):
+        Trainer(load(toml), folder, resume=True)
+    Trainer(load(toml), folder)
+    with pytest.raises(UserError, match="holds a run already; go on with --resume"):
+        Trainer(load(toml), folder)
+    with pytest.raises(UserError, match=r"started with another model\.cell, training\.lr"):
+        Trainer(load(toml, ["training.lr=0.5", "model.cell=gru"]), folder, resume=True)
+    Trainer(load(toml, ["training.epochs=4"]), folder, resume=True)
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"\x80\x04pickle", lambda d: b""])
+def test_checkpoints_that_are_not_whole_safetensors_are_refused(toml: Path, tmp_path: Path, damage: object) -> None:
+    folder = tmp_path / "run"
+    Trainer(load(toml), folder).save()
+    path = folder / "last.safetensors"
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a function of bytes
+    with pytest.raises(UserError, match="is not a whole safetensors checkpoint"):
+        Trainer(load(toml), folder, resume=True)
+
+
+def test_early_stopping_and_best_average(toml: Path, tmp_path: Path) -> None:
+    config = load(toml, ["training.epochs=30", "training.patience=2", "training.lr=1e-9", "training.average_of=best"])
+    facts = Trainer(config, tmp_path / "run").fit()
+    assert facts["training"]["epochs"] < 30
+
+
+def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path) -> None:
+    config = load(toml, ["training.epochs=100000", "training.minutes=0.03", "training.validate_every=1000"])
+    facts = Trainer(config, tmp_path / "run").fit()
+    assert 1 <= facts["training"]["epochs"] < 100000
+
+
+@pytest.mark.slow
+def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dragoman.export", "train", str(toml), "--set", "training.epochs=400"]
+    process = subprocess.Popen(
+        [*command, "--set", "training.checkpoint_minutes=0.001"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    last = tmp_path / "runs" / "tiny" / "last.safetensors"
+    try:
+        deadline = time.monotonic() + 120
+        while not last.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.kill()  # SIGKILL: no chance to tidy up
+        process.wait()
+    _, position = load_tensors(last)
+    resumed = Trainer(
+        load(toml, ["training.checkpoint_minutes=0.001", "training.epochs=400"]), last.parent, resume=True
+    )
+    assert resumed.position.step == position["step"] > 0
