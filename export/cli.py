@@ -141,7 +141,7 @@ DESCRIPTION = "Train a small recurrent translator on your own parallel text and 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line, without running it."""
-    return runtime_cli.parser_of("dragoman", DESCRIPTION, GROUPS).parse_args(argv)
+    return runtime_cli.parse(runtime_cli.parser_of("dragoman", DESCRIPTION, GROUPS), argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

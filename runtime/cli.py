@@ -253,11 +253,21 @@ def parser_of(program: str, description: str, groups: Sequence[Callable[[Command
     return parser
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """`parse_args`, but TEXT may also stand after options, which argparse cannot do for a subcommand."""
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "text") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.text += rest
+    return arguments
+
+
 def run_commands(
     program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
 ) -> int:
     """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
-    arguments = parser_of(program, description, groups).parse_args(argv)
+    arguments = parse(parser_of(program, description, groups), argv)
     try:
         code: int = arguments.run(arguments)
         return code

@@ -224,6 +224,8 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert "en-xx" in capsys.readouterr().out
     assert main(["bench", path, "--batch", "2", "--beam", "1", "--repeat", "3", "--json"]) == 0
     assert '"ms":' in capsys.readouterr().out
+    assert main(["translate", path, "one", "--batch-size", "1", "two"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
     for wrong in (["translate", path, "x", "--n-best", "3", "--beam", "2"], ["info", str(tmp_path / "none")]):
         assert main(wrong) == 2
         error = capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,14 @@ def add_commands(commands: Commands) -> None:
         help="cased: detokenised text, the default. lc.tok: lower-cased, Moses-tokenised, as published for Multi30k",
     )  # fmt: skip
     p.add_argument("--output", metavar="F", help="also write the translations")
+    p.add_argument(
+        "--record",
+        metavar="DIR",
+        help="also write each score with signature, command, seed, commit and machine as JSON",
+    )
+    p.add_argument(
+        "--name", metavar="SET", help="the test set's name in such a record (default: the source's file name)"
+    )
     p.add_argument("--json", action="store_true")
     p.set_defaults(run=evaluate)
 
@@ -142,9 +151,9 @@ def evaluate(a: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from dragoman.runtime.translator import Translator
-    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.checkpoint import Run, write_atomically, write_json
     from dragoman.translate.corpus.files import read_raw
-    from dragoman.translate.evaluate import as_dict, score, translate_all, translator_of
+    from dragoman.translate.evaluate import as_dict, records, score, translate_all, translator_of
 
     source, reference = ([line.decode("utf-8", "replace") for line in read_raw(f)] for f in (a.source, a.reference))
     if len(source) != len(reference):
@@ -161,11 +170,16 @@ def evaluate(a: argparse.Namespace) -> int:
             progress=lambda done: bar.update(task, completed=done),
         )  # fmt: skip
     if a.output:
-        from dragoman.translate.checkpoint import write_atomically
-
         write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
     scores = score(output, reference, translator.bundle.target_language, a.basis)
     beam = a.beam or translator.bundle.defaults["beam_size"]
+    if a.record:
+        command = shlex.join(["dragoman", *sys.argv[1:]])
+        name = a.name or Path(a.source).name.split(".")[0]
+        for record in records(scores, translator.bundle, name=name, beam=beam, command=command):
+            words = (record["corpus"], record["pair"], name, a.basis, record["metric"], f"beam{beam}")
+            parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
+            write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
     if a.json:
         print(json.dumps({"model": a.model, "beam": beam, "sentences": len(source), **as_dict(scores)}, indent=2))
     else:

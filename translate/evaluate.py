@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -63,6 +68,56 @@ def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     return {s.metric: asdict(s) for s in scores}
 
 
+def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, command: str) -> list[dict[str, Any]]:
+    """Measurements as they are stored: each with what is needed to make it again."""
+    card = bundle.card
+    training = card.get("training", {})
+    return [
+        {
+            "corpus": card.get("corpus", {}).get("corpus", "unknown"),
+            "pair": f"{bundle.source_language}-{bundle.target_language}",
+            "set": name,
+            "basis": s.basis,
+            "metric": s.metric,
+            "score": s.score,
+            "signature": s.signature,
+            "beam": beam,
+            "seed": training.get("seed"),
+            "precision": bundle.precision,
+            "parameters": card.get("parameters"),
+            "train_minutes": training.get("minutes"),
+            "command": command,
+            "commit": card.get("commit", "unknown"),
+            "evaluated_at": commit(),
+            "machine": machine(),
+        }
+        for s in scores
+    ]
+
+
+def commit() -> str:
+    """The commit of the source tree that this runs from, or the installed version."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        if (root / ".git").exists():
+            words = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+            return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return "dragoman " + version("dragoman")
+    except (OSError, subprocess.CalledProcessError, PackageNotFoundError):
+        return "unknown"
+
+
+def machine() -> str:
+    """The processor and the software that a number was measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
 class TorchEngine:
     """A trained network in PyTorch, behind the same door as the exported file."""
 
@@ -98,7 +153,7 @@ def bundle_of(run: Run) -> Bundle:
             "max_length": config.search.max_length,
         },
         config=run.read_json("config.json"),
-        card={key: facts[key] for key in ("corpus", "training", "scores", "parameters") if key in facts},
+        card={key: facts[key] for key in ("corpus", "training", "scores", "parameters", "commit") if key in facts},
         self_test={},
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import signal
 import time
 from collections import defaultdict
@@ -37,7 +35,7 @@ from dragoman.translate.checkpoint import (
 )
 from dragoman.translate.config import Config, TrainingConfig
 from dragoman.translate.corpus.store import Corpus, Pair
-from dragoman.translate.evaluate import TorchEngine, bundle_of, score, translate_all
+from dragoman.translate.evaluate import TorchEngine, bundle_of, commit, machine, score, translate_all
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display
 from dragoman.translate.search import BeamSearch
@@ -234,6 +232,7 @@ class Trainer:
                 "parameters": self.parameters,
                 "bfloat16": self.bfloat16,
                 "machine": machine(),
+                "commit": commit(),
             },
         )
 
@@ -487,14 +486,3 @@ def _interrupt_flag() -> Iterator[list[bool]]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def machine() -> str:
-    """The processor and the software that a number was measured on."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"

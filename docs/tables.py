@@ -1,0 +1,63 @@
+"""Draw the tables of docs/results.md from docs/results/*.json: what `make results` runs.
+
+Each file holds one measurement, an object with at least the keys in KEYS.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+KEYS = (
+    "corpus pair set basis metric score signature beam seed precision parameters train_minutes command commit machine"
+).split()
+BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->"
+
+
+def read() -> list[dict[str, Any]]:
+    """All measurements, checked for their keys."""
+    rows = []
+    for path in sorted((HERE / "results").glob("*.json")):
+        row = json.loads(path.read_text("utf-8"))
+        missing = [key for key in KEYS if key not in row]
+        if missing:
+            raise SystemExit(f"{path}: missing {', '.join(missing)}")
+        rows.append(row)
+    return rows
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """A table for each corpus, pair and basis: scores of different bases never share one."""
+    out = []
+    for group in sorted({(r["corpus"], r["pair"], r["basis"]) for r in rows}):
+        corpus, pair, basis = group
+        out.append(f"### {corpus}, {pair}, basis {basis}\n")
+        out.append("| set | metric | score | beam | precision | seed | parameters | minutes | machine | commit |")
+        out.append("|---|---|---|---|---|---|---|---|---|---|")
+        mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
+        for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["beam"], r["precision"])):
+            out.append(
+                f"| {r['set']} | {r['metric']} | {r['score']:.2f} | {r['beam']} | {r['precision']} | {r['seed']} "
+                f"| {r['parameters']:,} | {r['train_minutes']} | {r['machine']} | {r['commit']} |"
+            )
+        out.append("")
+        for signature in sorted({f"`{r['command']}` → {r['metric']}: `{r['signature']}`" for r in mine}):
+            out.append(f"- {signature}")
+        out.append("")
+    return "\n".join(out)
+
+
+def main() -> int:
+    """Rewrite what stands between the marks of results.md."""
+    page = HERE / "results.md"
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{tables(read())}\n{END}{after}", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

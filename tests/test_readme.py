@@ -1,0 +1,56 @@
+"""The README's commands and its Python, run as they stand, on a small corpus in place of the reader's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dragoman.export import cli
+from dragoman.translate.config import from_tree
+from tiny import number_pairs, tiny_toml
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The lines that call dragoman with files of the reader's own."""
+    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dragoman ")]
+
+
+def test_commands_are_there_and_parse() -> None:
+    words = [shlex.split(re.split(r" [<>|] ", line)[0])[1:] for line in commands()]
+    assert {"corpus", "train", "evaluate", "export", "verify", "info", "bench", "translate"} == {w[0] for w in words}
+    assert all(callable(cli.parse(w).run) for w in words)
+
+
+def test_the_configuration_shown_loads() -> None:
+    (toml,) = blocks("toml")
+    assert from_tree(msgspec.toml.decode(toml), "README").name == "my"
+
+
+@pytest.mark.slow
+def test_commands_and_python_run(tmp_path: Path) -> None:
+    pairs = number_pairs(300)
+    for side, language in enumerate(("en", "de")):
+        (tmp_path / f"my.{language}").write_text("".join(p[side] + "\n" for p in pairs))
+    (tmp_path / "my.toml").write_text(tiny_toml(Path("data/my"), "my"))  # as in the README, but trained in seconds
+    dragoman = f"{shlex.quote(sys.executable)} -m dragoman.export "
+    for line in commands():
+        command = line.replace("dragoman ", dragoman, 1)
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert len((tmp_path / "my.translated").read_text("utf-8").splitlines()) == 300
+    (code,) = blocks("python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
