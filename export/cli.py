@@ -58,13 +58,15 @@ def add_commands(commands: Commands) -> None:
 
 def export(a: argparse.Namespace) -> int:
     """`dragoman export`."""
-    from dragoman.export.onnx import build, write
-    from dragoman.translate.checkpoint import Run
+    from dragoman.export.onnx import build
+    from dragoman.translate.checkpoint import Run, write_atomically
 
-    run = Run(a.run_folder)
+    run, path = Run(a.run_folder), Path(a.output)
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise UserError(f"-o {path}: name a file in a folder that exists")
     print("exporting and comparing with PyTorch; about half a minute", file=sys.stderr)
     data, levels = build(run, validation_sentences(run)[:64])
-    write(data, a.output)
+    write_atomically(path, data)
     for level in levels:
         print(level.describe())
     print(f"{a.output}: {len(data) / 1e6:.1f} MB")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -181,17 +179,3 @@ def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
     if failed:
         raise UserError(f"the exported file differs from PyTorch, so it was not written: {failed[0].describe()}")
     return data, levels
-
-
-def write(data: bytes, path: str | Path) -> None:
-    """Write a file beside and rename it, so that nothing half-written is ever there under its name."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)

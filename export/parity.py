@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -80,7 +81,8 @@ def compare_search(
             equal += ids[0] == ids[1]
             if ids[0] != ids[1] and not example:
                 example = f"sentence {sentences} gives {ids[0]} and {ids[1]}"
-            worst = max(worst, abs(float(one[1][b, 0]) - float(other_result[1][b, 0])))
+            difference = abs(float(one[1][b, 0]) - float(other_result[1][b, 0]))
+            worst = max(worst, difference if math.isfinite(difference) else math.inf)
         if progress:
             progress(sentences)
     return Level(beam, max(len(length) for _, length in batches), sentences, equal, worst, example)

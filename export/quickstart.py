@@ -13,11 +13,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from dragoman.export.onnx import build, write
+from dragoman.export.onnx import build
 from dragoman.export.parity import compare_search, parity_batches
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
-from dragoman.translate.checkpoint import Run
+from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import from_tree
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.store import Corpus, parse_pair, write_corpus
@@ -44,13 +44,12 @@ def quickstart(pair: str, folder: Path) -> float:
 
     languages = parse_pair(pair)
     corpus, run, model = folder / "corpus", Run(folder / "run"), folder / f"{pair}.onnx"
-    if run.folder.exists():
-        if not run.path("config.json").exists():
-            raise UserError(f"--out {folder} holds something else under run/; name another folder")
-        shutil.rmtree(run.folder)
+    if run.folder.exists() and not run.path("config.json").exists():
+        raise UserError(f"--out {folder} holds something else under run/; name another folder")
     say(f"making {PHRASES:,} phrases in {pair} from CLDR data")
     splits, card = from_cldr(languages, PHRASES)
     write_corpus(corpus, languages, splits, card)
+    shutil.rmtree(run.folder, ignore_errors=True)  # of an earlier quickstart
     tree = msgspec.toml.decode(files("dragoman.export").joinpath("quickstart.toml").read_bytes())
     config = from_tree({**tree, "name": "run", "data": {"corpus": str(corpus)}}, "quickstart.toml")
     Trainer(config, run.folder, display=Display()).fit()
@@ -60,7 +59,7 @@ def quickstart(pair: str, folder: Path) -> float:
     test = Corpus(corpus).read("test")
     sources = [p.source for p in test]
     data, levels = build(run, sources[:PARITY_SENTENCES])
-    write(data, model)
+    write_atomically(model, data)
     translator = Translator.load(model, self_test=True)
     for level in levels:
         say(level.describe())

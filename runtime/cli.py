@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import statistics
 import sys
 import time
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import Interrupted, UserError
 
 Commands = Any  # argparse's own type for a group of subcommands is private
 
@@ -117,7 +119,7 @@ def translate(a: argparse.Namespace) -> int:
 
     try:
         if a.text:
-            write(a.text)
+            write([decoded(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
         else:
             size = 1 if sys.stdin.isatty() else a.batch_size * 16
             for chunk in chunks(lines_of(sys.stdin.buffer), size):
@@ -130,12 +132,16 @@ def translate(a: argparse.Namespace) -> int:
 def lines_of(stream: BinaryIO) -> Iterator[str]:
     """Lines of a byte stream as text, split at line feeds; invalid UTF-8 is replaced and a warning names the line."""
     for number, raw in enumerate(stream, 1):
-        line = raw.removesuffix(b"\n").removesuffix(b"\r")
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            print(f"dragoman: line {number}: byte {error.start + 1} is not UTF-8 and was replaced", file=sys.stderr)
-            yield line.decode("utf-8", errors="replace")
+        yield decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), number)
+
+
+def decoded(line: bytes, number: int) -> str:
+    """A line as text; invalid UTF-8 is replaced, with a warning."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        print(f"dragoman: line {number}: byte {error.start + 1} is not UTF-8 and was replaced", file=sys.stderr)
+        return line.decode("utf-8", errors="replace")
 
 
 def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
@@ -212,6 +218,8 @@ def bench(a: argparse.Namespace) -> int:
     if not rows:
         raise UserError(f"{a.source} has no line to time on")
     defaults = translator.bundle.defaults
+    for beam in a.beam:
+        translator.check_beam(beam)
     for batch in a.batch:
         part = [rows[i % len(rows)] for i in range(batch)]
         length = np.array([len(row) for row in part], dtype=np.int64)
@@ -256,10 +264,11 @@ def parser_of(program: str, description: str, groups: Sequence[Callable[[Command
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """`parse_args`, but TEXT may also stand after options, which argparse cannot do for a subcommand."""
     arguments, rest = parser.parse_known_args(argv)
-    if rest and (not hasattr(arguments, "text") or any(word.startswith("-") for word in rest)):
+    end = rest.index("--") if "--" in rest else len(rest)
+    if rest and (not hasattr(arguments, "text") or any(word.startswith("-") for word in rest[:end])):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        arguments.text += rest
+        arguments.text += rest[:end] + rest[end + 1 :]
     return arguments
 
 
@@ -267,6 +276,9 @@ def run_commands(
     program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
 ) -> int:
     """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):  # what is read is UTF-8, whatever the locale; so is what is written
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     arguments = parse(parser_of(program, description, groups), argv)
     try:
         code: int = arguments.run(arguments)
@@ -281,8 +293,8 @@ def run_commands(
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:
-        print("dragoman: interrupted", file=sys.stderr)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        print(f"dragoman: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
 
 

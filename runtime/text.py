@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # Where a piece may end: after a sentence's closing mark (and quotes or brackets behind it), or after a clause's.
-# Full-width marks need no space behind them.
-_SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
+# Full-width marks need no space behind them. No match starts inside a run of marks, else a long run takes for ever.
+_SENTENCE_END = re.compile(r"(?:(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
 _CLAUSE_END = re.compile(r"(?:[,;:—–](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")
 

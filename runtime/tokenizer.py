@@ -20,9 +20,8 @@ def normalise(text: str) -> str:
 
     Half of a surrogate pair, which no encoding can carry, becomes U+FFFD.
     """
-    text = _SURROGATE.sub("\ufffd", text)
-    text = _SPACES.sub(" ", text)
-    return _SPACES.sub(" ", _CONTROL.sub("", unicodedata.normalize("NFC", text))).strip(" ")
+    text = _CONTROL.sub("", _SPACES.sub(" ", _SURROGATE.sub("\ufffd", text)))
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
 
 
 def has_control_characters(text: str) -> bool:

@@ -156,7 +156,7 @@ class Translator:
                 source, np.array([source.shape[1]]), attended=0, **self.bundle.self_test["settings"]
             )
             given = [i for i in target[0, 0].tolist() if i != PAD]
-            if given != case["target"] or abs(float(score[0, 0]) - case["score"]) > SCORE_TOLERANCE:
+            if given != case["target"] or not abs(float(score[0, 0]) - case["score"]) <= SCORE_TOLERANCE:
                 raise BundleError(
                     f"self-test failed: source {case['source']} gave {given} ({score[0, 0]:.5f}), and when the file "
                     f"was made it gave {case['target']} ({case['score']:.5f}); do not trust this runtime"
@@ -194,13 +194,18 @@ class Translator:
         beam = int(defaults["beam_size"]) if beam is None else beam
         if not 1 <= n_best <= beam:
             raise UserError(f"n-best {n_best} with beam {beam}: the n best are taken from the beam, so 1 to {beam}")
-        if beam > len(self.target_tokenizer) or batch_size < 1:
-            raise UserError(f"beam {beam}, batch size {batch_size}: both at least 1, the beam at most the vocabulary")
+        max_length = int(defaults["max_length"]) if max_length is None else max_length
+        length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
+        self.check_beam(beam)
+        if batch_size < 1 or max_length < 1:
+            raise UserError(f"batch size {batch_size}, longest translation {max_length}: both must be at least 1")
+        if not 0 <= length_penalty <= 5:
+            raise UserError(f"length penalty {length_penalty}: give a number from 0 to 5")
         settings = {
             "beam_size": beam,
             "n_best": n_best,
-            "max_length": int(defaults["max_length"]) if max_length is None else max_length,
-            "length_penalty": float(defaults["length_penalty"]) if length_penalty is None else length_penalty,
+            "max_length": max_length,
+            "length_penalty": length_penalty,
             "attended": int(alignments),
         }
         lines = [text] if isinstance(text, str) else list(text)
@@ -210,6 +215,11 @@ class Translator:
             self._run(batch, settings)
         results = [self._join(line, n_best) for line in parts]
         return results[0] if isinstance(text, str) else results
+
+    def check_beam(self, beam: int) -> None:
+        """Raise UserError for a beam that the search cannot fill."""
+        if not 1 <= beam <= len(self.target_tokenizer):
+            raise UserError(f"beam {beam}: give 1 to {len(self.target_tokenizer)}, the model's vocabulary")
 
     def _parts(self, text: str) -> list[_Part]:
         if not text:
@@ -261,9 +271,15 @@ class Translator:
             score = sum(h.score for h in chosen.values()) / len(chosen)
             hypotheses.append(Hypothesis(text, score, all(h.complete for h in chosen.values())))
         maps = tuple(p.attention for p in translated if p.attention is not None)
+        joined, apart = [], True
+        for part in parts:
+            if part.ids:
+                joined.append(not apart)
+                apart = False
+            apart = apart or bool(part.separator)
         best = hypotheses[0]
         return Translation(
-            best.text, best.score, best.complete, word_alignment(maps), maps, tuple(hypotheses), len(translated)
+            best.text, best.score, best.complete, word_alignment(maps, joined), maps, tuple(hypotheses), len(translated)
         )
 
 
@@ -279,11 +295,16 @@ def _batches(parts: Sequence[_Part], batch_size: int) -> Iterable[list[_Part]]:
         yield batch
 
 
-def word_alignment(maps: Sequence[Attention]) -> tuple[tuple[int, int], ...]:
-    """For each target word the source word that it attended to most, as (source, target), over all parts of a text."""
+def word_alignment(maps: Sequence[Attention], joined: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+    """For each target word the source word that it attended to most, as (source, target), over all parts of a text.
+
+    joined: whether a part follows the one before without a space, and so goes on with its last word.
+    """
     pairs = []
     source_offset = target_offset = 0
-    for one in maps:
+    for one, goes_on in zip(maps, joined, strict=False):
+        if goes_on and source_offset and target_offset:
+            source_offset, target_offset = source_offset - 1, target_offset - 1
         source, target = _words(one.source_pieces), _words(one.target_pieces)
         weights = np.zeros((max(target) + 1, max(source) + 1))
         np.add.at(weights, (np.array(target)[:, None], np.array(source)[None, :]), one.weights)
@@ -294,7 +315,7 @@ def word_alignment(maps: Sequence[Attention]) -> tuple[tuple[int, int], ...]:
                 pairs.append((source_offset + best, target_offset + word))
         source_offset += max(source)
         target_offset += max(target) + (closing is None)
-    return tuple(pairs)
+    return tuple(dict.fromkeys(pairs))
 
 
 def _words(pieces: Sequence[str]) -> list[int]:

@@ -50,10 +50,10 @@ def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one file exported from the tiny run."""
-    from dragoman.export.onnx import build, write
-    from dragoman.translate.checkpoint import Run
+    from dragoman.export.onnx import build
+    from dragoman.translate.checkpoint import Run, write_atomically
 
     path = tmp_path_factory.mktemp("files") / "tiny.onnx"
     data, _ = build(Run(tiny_run), [p.source for p in number_pairs(40)])
-    write(data, path)
+    write_atomically(path, data)
     return path

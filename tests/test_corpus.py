@@ -87,7 +87,7 @@ def test_corpus_folder(tmp_path: Path) -> None:
     write_corpus(folder, ("en", "xx"), splits, {})  # an earlier corpus is replaced
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("x")
-    with pytest.raises(UserError, match="is not a corpus"):
+    with pytest.raises(UserError, match=r"holds something else, precious\.txt"):
         write_corpus(tmp_path / "other", ("en", "xx"), splits, {})
     with pytest.raises(UserError, match="is not a corpus"):
         Corpus(tmp_path / "nowhere")
@@ -120,6 +120,11 @@ def test_cldr_knows_its_languages() -> None:
         from_cldr(("en", "xx"), 100)
     _, card = from_cldr(("en", "de"), 2500, 10, 10)
     assert card["corpus"] == "cldr"
+
+
+def test_cldr_languages_with_gaps() -> None:
+    splits, _ = from_cldr(("en", "tn"), 200, 5, 5)  # Setswana lacks most names
+    assert len(splits["test"]) == 5
 
 
 @needs_multi30k

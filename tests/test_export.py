@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from dragoman.export import onnx as export_onnx
-from dragoman.export.onnx import _quiet, build, to_onnx, write
+from dragoman.export.onnx import _quiet, build, to_onnx
 from dragoman.export.parity import Level, compare_search, parity_batches
 from dragoman.runtime.bundle import INPUTS, OUTPUTS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
-from dragoman.translate.checkpoint import Run
+from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.evaluate import TorchEngine, translator_of
 from dragoman.translate.model import Memory, Seq2Seq
 from tiny import CELLS, VOCABULARY, number_pairs, tiny_search
@@ -193,10 +193,25 @@ def test_parity_sees_another_model(tiny_run: Path, tiny_file: Path) -> None:
     assert "first difference" in level.describe()
 
 
+def test_parity_sees_a_score_that_is_no_number(tiny_run: Path, tiny_file: Path) -> None:
+    translator = Translator.load(tiny_file)
+    reference = TorchEngine(Run(tiny_run).search())
+
+    class Broken:
+        def run(self, *arrays: Array, **settings: object) -> tuple[Array, ...]:
+            target, score, attention = reference.run(*arrays, **settings)  # type: ignore[arg-type]  # by name
+            return target, score * np.nan, attention
+
+    rows = [translator.source_tokenizer.encode("12")]
+    level = compare_search(reference, Broken(), parity_batches(rows, 1), 1, translator.bundle)  # type: ignore[arg-type]  # a stand-in
+    assert level.equal == 1
+    assert not level.passed
+
+
 def test_write_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="cannot write"):
-        write(b"model", tmp_path / "folder")
+        write_atomically(tmp_path / "folder", b"model")
     with pytest.raises(UserError, match="cannot write"):
-        write(b"model", tmp_path / "none" / "m.onnx")
+        write_atomically(tmp_path / "none" / "m.onnx", b"model")
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]

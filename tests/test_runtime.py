@@ -116,6 +116,7 @@ def test_long_text_is_translated_in_parts_and_nothing_is_lost(copier: Translator
         "\ud83d",
         "\ufeffx",
         "x" * 50_000,
+        "." * 300_000,
         "漢字" * 999,
     ],
 )
@@ -128,9 +129,16 @@ def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
 def test_n_best_and_its_bounds(copier: Translator) -> None:
     result = copier.translate("copy", beam=3, n_best=3)
     assert [h.score for h in result.hypotheses] == [-0.5, -1.5, -2.5]
-    for wrong in ({"beam": 2, "n_best": 3}, {"n_best": 0}, {"beam": 10_000}, {"batch_size": 0}):
+    for wrong in (
+        {"beam": 2, "n_best": 3},
+        {"n_best": 0},
+        {"beam": 10_000},
+        {"batch_size": 0},
+        {"max_length": 0},
+        {"length_penalty": float("nan")},
+    ):
         with pytest.raises(UserError):
-            copier.translate("copy", **wrong)  # type: ignore[call-overload]  # by name
+            copier.translate("copy", **wrong)
 
 
 def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
@@ -145,8 +153,9 @@ def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
 def test_word_alignment_counts_words_over_parts() -> None:
     weights = np.array([[0.1, 0.1, 0.7, 0.1], [0.8, 0.1, 0.05, 0.05], [0, 0, 0, 1]], np.float32)
     one = Attention(("▁the", "▁do", "g", "</s>"), ("▁Hund", "▁der", "</s>"), weights)
-    assert word_alignment([one]) == ((1, 0), (0, 1))
-    assert word_alignment([one, one]) == ((1, 0), (0, 1), (3, 2), (2, 3))
+    assert word_alignment([one], [False]) == ((1, 0), (0, 1))
+    assert word_alignment([one, one], [False, True]) == ((1, 0), (0, 1), (2, 1), (1, 2))
+    assert word_alignment([one, one], [False, False]) == ((1, 0), (0, 1), (3, 2), (2, 3))
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,13 @@ def test_vocabulary_follows_the_corpus() -> None:
         train_tokenizer(LINES, TokenizerConfig(vocabulary=30_000), 30_000)
 
 
+def test_vocabulary_holds_the_characters_of_a_small_corpus() -> None:
+    lines = ["".join(chr(0x4E00 + (7 * i + j) % 700) for j in range(20)) for i in range(150)]
+    assert len(train_tokenizer(lines, TokenizerConfig(), 500)) > 700
+    with pytest.raises(UserError, match=r"at least \d+ would"):
+        train_tokenizer(lines, TokenizerConfig(vocabulary=500), 500)
+
+
 def test_foreign_tokenizers_are_refused() -> None:
     with pytest.raises(BundleError, match="not a SentencePiece model"):
         Tokenizer(b"nonsense")

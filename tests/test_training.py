@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +18,14 @@ import torch
 import torch.nn.functional as F
 
 from dragoman.runtime.bundle import BOS, EOS
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate import checkpoint
 from dragoman.translate.batching import make_batch, plan
-from dragoman.translate.checkpoint import Run, load_tensors
+from dragoman.translate.checkpoint import Run, load_tensors, read_metrics
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
-from dragoman.translate.training import Interrupted, Trainer, learning_rate, limit_ratio, smoothed_loss
+from dragoman.translate.training import Trainer, learning_rate, limit_ratio, smoothed_loss
 from tiny import CELLS, tiny_toml
 
 
@@ -129,7 +130,7 @@ def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path) -> 
             return step(batch, rate)  # type: ignore[operator]  # the method
 
         trainer.train_step = counted  # type: ignore[method-assign,assignment]  # a spy
-        with pytest.raises(Interrupted, match=f"after step {stop};"):
+        with pytest.raises(Interrupted, match=f"after step {stop},"):
             trainer.fit()
         Trainer(config, tmp_path / f"cut{stop}", resume=True).fit()
         assert_same(weights(tmp_path / "whole"), weights(tmp_path / f"cut{stop}"))
@@ -147,7 +148,7 @@ def test_a_run_says_what_happened(tiny_run: Path) -> None:
     facts = Run(tiny_run).read_json("run.json")
     assert facts["training"]["weights"] in ("average of 2", "epoch 2", "epoch 3")
     assert facts["training"]["steps"] == facts["training"]["epochs"] * facts["training"]["steps"] // 3
-    assert len(list(tiny_run.glob("epoch-*.safetensors"))) == 2
+    assert len(list(tiny_run.glob("step-*.safetensors"))) == 2
     assert not list(tiny_run.glob("*.part"))
 
 
@@ -171,12 +172,55 @@ def test_runs_are_not_overwritten_or_resumed_as_something_else(toml: Path, tmp_p
     folder = tmp_path / "run"
     with pytest.raises(UserError, match="nothing to resume"):
         Trainer(load(toml), folder, resume=True)
-    Trainer(load(toml), folder)
+    Trainer(load(toml, ["training.lr=0.5"]), folder)  # before the first checkpoint there is nothing to lose
+    Trainer(load(toml), folder).save()
     with pytest.raises(UserError, match="holds a run already; go on with --resume"):
         Trainer(load(toml), folder)
     with pytest.raises(UserError, match=r"started with another model\.cell, training\.lr"):
         Trainer(load(toml, ["training.lr=0.5", "model.cell=gru"]), folder, resume=True)
     Trainer(load(toml, ["training.epochs=4"]), folder, resume=True)
+
+
+def test_resuming_on_another_corpus_is_refused(toml: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(load(toml).data.corpus, copy)
+    config = load(toml, [f'data.corpus="{copy}"'])
+    Trainer(config, tmp_path / "run").save()
+    text = (copy / "train.en").read_text().splitlines()
+    (copy / "train.en").write_text("\n".join(reversed(text)) + "\n")
+    with pytest.raises(UserError, match="is not the corpus that"):
+        Trainer(config, tmp_path / "run", resume=True)
+
+
+def test_a_start_that_failed_does_not_take_the_name(toml: Path, tmp_path: Path) -> None:
+    for wrong in ('data.corpus="nowhere"', "tokenizer.vocabulary=60000"):
+        with pytest.raises(UserError):
+            Trainer(load(toml, [wrong]), tmp_path / "run")
+    Trainer(load(toml), tmp_path / "run")
+
+
+def test_resuming_beyond_a_lowered_limit_still_concludes(toml: Path, tmp_path: Path) -> None:
+    late = ["training.validate_every=50"]
+    trainer = Trainer(load(toml, [*late, "training.epochs=50"]), tmp_path / "run")
+    for batch in trainer.batches(0):
+        trainer.train_step(batch, 1e-3)
+    trainer.position.epoch, trainer.position.step = 3, 30
+    trainer.save()
+    facts = Trainer(load(toml, [*late, "training.epochs=2"]), tmp_path / "run", resume=True).fit()
+    assert facts["training"]["weights"] == "epoch 3"
+
+
+def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+    trainer.save()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"kind": "train", "step": 0}\n{"kind": "train", "step": 9}\n{"ki')
+    resumed = Trainer(load(toml), tmp_path / "run", resume=True)
+    assert [row["step"] for row in read_metrics(resumed.run.path("metrics.jsonl"))] == [0]
+
+
+def test_large_seeds(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml, ["training.seed=2147483647"]), tmp_path / "run")
+    assert len(trainer.batches(3)) > 1
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"\x80\x04pickle", lambda d: b""])

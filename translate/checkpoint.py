@@ -4,13 +4,14 @@ config.json           the configuration, as it was trained
 source.model, target.model   the SentencePiece models
 run.json              facts of the data and the machine; scores once training has ended
 last.safetensors      weights, optimiser, random state and position: what `--resume` goes on from
-epoch-N.safetensors   weights at a validation, kept for the average
+    step-N.safetensors    weights at a validation, kept for the average
 model.safetensors     the final weights
 metrics.jsonl         one object a report: what the plot is drawn from
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -30,7 +31,9 @@ from dragoman.translate.search import BeamSearch
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, make durable, then rename. A failure leaves what was there before."""
+    """Write beside, make durable, then rename. Raises UserError; a failure leaves what was there before."""
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file")
     beside = path.with_name(path.name + ".part")
     try:
         with open(beside, "wb") as file:
@@ -38,8 +41,19 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from None
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -61,7 +75,20 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {path}: {error}; the previous checkpoint stays as it was") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; one that was cut by a full disk or a power cut is left out. Raises UserError."""
+    rows = []
+    try:
+        for line in path.read_text("utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    return rows
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -71,7 +98,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; has the run finished its first checkpoint?") from None
+        raise UserError(f"{path} does not exist: the training has not come that far; go on with --resume") from None
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a whole safetensors checkpoint: {error}") from None
 
@@ -113,13 +140,13 @@ class Run:
         first = Tokenizer(source)
         return first, first if target == source else Tokenizer(target)
 
-    def search(self, weights: str = "model.safetensors") -> BeamSearch:
+    def search(self) -> BeamSearch:
         """The trained network inside its search, ready to translate."""
         config = self.config()
         source, target = self.tokenizers()
         model = Seq2Seq(config.model, len(source), len(target))
-        tensors, _ = load_tensors(self.path(weights))
-        load_weights(model, tensors, self.path(weights))
+        weights = self.path("model.safetensors")
+        load_weights(model, load_tensors(weights)[0], weights)
         model.requires_grad_(False)
         return BeamSearch(model, int(self.read_json("run.json")["limit_ratio"])).eval()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, positive, run_commands
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from dragoman.translate.corpus.store import Pair
@@ -133,14 +133,13 @@ def train(a: argparse.Namespace) -> int:
     config = load(a.config, a.set)
     from dragoman.translate.plots import draw_curves
     from dragoman.translate.progress import Display
-    from dragoman.translate.training import Interrupted, Trainer
+    from dragoman.translate.training import Trainer
 
     folder = RUNS / config.name
     try:
         Trainer(config, folder, resume=a.resume, display=Display()).fit()
-    except Interrupted as interrupted:
-        print(f"dragoman: {interrupted}", file=sys.stderr)
-        return 130
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; --resume goes on from there") from None
     draw_curves(folder)
     print(folder)
     return 0
@@ -151,7 +150,7 @@ def evaluate(a: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from dragoman.runtime.translator import Translator
-    from dragoman.translate.checkpoint import Run, write_atomically, write_json
+    from dragoman.translate.checkpoint import Run, make_folder, write_atomically, write_json
     from dragoman.translate.corpus.files import read_raw
     from dragoman.translate.evaluate import as_dict, records, score, translate_all, translator_of
 
@@ -176,8 +175,9 @@ def evaluate(a: argparse.Namespace) -> int:
     if a.record:
         command = shlex.join(["dragoman", *sys.argv[1:]])
         name = a.name or Path(a.source).name.split(".")[0]
+        make_folder(Path(a.record))
         for record in records(scores, translator.bundle, name=name, beam=beam, command=command):
-            words = (record["corpus"], record["pair"], name, a.basis, record["metric"], f"beam{beam}")
+            words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
     if a.json:

@@ -19,7 +19,7 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the parallel text is. The languages come from the corpus itself."""
 
     corpus: str  # a folder made by `dragoman corpus`
-    max_length: Annotated[int, Meta(ge=4, le=1000)] = 100  # ids, </s> included; longer training pairs are left out
+    max_length: Annotated[int, Meta(ge=8, le=1000)] = 100  # ids, </s> included; longer training pairs are left out
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +82,7 @@ class SearchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole training run."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+$")]  # the run is written to runs/NAME
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # the run is written to runs/NAME
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()

@@ -74,6 +74,7 @@ def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, co
     training = card.get("training", {})
     return [
         {
+            "run": bundle.config["name"],
             "corpus": card.get("corpus", {}).get("corpus", "unknown"),
             "pair": f"{bundle.source_language}-{bundle.target_language}",
             "set": name,
@@ -86,6 +87,7 @@ def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, co
             "precision": bundle.precision,
             "parameters": card.get("parameters"),
             "train_minutes": training.get("minutes"),
+            "train_command": card.get("command"),
             "command": command,
             "commit": card.get("commit", "unknown"),
             "evaluated_at": commit(),
@@ -153,27 +155,29 @@ def bundle_of(run: Run) -> Bundle:
             "max_length": config.search.max_length,
         },
         config=run.read_json("config.json"),
-        card={key: facts[key] for key in ("corpus", "training", "scores", "parameters", "commit") if key in facts},
+        card={
+            key: facts[key]
+            for key in ("corpus", "training", "scores", "parameters", "commit", "command")
+            if key in facts
+        },
         self_test={},
     )
 
 
-def translator_of(run: Run, weights: str = "model.safetensors") -> Translator:
+def translator_of(run: Run) -> Translator:
     """A run as a Translator that computes in PyTorch."""
-    return Translator(TorchEngine(run.search(weights)), bundle_of(run))
+    return Translator(TorchEngine(run.search()), bundle_of(run))
 
 
 def translate_all(
     translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
-    length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[str]:  # fmt: skip
     """Best translations of many lines, in chunks so that progress can be shown."""
     out: list[str] = []
     chunk = batch_size * 8
     for start in range(0, len(lines), chunk):
-        results = translator.translate(
-            lines[start : start + chunk], beam=beam, batch_size=batch_size, length_penalty=length_penalty
-        )
+        results = translator.translate(lines[start : start + chunk], beam=beam, batch_size=batch_size)
         out += [r.text for r in results]
         if progress:
             progress(len(out))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,15 @@ import matplotlib.pyplot as plt  # after the backend is chosen
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Attention
+from dragoman.translate.checkpoint import read_metrics, write_atomically
 
 
 def draw_curves(folder: str | Path) -> Path:
     """Draw metrics.jsonl of a run: losses, BLEU and learning rate over steps. Returns the picture's path."""
     folder = Path(folder)
-    try:
-        rows: list[dict[str, Any]] = [
-            json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-        ]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} has no metrics.jsonl to draw: {error}") from None
+    if not (folder / "metrics.jsonl").exists():
+        raise UserError(f"{folder} has no metrics.jsonl to draw; name a run's folder")
+    rows = read_metrics(folder / "metrics.jsonl")
     train = [r for r in rows if r["kind"] == "train"]
     valid = [r for r in rows if r["kind"] == "validation"]
     figure, (losses, scores, rates) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
@@ -68,6 +66,8 @@ def _label(piece: str) -> str:
 def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401 (matplotlib's own type is not exported)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script without a font shows as boxes
-        figure.savefig(path, dpi=110)
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=110)
     plt.close(figure)
+    write_atomically(path, picture.getvalue())
     return path

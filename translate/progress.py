@@ -21,7 +21,7 @@ def clock(seconds: float) -> str:
 class Display:
     """Progress of a training run. On a terminal a live bar; elsewhere a line a minute."""
 
-    def __init__(self, *, quiet: bool = False, minutes: float | None = None) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
         self.bar = Progress(
             TextColumn("{task.description}"),

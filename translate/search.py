@@ -52,10 +52,10 @@ class BeamSearch(nn.Module):
         length_penalty: Tensor,
         attended: Tensor,
     ) -> Hypotheses:
-        """source (B, S), source_length (B); n_best, max_length and length_penalty are scalars.
+        """source (B, S), source_length (B); n_best and length_penalty are scalars.
 
-        beam (K) and attended (A) count by their length, which is how a size can be an input of an exported graph:
-        the beam size, and for how many of the best hypotheses attention is wanted.
+        beam (K), room (T) and attended (A) count by their length, which is how a size can be an input of an exported
+        graph: the beam size, the longest translation, and for how many of the best hypotheses attention is wanted.
         """
         model = self.model
         memory = model.encode(source, source_length)
@@ -150,12 +150,13 @@ class BeamSearch(nn.Module):
     ) -> Hypotheses:
         """`forward` with plain numbers."""
         device = source.device
+        longest = int(source_length.max()) * self.limit_ratio + EXTRA_LENGTH
         out: Hypotheses = self(
             source,
             source_length,
             torch.zeros(beam, dtype=torch.int64, device=device),
             torch.tensor(n_best, device=device),
-            torch.zeros(max_length, dtype=torch.int64, device=device),
+            torch.zeros(min(max_length, longest), dtype=torch.int64, device=device),
             torch.tensor(length_penalty, device=device),
             torch.zeros(attended, dtype=torch.int64, device=device),
         )

@@ -24,19 +24,20 @@ def default_vocabulary(pairs: int) -> int:
 
 
 def train_tokenizer(lines: Iterable[str], config: TokenizerConfig, vocabulary: int) -> Tokenizer:
-    """A SentencePiece model of `lines`. A vocabulary that the text cannot fill is lowered to what it can, unless the
-    configuration asked for it by number. Raises UserError when the text is too little for any.
+    """A SentencePiece model of `lines`. Unless the configuration asked for a vocabulary by number, one that the text
+    cannot fill is lowered, and one that cannot hold its characters raised. Raises UserError when none will do.
     """
     text = [normalise(line) for line in lines]
     for _ in range(3):
         try:
             return _train(text, config.kind, vocabulary)
         except RuntimeError as error:
-            fits = re.search(r"value <= (\d+)", str(error)) or re.search(r"\((\d+)\) < ", str(error))
-            if fits is None or config.vocabulary is not None:
+            message = str(error)
+            most, least = re.search(r"value <= (\d+)", message), re.search(r"required_chars\. \d+ vs (\d+)", message)
+            detail = f"at most {most[1]}" if most else f"at least {least[1]}" if least else "another size, or more text"
+            if config.vocabulary is not None or not (most or least):
                 break
-            vocabulary = int(fits[1])
-    detail = f"at most {fits[1]}" if fits else "another size, or more text"
+            vocabulary = int(most[1]) if most else int(least[1]) + 300 if least else vocabulary  # room for pieces
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.bundle import PAD
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.allocator import keep_freed_memory
@@ -28,6 +30,8 @@ from dragoman.translate.checkpoint import (
     differing_keys,
     load_tensors,
     load_weights,
+    make_folder,
+    read_metrics,
     save_tensors,
     weights_of,
     write_atomically,
@@ -41,7 +45,7 @@ from dragoman.translate.progress import Display
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.tokenize import default_vocabulary, sample, train_tokenizer
 
-# Keys that may differ between a run and its resumption: they change when training stops, not what a step does.
+# Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
 RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
 
 
@@ -106,7 +110,7 @@ def wants_bfloat16(precision: str) -> bool:
 
 @dataclass
 class Data:
-    """Normalised text and the lengths that decide batches."""
+    """Normalised text, and what turns it into ids."""
 
     train: list[Pair]
     valid: list[Pair]
@@ -126,10 +130,6 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
 
 
-class Interrupted(Exception):
-    """Ctrl-C: the step in progress has ended and a checkpoint is written."""
-
-
 class Trainer:
     """One training run, from a configuration to final weights."""
 
@@ -143,7 +143,7 @@ class Trainer:
         resuming = self._open(resume)
         self.corpus = Corpus(config.data.corpus)
         torch.manual_seed(config.training.seed)
-        self.data = self._prepare()
+        self.data = self._prepare(resuming)
         d = self.data
         self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
         self.bfloat16 = wants_bfloat16(config.training.precision)
@@ -157,7 +157,7 @@ class Trainer:
     def _open(self, resume: bool) -> bool:
         """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
         run = self.run
-        started = run.path("config.json").exists()
+        started = run.path("last.safetensors").exists()  # before the first checkpoint there is nothing to lose
         if started and not resume:
             raise UserError(f"{run.folder} holds a run already; go on with --resume, or choose another name")
         if started:
@@ -168,17 +168,15 @@ class Trainer:
                 )
         elif resume and not run.folder.exists():
             raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
-        try:
-            run.folder.mkdir(parents=True, exist_ok=True)
-            run.write_config(self.config)
-        except OSError as error:
-            raise UserError(f"cannot write {run.folder}: {error.strerror or error}") from None
-        return resume and run.path("last.safetensors").exists()
+        make_folder(run.folder)
+        run.write_config(self.config)
+        return started
 
-    def _prepare(self) -> Data:
+    def _prepare(self, resuming: bool) -> Data:
         c = self.config
         train, valid = self.corpus.read("train"), self.corpus.read("valid")
-        if self.run.path("target.model").exists():
+        if resuming:
+            self._check_corpus()
             source_tokenizer, target_tokenizer = self.run.tokenizers()
         else:
             source_tokenizer, target_tokenizer = self._train_tokenizers(train)
@@ -197,6 +195,14 @@ class Trainer:
         self.too_long = len(train) - len(kept)
         self.epoch_tokens = sum(sizes[i][1] for i in kept)
         return Data([train[i] for i in kept], valid, source_tokenizer, target_tokenizer)
+
+    def _check_corpus(self) -> None:
+        known = self.run.read_json("run.json").get("corpus_sha256")
+        if known != self.corpus.digest():
+            raise UserError(
+                f"{self.corpus.folder} is not the corpus that {self.run.folder} was started with; "
+                "resume with that corpus, or start a run of another name"
+            )
 
     def _train_tokenizers(self, train: list[Pair]) -> tuple[Tokenizer, Tokenizer]:
         c = self.config.tokenizer
@@ -226,6 +232,8 @@ class Trainer:
                 "source_language": self.corpus.languages[0],
                 "target_language": self.corpus.languages[1],
                 "corpus": self.corpus.card,
+                "corpus_sha256": self.corpus.digest(),
+                "command": shlex.join(["dragoman", *sys.argv[1:]]),
                 "too_long": self.too_long,
                 "max_source": self.config.data.max_length,
                 "limit_ratio": self.limit_ratio,
@@ -246,10 +254,10 @@ class Trainer:
     def batches(self, epoch: int) -> list[Batch]:
         """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
         c, d = self.config, self.data
-        seed = c.training.seed * 100_003 + epoch
+        seed = (c.training.seed * 100_003 + epoch) % 2**31
         rate = c.tokenizer.sampling
         source = sample(d.source_tokenizer, [p.source for p in d.train], rate, seed)
-        target = sample(d.target_tokenizer, [p.target for p in d.train], rate, seed + 50_000)
+        target = sample(d.target_tokenizer, [p.target for p in d.train], rate, (seed + 50_000) % 2**31)
         rows = plan([len(s) for s in source], [len(t) for t in target], c.training.batch_tokens, seed)
         return [make_batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
 
@@ -281,7 +289,7 @@ class Trainer:
         return float(plain) / batch.tokens, float(norm)
 
     def fit(self) -> dict[str, Any]:
-        """Train to the end, average, score. Returns the final validation scores.
+        """Train to the end, average, score. Returns the contents of run.json.
 
         Raises Interrupted after Ctrl-C, once the step has ended and a checkpoint is written.
         """
@@ -291,6 +299,8 @@ class Trainer:
             while p.epoch < c.epochs and not self._finished():
                 batches = self.batches(p.epoch)
                 self._epoch(batches, interrupted)
+            if not p.history or p.history[-1]["step"] != p.step:  # resumed beyond a limit that is now lower
+                self.validate()
             return self._conclude()
 
     def _finished(self) -> bool:
@@ -323,7 +333,7 @@ class Trainer:
                 recent.clear()
             if interrupted[0]:
                 self.save()
-                raise Interrupted(f"interrupted after step {p.step}; `--resume` goes on from there")
+                raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
             if now - saved > 60 * c.checkpoint_minutes:
                 self.save()
                 saved = clock = time.perf_counter()
@@ -391,9 +401,9 @@ class Trainer:
         p.history.append(entry)
         self._log({"kind": "validation", **entry})
         self.display.validation(entry)
-        save_tensors(self.run.path(f"epoch-{p.epoch}.safetensors"), weights_of(self.model))
-        kept = {entry["epoch"] for entry in self._averaged(p.history, c)}
-        for path in self.run.folder.glob("epoch-*.safetensors"):
+        save_tensors(self.run.path(f"step-{p.step}.safetensors"), weights_of(self.model))
+        kept = {entry["step"] for entry in self._averaged(p.history, c)}
+        for path in self.run.folder.glob("step-*.safetensors"):
             if int(path.stem.split("-")[1]) not in kept:
                 path.unlink()
 
@@ -409,9 +419,9 @@ class Trainer:
         started = time.perf_counter()
         p, c = self.position, self.config
         candidates: dict[str, dict[str, Tensor]] = {}
-        members = [self._weights_at(e["epoch"]) for e in self._averaged(p.history, c.training)]
+        members = [self._weights_at(e["step"]) for e in self._averaged(p.history, c.training)]
         best = max(self._averaged(p.history, c.training), key=lambda e: e["BLEU"])
-        candidates[f"epoch {best['epoch']}"] = self._weights_at(best["epoch"])
+        candidates[f"epoch {best['epoch']}"] = self._weights_at(best["step"])
         if len(members) > 1:
             candidates[f"average of {len(members)}"] = {
                 name: torch.stack([m[name] for m in members]).mean(0) for name in members[0]
@@ -440,8 +450,8 @@ class Trainer:
         self.display.finish(facts["training"], facts["scores"]["validation"])
         return facts
 
-    def _weights_at(self, epoch: int) -> dict[str, Tensor]:
-        return load_tensors(self.run.path(f"epoch-{epoch}.safetensors"))[0]
+    def _weights_at(self, step: int) -> dict[str, Tensor]:
+        return load_tensors(self.run.path(f"step-{step}.safetensors"))[0]
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
@@ -465,6 +475,14 @@ class Trainer:
                 self.optimizer.state[p] = {key: tensors[f"optimizer.{key}.{name}"].clone() for key in keys}
         torch.set_rng_state(tensors["random"])
         self.position = Position(**facts)
+        self._rewind_log()
+
+    def _rewind_log(self) -> None:
+        """Leave out of metrics.jsonl what came after the checkpoint: those steps are about to run again."""
+        path = self.run.path("metrics.jsonl")
+        if path.exists():
+            kept = [row for row in read_metrics(path) if row["step"] <= self.position.step]
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
 @contextmanager

@@ -233,10 +233,11 @@ def from_cldr(
     dropped: Counter[str] = Counter()
     seen: dict[str, str] = {}
 
-    def unseen(say: Say) -> Pair | None:
+    def unseen(make: Callable[[], Say]) -> Pair | None:
         try:
+            say = make()
             pair = Pair(normalise(say(source)), normalise(say(target)))
-        except (KeyError, ValueError, AttributeError, TypeError, babel.UnknownLocaleError):
+        except (LookupError, ValueError, AttributeError, TypeError):  # Babel's ways to lack something
             dropped["not in the CLDR data of both languages"] += 1
             return None
         if any(unit in side for side in pair for unit in UNITS):  # Babel writes the code of a unit it has no word for
@@ -252,18 +253,21 @@ def from_cldr(
         seen[pair.source] = pair.target
         return pair
 
-    train = [pair for pair in map(unseen, phrases.single_names()) if pair]
+    train = [pair for say in phrases.single_names() if (pair := unseen(lambda say=say: say))]  # type: ignore[misc]
     train = train[:size]
     wanted = size - len(train) + valid + test
     made: list[Pair] = []
     for _ in range(20 * wanted + 10_000):
         if len(made) == wanted:
             break
-        pair = unseen(phrases.random())
+        pair = unseen(phrases.random)
         if pair:
             made.append(pair)
     if len(made) < wanted:
-        raise UserError(f"--size {size}: CLDR gives only {len(made) + len(train):,} different phrases for this pair")
+        raise UserError(
+            f"CLDR gives only {len(made) + len(train):,} different phrases in {'-'.join(languages)}, and "
+            f"{size + valid + test:,} were asked for; ask for fewer, or take another pair"
+        )
     phrases.rng.shuffle(made)
     splits = {"test": made[:test], "valid": made[test : test + valid], "train": train + made[test + valid :]}
     card = {

@@ -4,6 +4,7 @@ came from, how many were dropped and why.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -93,10 +94,13 @@ def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> di
 def write_corpus(
     folder: str | Path, languages: tuple[str, str], splits: dict[str, list[Pair]], card: dict[str, Any]
 ) -> None:
-    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; any other folder is refused."""
-    folder = Path(folder)
-    if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"--out {folder} exists and is not a corpus; name a new folder")
+    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; anything else is refused."""
+    folder = Path(folder).resolve()
+    if folder.exists():
+        own = {CARD, *(f"{part}.{language}" for part in SPLITS for language in languages)}
+        others = sorted({p.name for p in folder.iterdir()} - own) if folder.is_dir() else [folder.name]
+        if others:
+            raise UserError(f"--out {folder.name} holds something else, {others[0]}; name a new folder")
     if not splits["train"]:
         raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
     beside = folder.with_name(folder.name + ".part")
@@ -131,6 +135,14 @@ class Corpus:
             raise UserError(f"{folder} is not a corpus: it has no {CARD}; make one with `dragoman corpus`") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.folder / CARD} is not a corpus card; make the corpus again") from None
+
+    def digest(self) -> str:
+        """The SHA-256 of what training sees."""
+        sha = hashlib.sha256()
+        for part in ("train", "valid"):
+            for language in self.languages:
+                sha.update("\n".join(read_lines(self.folder / f"{part}.{language}")).encode() + b"\0")
+        return sha.hexdigest()
 
     def read(self, part: str) -> list[Pair]:
         """The pairs of `train`, `valid` or `test`."""
