@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +15,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.tokenize import default_vocabulary, sample, train_tokenizer
+from dragoman.translate.tokenize import Sampler, _Dropout, default_vocabulary, encode, train_tokenizer
 
 nasty = st.text(
     st.one_of(
@@ -39,7 +43,8 @@ def test_normalise_settles_at_once(text: str) -> None:
 
 @given(nasty)
 def test_training_and_run_time_agree(text: str) -> None:
-    assert sample(BPE, [normalise(text)], 0, 0)[0] == BPE.encode(text)
+    assert encode(BPE, [normalise(text)])[0] == BPE.encode(text)
+    assert Sampler(BPE, [normalise(text)], 0, "bpe", 1).encode(1)[0] == BPE.encode(text)
 
 
 @given(st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs", "Cc"])))
@@ -75,11 +80,41 @@ def test_a_million_characters_without_a_space() -> None:
 def test_sampling_is_reproducible_and_spells_the_same_text(kind: str) -> None:
     t = tokenizer(kind)
     lines = [normalise(line) for line in LINES]
-    first, again, other = (sample(t, lines, 0.2, seed) for seed in (5, 5, 6))
-    assert first == again
+    sampler = Sampler(t, lines, 0.2, kind, 1)
+    first, again, other = (sampler.encode(seed) for seed in (5, 5, 6))
+    assert first == again == Sampler(t, lines, 0.2, kind, 1).encode(5)
     assert first != other
     assert [t.decode(ids) for ids in first] == lines
     assert all(ids[-1] == EOS for ids in first)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "t.model").write_bytes(tokenizer(kind).model)
+    code = (
+        "import sys; from pathlib import Path; from dragoman.runtime.tokenizer import Tokenizer\n"
+        "from dragoman.translate.tokenize import Sampler\n"
+        "t = Tokenizer(Path(sys.argv[1]).read_bytes())\n"
+        "print(Sampler(t, ['The quick brown fox', 'jumps over the lazy dog'], 0.3, sys.argv[2], 1).encode(7))"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "t.model"), kind]
+    assert subprocess.check_output(words) == subprocess.check_output(words)
+
+
+@given(nasty)
+def test_bpe_without_dropout_is_sentencepieces(text: str) -> None:
+    for word in normalise(text).split(" "):
+        if word and "\u2581" not in word:
+            assert _Dropout(BPE, 0.0).segment(word, None) == BPE.processor.EncodeAsIds(word)
+
+
+def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
+    lines = [normalise(line) for line in LINES] * 4
+    mine = sum(map(len, Sampler(BPE, lines, 0.1, "bpe", 1).encode(1)))
+    p = BPE.processor
+    theirs = sum(len(p.EncodeAsIds(x, enable_sampling=True, alpha=0.1, nbest_size=-1)) + 1 for x in lines)
+    assert mine == pytest.approx(theirs, rel=0.03)
+    assert mine > 1.1 * sum(map(len, encode(BPE, lines)))
 
 
 def test_special_pieces_cannot_be_typed() -> None:

@@ -4,7 +4,7 @@ config.json           the configuration, as it was trained
 source.model, target.model   the SentencePiece models
 run.json              facts of the data and the machine; scores once training has ended
 last.safetensors      weights, optimiser, random state and position: what `--resume` goes on from
-    step-N.safetensors    weights at a validation, kept for the average
+step-N.safetensors    weights at a validation, kept for the average
 model.safetensors     the final weights
 metrics.jsonl         one object a report: what the plot is drawn from
 """

@@ -43,7 +43,7 @@ from dragoman.translate.evaluate import TorchEngine, bundle_of, commit, machine,
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display
 from dragoman.translate.search import BeamSearch
-from dragoman.translate.tokenize import default_vocabulary, sample, train_tokenizer
+from dragoman.translate.tokenize import Sampler, default_vocabulary, encode, train_tokenizer
 
 # Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
 RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
@@ -137,6 +137,7 @@ class Trainer:
         self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None
     ) -> None:
         keep_freed_memory()
+        self.clock = time.perf_counter()
         self.config, self.run = config, Run(folder)
         self.display = display or Display(quiet=True)
         self.position = Position()
@@ -145,6 +146,14 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.data = self._prepare(resuming)
         d = self.data
+        t = config.tokenizer
+        self.samplers = [
+            Sampler(tokenizer, lines, t.sampling, t.kind, config.training.seed)
+            for tokenizer, lines in (
+                (d.source_tokenizer, [p.source for p in d.train]),
+                (d.target_tokenizer, [p.target for p in d.train]),
+            )
+        ]
         self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
         self.bfloat16 = wants_bfloat16(config.training.precision)
         self.optimizer = self._optimizer()
@@ -183,8 +192,8 @@ class Trainer:
         sizes = [
             (len(s), len(t))
             for s, t in zip(
-                sample(source_tokenizer, [p.source for p in train], 0, 0),
-                sample(target_tokenizer, [p.target for p in train], 0, 0),
+                encode(source_tokenizer, [p.source for p in train]),
+                encode(target_tokenizer, [p.target for p in train]),
                 strict=True,
             )
         ]
@@ -253,11 +262,9 @@ class Trainer:
 
     def batches(self, epoch: int) -> list[Batch]:
         """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
-        c, d = self.config, self.data
+        c = self.config
         seed = (c.training.seed * 100_003 + epoch) % 2**31
-        rate = c.tokenizer.sampling
-        source = sample(d.source_tokenizer, [p.source for p in d.train], rate, seed)
-        target = sample(d.target_tokenizer, [p.target for p in d.train], rate, (seed + 50_000) % 2**31)
+        source, target = (sampler.encode(seed + side) for side, sampler in enumerate(self.samplers))
         rows = plan([len(s) for s in source], [len(t) for t in target], c.training.batch_tokens, seed)
         return [make_batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
 
@@ -303,6 +310,12 @@ class Trainer:
                 self.validate()
             return self._conclude()
 
+    def _read_clock(self) -> None:
+        """Bring the time spent up to date: all of it, from reading the corpus to writing checkpoints."""
+        now = time.perf_counter()
+        self.position.seconds += now - self.clock
+        self.clock = now
+
     def _finished(self) -> bool:
         c, p = self.config.training, self.position
         if c.minutes and p.seconds >= 60 * c.minutes:
@@ -325,7 +338,8 @@ class Trainer:
             for name, value in (("loss", loss * batch.tokens), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
                 recent[name] += value
             recent["seconds"] += now - clock
-            p.seconds, clock = p.seconds + now - clock, now
+            clock = now
+            self._read_clock()
             p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
             stop = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
             if recent["steps"] == 20 or p.batch == len(batches) or stop:
@@ -338,10 +352,8 @@ class Trainer:
                 self.save()
                 saved = clock = time.perf_counter()
         p.epoch, p.batch = p.epoch + 1, 0
-        started = time.perf_counter()
         if p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop:
             self.validate()
-        p.seconds += time.perf_counter() - started
         self.save()
 
     def _report(self, recent: dict[str, float], rate: float, progress: float) -> None:
@@ -372,8 +384,8 @@ class Trainer:
         """Loss a target id and perplexity on the validation set, teacher-forced."""
         self.model.eval()
         d = self.data
-        source = sample(d.source_tokenizer, [p.source for p in d.valid], 0, 0)
-        target = sample(d.target_tokenizer, [p.target for p in d.valid], 0, 0)
+        source = encode(d.source_tokenizer, [p.source for p in d.valid])
+        target = encode(d.target_tokenizer, [p.target for p in d.valid])
         rows = plan([len(s) for s in source], [len(t) for t in target], self.config.training.batch_tokens * 2, 0)
         total = tokens = 0.0
         for row in rows:
@@ -396,6 +408,7 @@ class Trainer:
         """Loss, perplexity, BLEU and chrF (greedy) of the validation set; keep the weights if the average does."""
         p, c = self.position, self.config.training
         loss, perplexity = self.perplexity()
+        self._read_clock()
         entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),
                  "perplexity": round(perplexity, 3), **self._scores(beam=1)}  # fmt: skip
         p.history.append(entry)
@@ -416,7 +429,6 @@ class Trainer:
 
     def _conclude(self) -> dict[str, Any]:
         """Average the kept weights; keep whichever of average and single best scores higher on the validation set."""
-        started = time.perf_counter()
         p, c = self.position, self.config
         candidates: dict[str, dict[str, Tensor]] = {}
         members = [self._weights_at(e["step"]) for e in self._averaged(p.history, c.training)]
@@ -434,7 +446,7 @@ class Trainer:
         chosen = max(results, key=lambda name: results[name]["BLEU"])
         load_weights(self.model, candidates[chosen], self.run.folder)
         save_tensors(self.run.path("model.safetensors"), weights_of(self.model))
-        p.seconds += time.perf_counter() - started
+        self._read_clock()
         facts = self.run.read_json("run.json")
         facts["training"] = {
             "minutes": round(p.seconds / 60, 2),
