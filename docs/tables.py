@@ -35,17 +35,19 @@ def tables(rows: list[dict[str, Any]]) -> str:
     for group in sorted({(r["corpus"], r["pair"], r["basis"]) for r in rows}):
         corpus, pair, basis = group
         out.append(f"### {corpus}, {pair}, basis {basis}\n")
-        out.append("| set | metric | score | beam | precision | seed | parameters | minutes | machine | commit |")
+        out.append("| set | metric | score | beam | precision | seed | parameters | minutes | commit | machine |")
         out.append("|---|---|---|---|---|---|---|---|---|---|")
         mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
         for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["beam"], r["precision"])):
             out.append(
                 f"| {r['set']} | {r['metric']} | {r['score']:.2f} | {r['beam']} | {r['precision']} | {r['seed']} "
-                f"| {r['parameters']:,} | {r['train_minutes']} | {r['machine']} | {r['commit']} |"
+                f"| {r['parameters']:,} | {r['train_minutes']} | {r['commit']} | {r['machine']} |"
             )
         out.append("")
-        for signature in sorted({f"`{r['command']}` → {r['metric']}: `{r['signature']}`" for r in mine}):
-            out.append(f"- {signature}")
+        out.append("Signatures and commands:\n")
+        out += sorted({f"- {r['metric']}: `{r['signature']}`" for r in mine})
+        out += sorted({f"- trained by `{r['train_command']}`" for r in mine if r.get("train_command")})
+        out += sorted({f"- scored by `{r['command']}`" for r in mine})
         out.append("")
     return "\n".join(out)
 
