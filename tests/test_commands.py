@@ -49,10 +49,14 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert ok("plot", "runs/tiny").strip().endswith("curves.png")
 
 
+FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.toml"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["train", "none.toml"], "cannot read the configuration none.toml"),
+        (["train", str(FLAGSHIP), "--set", "data.corpus=none"], "none is not a corpus"),
         (["export", "none", "-o", "x.onnx"], "none is not a training run"),
         (["verify", "none.onnx", "--against", "none"], "none is not a training run"),
         (["evaluate", "none.onnx", "--source", "a", "--reference", "b"], "cannot read a"),

@@ -141,8 +141,8 @@ class Trainer:
         self.config, self.run = config, Run(folder)
         self.display = display or Display(quiet=True)
         self.position = Position()
-        resuming = self._open(resume)
         self.corpus = Corpus(config.data.corpus)
+        resuming = self._open(resume)
         torch.manual_seed(config.training.seed)
         self.data = self._prepare(resuming)
         d = self.data
@@ -160,8 +160,6 @@ class Trainer:
         if resuming:
             self._restore()
         self._record()
-
-    # --- setting up ---------------------------------------------------------------------------------------------
 
     def _open(self, resume: bool) -> bool:
         """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
@@ -202,7 +200,6 @@ class Trainer:
             raise UserError(f"data.max_length = {c.data.max_length}: every training pair is longer")
         self.limit_ratio = limit_ratio([sizes[i] for i in kept])
         self.too_long = len(train) - len(kept)
-        self.epoch_tokens = sum(sizes[i][1] for i in kept)
         return Data([train[i] for i in kept], valid, source_tokenizer, target_tokenizer)
 
     def _check_corpus(self) -> None:
@@ -257,8 +254,6 @@ class Trainer:
     def parameters(self) -> int:
         """Trained numbers, a shared matrix counted once."""
         return sum(p.numel() for p in self.model.parameters())
-
-    # --- fitting ------------------------------------------------------------------------------------------------
 
     def batches(self, epoch: int) -> list[Batch]:
         """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
@@ -377,8 +372,6 @@ class Trainer:
         except OSError as error:
             raise UserError(f"cannot write {self.run.path('metrics.jsonl')}: {error.strerror or error}") from None
 
-    # --- validating ---------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def perplexity(self) -> tuple[float, float]:
         """Loss a target id and perplexity on the validation set, teacher-forced."""
@@ -464,8 +457,6 @@ class Trainer:
 
     def _weights_at(self, step: int) -> dict[str, Tensor]:
         return load_tensors(self.run.path(f"step-{step}.safetensors"))[0]
-
-    # --- checkpoints --------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write last.safetensors: all that an exact resumption needs."""

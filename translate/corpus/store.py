@@ -145,8 +145,8 @@ class Corpus:
         return sha.hexdigest()
 
     def read(self, part: str) -> list[Pair]:
-        """The pairs of `train`, `valid` or `test`."""
-        lines = [read_lines(self.folder / f"{part}.{language}") for language in self.languages]
+        """The pairs of `train`, `valid` or `test`, normalised, even where a hand has edited the files."""
+        lines = [[*map(normalise, read_lines(self.folder / f"{part}.{language}"))] for language in self.languages]
         if len(lines[0]) != len(lines[1]):
             raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
         return [Pair(*row) for row in zip(*lines, strict=True)]
