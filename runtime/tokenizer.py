@@ -53,10 +53,10 @@ class Tokenizer:
         return [*ids, EOS]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; special ids are left out."""
+        """The text of ids; special ids are left out. Always one line: a model can spell a line feed in bytes."""
         size = len(self)
         text: str = self.processor.DecodeIds([int(i) for i in ids if EOS < i < size])
-        return text
+        return normalise(text)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each id as the piece of text that it stands for."""

@@ -117,6 +117,11 @@ def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
     assert mine > 1.1 * sum(map(len, encode(BPE, lines)))
 
 
+def test_what_is_decoded_is_one_line() -> None:
+    line_feed = BPE.processor.PieceToId("<0x0A>")
+    assert BPE.decode([*BPE.encode("quick")[:-1], line_feed, *BPE.encode("brown")]) == "quick brown"
+
+
 def test_special_pieces_cannot_be_typed() -> None:
     assert EOS not in BPE.encode("</s> <s> <pad> <unk>")[:-1]
 
