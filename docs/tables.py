@@ -40,8 +40,9 @@ def tables(rows: list[dict[str, Any]]) -> str:
         mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
         for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["score"], -r["beam"], r["precision"])):
             out.append(
-                f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam']} | {r['precision']} | {r['seed']} "
-                f"| {r['parameters']:,} | {r['train_minutes']} | {r['commit']} | {r['machine']} |"
+                f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam']} "
+                f"| {r['precision']} | {r['seed']} | {r['parameters']:,} | {r['train_minutes']} "
+                f"| {r['commit']} | {r['machine']} |"
             )
         out.append("")
         out.append("Signatures and commands:\n")
