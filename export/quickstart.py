@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dragoman.export.onnx import build
@@ -77,7 +79,7 @@ def quickstart(pair: str, folder: Path) -> float:
     chosen = sorted(random.Random(7).sample(range(len(test)), min(SHOWN, len(test))))
     for i in chosen:
         table.add_row(
-            *(_plain(x) for x in (sources[i], output[i], "" if output[i] == test[i].target else test[i].target))
+            *(escape(x) for x in (sources[i], output[i], "" if output[i] == test[i].target else test[i].target))
         )
     Console(highlight=False).print(table)
     example = max((sources[i] for i in chosen), key=lambda s: min(len(s), 60))
@@ -86,14 +88,6 @@ def quickstart(pair: str, folder: Path) -> float:
         print(f"{s.metric} {s.score:.2f} on {len(test):,} held-out phrases ({s.signature})")
     print(f"{exact:.1%} of them exactly as expected")
     print(f"model      {model} ({len(data) / 1e6:.1f} MB)\nattention  {picture}\ncurves     {run.path('curves.png')}")
-    print(f"try        dragoman translate {model} {_quote(sources[chosen[0]])}")
+    print(f"try        dragoman translate {model} {shlex.quote(sources[chosen[0]])}")
     say("done")
     return scores[0].score
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")  # rich would read markup
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

@@ -198,10 +198,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def bench(a: argparse.Namespace) -> int:
     """`dragoman bench`."""
-    import numpy as np
-
     from dragoman.runtime.bundle import PAD
-    from dragoman.runtime.translator import Translator
+    from dragoman.runtime.translator import Translator, pad
 
     if a.repeat < 3:
         raise UserError(f"--repeat {a.repeat}: a median with its spread needs at least 3")
@@ -221,11 +219,7 @@ def bench(a: argparse.Namespace) -> int:
     for beam in a.beam:
         translator.check_beam(beam)
     for batch in a.batch:
-        part = [rows[i % len(rows)] for i in range(batch)]
-        length = np.array([len(row) for row in part], dtype=np.int64)
-        source = np.full((batch, int(length.max())), PAD, dtype=np.int64)
-        for out, row in zip(source, part, strict=True):
-            out[: len(row)] = row
+        source, length = pad([rows[i % len(rows)] for i in range(batch)])
         for beam in a.beam:
             times = []
             tokens = 0

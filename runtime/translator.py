@@ -238,10 +238,7 @@ class Translator:
         ]
 
     def _run(self, batch: Sequence[_Part], settings: dict[str, int | float]) -> None:
-        length = np.array([len(p.ids) for p in batch], dtype=np.int64)
-        source = np.full((len(batch), int(length.max())), PAD, dtype=np.int64)
-        for row, part in zip(source, batch, strict=True):
-            row[: len(part.ids)] = part.ids
+        source, length = pad([p.ids for p in batch])
         target, score, attention = self.engine.run(source, length, **settings)  # type: ignore[arg-type]  # by name
         for b, part in enumerate(batch):
             for k in range(int(settings["n_best"])):
@@ -281,6 +278,15 @@ class Translator:
         return Translation(
             best.text, best.score, best.complete, word_alignment(maps, joined), maps, tuple(hypotheses), len(translated)
         )
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
+    """Rows of ids as one matrix (B, S) filled up with `<pad>`, and their lengths (B)."""
+    length = np.array([len(row) for row in rows], dtype=np.int64)
+    out = np.full((len(rows), int(length.max())), PAD, dtype=np.int64)
+    for into, row in zip(out, rows, strict=True):
+        into[: len(row)] = row
+    return out, length
 
 
 def _batches(parts: Sequence[_Part], batch_size: int) -> Iterable[list[_Part]]:

@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dragoman.runtime.bundle import BOS, PAD
+from dragoman.runtime.bundle import BOS
+from dragoman.runtime.translator import pad
 
 
 class Batch(NamedTuple):
@@ -23,22 +23,14 @@ class Batch(NamedTuple):
     tokens: int  # target ids that are not padding
 
 
-def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Rows of ids as one matrix (B, S), and their lengths (B)."""
-    lengths = torch.tensor([len(row) for row in rows])
-    width = int(lengths.max())
-    out = np.full((len(rows), width), PAD, dtype=np.int64)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = row
-    return torch.from_numpy(out), lengths
-
-
 def make_batch(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:
     """One batch of rows that end in `</s>`."""
-    source_ids, source_length = pad(source)
+    source_ids, source_length = map(torch.from_numpy, pad(source))
     target_out, target_length = pad(target)
     target_in, _ = pad([[BOS, *row[:-1]] for row in target])
-    return Batch(source_ids, source_length, target_in, target_out, int(target_length.sum()))
+    return Batch(
+        source_ids, source_length, torch.from_numpy(target_in), torch.from_numpy(target_out), int(target_length.sum())
+    )
 
 
 def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:

@@ -16,7 +16,7 @@ CellName = Literal["elman", "lstm", "gru", "sru"]
 
 
 def recurrence(
-    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], state: Tensor, inputs: Tensor, *, reverse: bool = False
+    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], state: Tensor, inputs: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Apply `step(state, input) -> (state, output)` along the first axis of `inputs`.
 
@@ -26,15 +26,12 @@ def recurrence(
     if torch.compiler.is_exporting():
         from torch._higher_order_ops.scan import scan
 
-        last, outputs = scan(step, state, inputs, dim=0, reverse=reverse)
+        last, outputs = scan(step, state, inputs, dim=0)
         return last, outputs
-    rows = inputs.unbind(0)
     collected: list[Tensor] = []
-    for row in reversed(rows) if reverse else rows:
+    for row in inputs.unbind(0):
         state, output = step(state, row)
         collected.append(output)
-    if reverse:
-        collected.reverse()
     return state, torch.stack(collected)
 
 

@@ -72,6 +72,7 @@ def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, co
     """Measurements as they are stored: each with what is needed to make it again."""
     card = bundle.card
     training = card.get("training", {})
+    now, here = commit(), machine()
     return [
         {
             "run": bundle.config["name"],
@@ -90,8 +91,8 @@ def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, co
             "train_command": card.get("command"),
             "command": command,
             "commit": card.get("commit", "unknown"),
-            "evaluated_at": commit(),
-            "machine": machine(),
+            "evaluated_at": now,
+            "machine": here,
         }
         for s in scores
     ]
