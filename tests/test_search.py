@@ -21,7 +21,7 @@ def log_probability(search: BeamSearch, source: Tensor, length: Tensor, ids: tup
     """What teacher forcing gives a target."""
     model = search.model
     x = model(source, length, torch.tensor([[BOS, *ids[:-1]]]))
-    logits = torch.nn.functional.linear(x, model.projection, model.bias + model.never)
+    logits = torch.nn.functional.linear(x, model.output.weight, model.bias + model.never)
     return float(torch.log_softmax(logits, -1)[0, torch.arange(len(ids)), torch.tensor(ids)].sum())
 
 
@@ -133,7 +133,7 @@ def test_stops_when_nothing_can_win(random_source: Source) -> None:
 def test_follow_reads_back_pointers() -> None:
     tokens = torch.tensor([[[5, 6]], [[7, 8]], [[9, 4]]])  # (T, B, K)
     parents = torch.tensor([[[0, 0]], [[1, 0]], [[1, 0]]])
-    out = follow(tokens, parents, torch.tensor(3))
+    out = follow(tokens, parents, torch.tensor([3]))
     assert out[:, 0, 0].tolist() == [5, 8, 9]
     assert out[:, 0, 1].tolist() == [6, 7, 4]
 

@@ -16,8 +16,10 @@ CellName = Literal["elman", "lstm", "gru", "sru"]
 
 
 def recurrence(
-    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], state: Tensor, inputs: Tensor
-) -> tuple[Tensor, Tensor]:
+    step: Callable[..., tuple[Any, Any]],
+    state: Any,
+    inputs: Any,  # noqa: ANN401 (tensors, or tuples of tensors)
+) -> tuple[Any, Any]:
     """Apply `step(state, input) -> (state, output)` along the first axis of `inputs`.
 
     Run eagerly this is a Python loop; while exporting, the higher-order `scan`, which becomes ONNX Scan.
@@ -36,7 +38,7 @@ def recurrence(
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """c_t = f_t c_(t-1) + u_t with one fused operation a step, forwards and backwards.
+    """c_t = f_t c_(t-1) + u_t along the first axis, with one fused operation a step, forwards and backwards.
 
     Its gradient is the same recurrence run from the end: g_t = grad_t + f_(t+1) g_(t+1); then dL/du = g,
     dL/df_t = g_t c_(t-1).
@@ -45,7 +47,7 @@ class _LinearRecurrence(torch.autograd.Function):
     @staticmethod
     def forward(forget: Tensor, update: Tensor, state: Tensor) -> Tensor:
         c = torch.empty_like(update)
-        for f, u, out in zip(forget.unbind(1), update.unbind(1), c.unbind(1), strict=True):
+        for f, u, out in zip(forget.unbind(0), update.unbind(0), c.unbind(0), strict=True):
             state = torch.addcmul(u, f, state, out=out)
         return c
 
@@ -58,13 +60,12 @@ class _LinearRecurrence(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
         forget, state, c = ctx.saved_tensors
         g = torch.empty_like(grad)
-        length = grad.shape[1]
-        g[:, -1] = grad[:, -1]
-        steps = list(zip(forget.unbind(1), grad.unbind(1), g.unbind(1), strict=True))
-        for t in range(length - 2, -1, -1):
+        g[-1] = grad[-1]
+        steps = list(zip(forget.unbind(0), grad.unbind(0), g.unbind(0), strict=True))
+        for t in range(len(steps) - 2, -1, -1):
             torch.addcmul(steps[t][1], steps[t + 1][0], steps[t + 1][2], out=steps[t][2])
-        previous = torch.cat((state.unsqueeze(1), c[:, :-1]), 1)
-        return g * previous, g, g[:, 0] * forget[:, 0]
+        previous = torch.cat((state.unsqueeze(0), c[:-1]))
+        return g * previous, g, g[0] * forget[0]
 
 
 class Cell(nn.Module):
@@ -94,20 +95,28 @@ class Cell(nn.Module):
         return state[..., : self.hidden]
 
     def sequence(self, drive: Tensor, state: Tensor, keep: Tensor) -> Tensor:
-        """Run along time.
+        """Run along time, a second direction from the end.
 
-        drive (B, S, D, G*H); state (B, D, N) before the first step; keep (B, S, D, 1), false where the position is
-        padding, which leaves the state as it was. Returns what `read` gives at each position, (B, S, D, H).
+        drive (S, B, D*G*H); state (B, D, N) before the first step; keep (S, B), false where the position is padding.
+        Padding comes first for the reverse direction, and leaves its zero state as it is: no packing and no gather
+        by length. Returns what `read` gives at each position, (S, B, D*H); what stands at padding has no meaning.
         """
-        width = drive.shape[-1]
+        S, B, _ = drive.shape
+        D, width = self.directions, self.gates * self.hidden
 
         def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
             new = torch.where(row[..., width:] > 0, self.step(row[..., :width], state), state)
             return new, self.read(new).clone()
 
-        rows = torch.cat((drive, keep.to(drive.dtype)), -1).transpose(0, 1)  # (S, B, D, G*H + 1)
-        _, outputs = recurrence(step, state, rows)
-        return outputs.transpose(0, 1)
+        kept = keep[:, :, None, None].expand(S, B, D, 1).to(drive.dtype)
+        rows = torch.cat((drive.reshape(S, B, D, width), kept), -1)  # (S, B, D, G*H + 1)
+        _, h = recurrence(step, state, rows if D == 1 else _turned(rows))
+        return (h if D == 1 else _turned(h)).reshape(S, B, -1)
+
+
+def _turned(x: Tensor) -> Tensor:
+    """(S, B, D, W) with the second direction reversed in time."""
+    return torch.stack((x[:, :, 0], x[:, :, 1].flip(0)), 2)
 
 
 class MatrixCell(Cell):
@@ -115,16 +124,17 @@ class MatrixCell(Cell):
 
     def __init__(self, hidden: int, directions: int = 1) -> None:
         super().__init__(hidden, directions)
-        self.recurrent = nn.Parameter(torch.empty(directions, hidden, self.gates * hidden))  # (D, H, G*H)
-        for direction in self.recurrent.data:
-            for gate in direction.split(hidden, dim=1):
+        self.recurrent = nn.ModuleList(nn.Linear(hidden, self.gates * hidden, bias=False) for _ in range(directions))
+        for matrix in self.recurrent:
+            for gate in matrix.weight.data.split(hidden):
                 nn.init.orthogonal_(gate)
 
     def recur(self, h: Tensor) -> Tensor:
         """(B, D, H), or (..., H) when there is one direction -> (.., G*H)."""
         if self.directions == 1:
-            return h @ self.recurrent[0]
-        return (h.transpose(0, 1) @ self.recurrent).transpose(0, 1)
+            out: Tensor = self.recurrent[0](h)
+            return out
+        return torch.stack([matrix(h[:, d]) for d, matrix in enumerate(self.recurrent)], 1)
 
 
 class Elman(MatrixCell):
@@ -191,30 +201,37 @@ class SRU(Cell):
     def read(self, state: Tensor) -> Tensor:
         return torch.relu(state)
 
-    def _gate(self, drive: Tensor) -> tuple[Tensor, Tensor]:
-        f = torch.sigmoid(drive[..., : self.hidden])
-        z = drive[..., self.hidden :]
-        return f, z - f * z
-
     def step(self, drive: Tensor, state: Tensor) -> Tensor:
-        f, u = self._gate(drive)
-        return f * state + u
+        f, z = drive.split(self.hidden, -1)
+        return z + torch.sigmoid(f) * (state - z)
 
     def sequence(self, drive: Tensor, state: Tensor, keep: Tensor) -> Tensor:
-        f, u = self._gate(drive.float())  # a long product of bfloat16 factors would lose the state
-        f = torch.where(keep, f, 1.0)
-        u = torch.where(keep, u, 0.0)
-        if not torch.compiler.is_exporting():
-            c: Tensor = _LinearRecurrence.apply(f, u, state.float())  # type: ignore[no-untyped-call]  # torch's
-            return torch.relu(c)
-        H = self.hidden
+        # In float32: a long product of bfloat16 factors would lose the state.
+        f, z, *reverse = drive.float().split(self.hidden, -1)
+        f = torch.sigmoid(f)
+        forget, update = [f], [z - f * z]
+        if reverse:  # its padding comes first, where forget 1 leaves the zero state as it is
+            f = torch.where(keep.unsqueeze(-1), torch.sigmoid(reverse[0]), 1.0)
+            forget.append(f.flip(0))
+            update.append((reverse[1] - f * reverse[1]).flip(0))
+        if torch.compiler.is_exporting():
+            first = tuple(c.contiguous() for c in state.unbind(1))
+            c = list(recurrence(_decay, first, (*zip(forget, update, strict=True),))[1])
+        else:
+            f, u = torch.cat(forget, -1), torch.cat(update, -1)
+            whole: Tensor = _LinearRecurrence.apply(f, u, state.float().flatten(1))  # type: ignore[no-untyped-call]  # torch's
+            c = list(whole.split(self.hidden, -1))
+        if reverse:
+            c[1] = c[1].flip(0)
+        return torch.relu(torch.cat(c, -1))
 
-        def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-            new = row[..., :H] * state + row[..., H:]
-            return new, new.clone()
 
-        _, c = recurrence(step, state, torch.cat((f, u), -1).transpose(0, 1))
-        return torch.relu(c.transpose(0, 1))
+def _decay(
+    states: tuple[Tensor, ...], row: tuple[tuple[Tensor, Tensor], ...]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """One step of the linear recurrence, for each direction: `scan` takes tuples of what it carries."""
+    new = tuple(f * c + u for c, (f, u) in zip(states, row, strict=True))
+    return new, tuple(c.clone() for c in new)
 
 
 CELLS: dict[str, type[Cell]] = {"elman": Elman, "lstm": LSTM, "gru": GRU, "sru": SRU}
@@ -241,21 +258,7 @@ class Recurrent(nn.Module):
         return self.output(self.cell.read(state)), state
 
     def sequence(self, x: Tensor, state: Tensor | None, keep: Tensor) -> Tensor:
-        """All positions: x (B, S, E), state (B, N) or None for zeros, keep (B, S) -> (B, S, E).
-
-        The reverse direction reads the sequence flipped, so that its padding comes first and leaves its zero state
-        untouched: no packing and no gather by length.
-        """
-        B, S, _ = x.shape
-        D = self.cell.directions
-        drive = self.drive(x).reshape(B, S, D, -1)  # (B, S, D, G*H)
-        mask = keep[:, :, None, None].expand(B, S, D, 1)
-        if D == 2:
-            drive = torch.stack((drive[:, :, 0], drive[:, :, 1].flip(1)), 2)
-            mask = torch.stack((mask[:, :, 0], mask[:, :, 1].flip(1)), 2)
-        first = x.new_zeros(B, D, self.state_size) if state is None else state.unsqueeze(1)
-        h = self.cell.sequence(drive, first, mask)  # (B, S, D, H)
-        if D == 2:
-            h = torch.stack((h[:, :, 0], h[:, :, 1].flip(1)), 2)
-        out: Tensor = self.output(h.reshape(B, S, -1))
+        """All positions: x (S, B, E), state (B, N) or None for zeros, keep (S, B) -> (S, B, E)."""
+        first = x.new_zeros(x.shape[1], self.cell.directions, self.state_size) if state is None else state.unsqueeze(1)
+        out: Tensor = self.output(self.cell.sequence(self.drive(x), first, keep))
         return out

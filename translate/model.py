@@ -18,6 +18,9 @@ from dragoman.runtime.bundle import BOS, PAD, UNK
 from dragoman.translate.cells import Recurrent
 from dragoman.translate.config import ModelConfig
 
+# The most numbers of a key. ONNX Runtime adds up longer products in parts whose limits depend on the number of
+# columns, here the source's length, and a sentence's last bits would depend on how far its batch is padded.
+KEY_WIDTH = 128
 NEVER = -1e9  # a log-probability that no hypothesis survives; finite, so that 0 * NEVER stays 0
 
 
@@ -25,7 +28,7 @@ class Memory(NamedTuple):
     """What the decoder needs of the source: computed once a sentence."""
 
     keys: tuple[Tensor, ...]  # a decoder layer: (B, A, E/A, S); additive attention: (B, A, 1, S, E/A)
-    values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E/A)
+    values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E)
     mask: Tensor  # (B, 1, 1, S): 0, or NEVER at padding
     state: Tensor  # (B, N): the decoder's state before the first target id
 
@@ -37,16 +40,16 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, S, E)
+    def forward(self, x: Tensor) -> Tensor:  # (T, B, E)
         if not self.training or self.rate == 0:
             return x
         keep = 1 - self.rate
-        mask = torch.rand(x.shape[0], 1, x.shape[2], dtype=torch.float32, device=x.device) < keep
+        mask = torch.rand(x.shape[1:], dtype=torch.float32, device=x.device) < keep
         return x * (mask.to(x.dtype) / keep)
 
 
 class Embedding(nn.Module):
-    """Token ids to vectors of about unit size, with word dropout (whole tokens become zero)."""
+    """Token ids to vectors of about unit size, with word dropout (whole tokens become zero); and the output product."""
 
     def __init__(self, vocabulary: int, width: int, word_dropout: float) -> None:
         super().__init__()
@@ -59,6 +62,10 @@ class Embedding(nn.Module):
         if self.training and self.word_dropout:
             x = x * (torch.rand(x.shape[:-1], device=x.device) >= self.word_dropout).unsqueeze(-1)
         return x
+
+    def logits(self, x: Tensor, bias: Tensor) -> Tensor:
+        """The same matrix read the other way: (..., E), (V) -> (..., V)."""
+        return F.linear(x, self.weight, bias)
 
 
 class FeedForward(nn.Module):
@@ -74,36 +81,39 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention on the encoder: multi-head dot product (Vaswani et al. 2017) or additive (Bahdanau et al. 2015)."""
+    """Attention on the encoder: multi-head dot product (Vaswani et al. 2017) or additive (Bahdanau et al. 2015).
+
+    Each head's values are already what it adds to the output, so that after the weighted sum no product remains:
+    what a step would multiply, the source has multiplied once.
+    """
 
     def __init__(self, width: int, heads: int, kind: str) -> None:
         super().__init__()
-        self.heads, self.head = heads, width // heads
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, width)
+        self.heads, self.width, self.head = heads, width, min(width // heads, KEY_WIDTH)
+        self.query, self.key = nn.Linear(width, heads * self.head), nn.Linear(width, heads * self.head)
+        self.value = nn.Linear(width, heads * width)
         self.energy = nn.Parameter(torch.randn(heads, 1, self.head, 1) / self.head) if kind == "additive" else None
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's output (B, S, E) as keys and values, laid out for the products of `forward`."""
-        B, S, _ = memory.shape
-        both = self.key_value(memory).reshape(B, S, 2, self.heads, self.head)
-        values = both[:, :, 1].transpose(1, 2).contiguous()  # (B, A, S, E/A)
+        """The encoder's output (S, B, E) as keys and values, laid out for the products of `forward`."""
+        S, B, _ = memory.shape
+        keys = self.key(memory).reshape(S, B, self.heads, self.head)
+        values = self.value(memory).reshape(S, B, self.heads, self.width).permute(1, 2, 0, 3)  # (B, A, S, E)
         if self.energy is not None:
-            return both[:, :, 0].transpose(1, 2).unsqueeze(2).contiguous(), values  # (B, A, 1, S, E/A)
-        keys = both[:, :, 0].permute(0, 2, 3, 1) / math.sqrt(self.head)  # (B, A, E/A, S)
-        return keys.contiguous(), values
+            return keys.permute(1, 2, 0, 3).unsqueeze(2).contiguous(), values.contiguous()  # (B, A, 1, S, E/A)
+        keys = keys.permute(1, 2, 3, 0) / math.sqrt(self.head)  # (B, A, E/A, S)
+        return keys.contiguous(), values.contiguous()
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries x (..., E), Q of them a sentence in sentence order -> (..., E) and weights (B, A, Q, S)."""
-        B = values.shape[0]
-        query = self.query(x).reshape(B, -1, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
+        """Q queries of each sentence, x (B, Q, E) -> (B, Q, E) and weights (B, A, Q, S)."""
+        B, Q, _ = x.shape
+        query = self.query(x).reshape(B, Q, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
         if self.energy is not None:
             scores = (torch.tanh(query.unsqueeze(3) + keys) @ self.energy).squeeze(-1)  # (B, A, Q, S)
         else:
             scores = query @ keys
         weights = torch.softmax(scores + mask, -1)
-        context = (weights.to(values.dtype) @ values).transpose(1, 2)  # (B, Q, A, E/A)
-        return self.output(context.reshape(x.shape)), weights
+        return (weights @ values).sum(1), weights
 
 
 class EncoderLayer(nn.Module):
@@ -117,7 +127,7 @@ class EncoderLayer(nn.Module):
         self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
         self.dropout = Dropout(c.dropout)
 
-    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (B, S, E), (B, S) -> (B, S, E)
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
         x = x + self.dropout(self.recurrent.sequence(self.recurrent_norm(x), None, keep))
         if self.feed is not None and self.feed_norm is not None:
             x = x + self.dropout(self.feed(self.feed_norm(x)))
@@ -137,13 +147,16 @@ class DecoderLayer(nn.Module):
         self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
         self.dropout = Dropout(c.dropout)
 
-    def above(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Everything after the recurrence, which no position shares with another: x (..., E)."""
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What attention adds to x (B, Q, E), and its weights (B, A, Q, S)."""
         context, weights = self.attention(self.attention_norm(x), keys, values, mask)
-        x = x + self.dropout(context)
-        if self.feed is not None and self.feed_norm is not None:
-            x = x + self.dropout(self.feed(self.feed_norm(x)))
-        return x, weights
+        return context, weights
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The last block: (..., E) -> (..., E)."""
+        if self.feed is None or self.feed_norm is None:
+            return x
+        return x + self.dropout(self.feed(self.feed_norm(x)))
 
 
 class Encoder(nn.Module):
@@ -155,7 +168,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
         self.norm = nn.LayerNorm(c.width)
 
-    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (B, S, E), (B, S) -> (B, S, E)
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
         x = self.dropout(x)
         for layer in self.layers:
             x = layer(x, keep)
@@ -177,22 +190,23 @@ class Decoder(nn.Module):
         self.bridge = nn.Linear(c.width, sum(self.state_sizes))
 
     def memory(self, encoded: Tensor, keep: Tensor) -> Memory:
-        """Prepare the encoder's output (B, S, E): keys and values of each layer, and the first state."""
+        """Prepare the encoder's output (S, B, E), keep (S, B): keys and values of each layer, and the first state."""
         pairs = [layer.attention.project(encoded) for layer in self.layers]
         kept = keep.unsqueeze(-1).to(encoded.dtype)
-        mean = (encoded * kept).sum(1) / kept.sum(1)
-        mask = torch.where(keep, 0.0, NEVER)[:, None, None, :]
+        mean = (encoded * kept).sum(0) / kept.sum(0)
+        mask = torch.where(keep, 0.0, NEVER).t()[:, None, None, :].contiguous()
         state = torch.tanh(self.bridge(mean)).float()
         return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state)
 
     def sequence(self, x: Tensor, memory: Memory) -> Tensor:
-        """Teacher forcing: x (B, T, E) -> (B, T, E)."""
+        """Teacher forcing: x (T, B, E) -> (T, B, E)."""
         keep = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         x = self.dropout(x)
         states = memory.state.split(self.state_sizes, -1)
         for layer, first, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
             x = x + layer.dropout(layer.recurrent.sequence(layer.recurrent_norm(x), first, keep))
-            x, _ = layer.above(x, keys, values, memory.mask)
+            context, _ = layer.attend(x.transpose(0, 1), keys, values, memory.mask)
+            x = layer.feed_forward(x + layer.dropout(context.transpose(0, 1)))
         out: Tensor = self.norm(x)
         return out
 
@@ -203,12 +217,14 @@ class Decoder(nn.Module):
         """
         weights = x
         states = []
-        before = state.split(self.state_sizes, -1)
+        before = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
         for layer, first, keys, values in zip(self.layers, before, memory.keys, memory.values, strict=True):
             update, after = layer.recurrent.step(layer.recurrent_norm(x), first)
             states.append(after)
-            x, weights = layer.above(x + update, keys, values, memory.mask)
-        return self.norm(x), torch.cat(states, -1), weights.mean(1)
+            x = x + update
+            context, weights = layer.attend(x, keys, values, memory.mask)
+            x = layer.feed_forward(x + context)
+        return self.norm(x), torch.cat(states, -1) if len(states) > 1 else states[0], weights.mean(1)
 
 
 class Seq2Seq(nn.Module):
@@ -222,7 +238,7 @@ class Seq2Seq(nn.Module):
             self.target_embedding if c.shared_embedding else Embedding(source_vocabulary, c.width, c.word_dropout)
         )
         self.encoder, self.decoder = Encoder(c), Decoder(c)
-        self.output = None if c.tied_output else nn.Parameter(torch.randn(target_vocabulary, c.width) / c.width**0.5)
+        self.output = self.target_embedding if c.tied_output else Embedding(target_vocabulary, c.width, 0.0)
         self.bias = nn.Parameter(torch.zeros(target_vocabulary))
         # The search never writes these ids; adding this to the bias before the loop costs a step nothing.
         never = torch.zeros(target_vocabulary)
@@ -230,27 +246,22 @@ class Seq2Seq(nn.Module):
         self.register_buffer("never", never, persistent=False)
         self.never: Tensor
 
-    @property
-    def projection(self) -> Tensor:
-        """The output matrix, (V, E)."""
-        return self.target_embedding.weight if self.output is None else self.output
-
     def encode(self, source: Tensor, source_length: Tensor) -> Memory:
         """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it."""
-        keep = torch.arange(source.shape[1], device=source.device) < source_length[:, None]
-        ids = torch.where(keep, source, PAD)
+        keep = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
+        ids = torch.where(keep, source.t(), PAD)
         return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep)
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
         """Teacher forcing: target (B, T) starts with `<s>`. Returns what the output product is given, (B, T, E)."""
         memory = self.encode(source, source_length)
-        return self.decoder.sequence(self.target_embedding(target), memory)
+        return self.decoder.sequence(self.target_embedding(target.t()), memory).transpose(0, 1)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., E) -> (..., V)."""
-        return F.linear(x, self.projection, self.bias)
+        return self.output.logits(x, self.bias)
 
     def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
         """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
         x, state, _ = self.decoder.step(self.target_embedding(token), state, memory)
-        return F.linear(x, self.projection, bias), state
+        return self.output.logits(x, bias), state

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
@@ -58,83 +59,87 @@ class BeamSearch(nn.Module):
         graph: the beam size, the longest translation, and for how many of the best hypotheses attention is wanted.
         """
         model = self.model
+        S = source.shape[1]
+        # An even width: ONNX Runtime adds up the last three of a row's products in another order than four of them,
+        # and a sentence's last bits would depend on how far its batch is padded.
+        source = F.pad(source, (0, S % 2))
         memory = model.encode(source, source_length)
         B, K = source.shape[0], beam.shape[0]
         bias = model.bias + model.never
-        V = bias.shape[0]
         exporting = torch.compiler.is_exporting()
-        best = K if exporting else min(K, V)  # candidates of a hypothesis
+        best = K if exporting else min(K, bias.shape[0])  # candidates of a hypothesis
         T = room.shape[0]
-        limit = torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=T)  # (B)
-        first_row = torch.arange(B, device=source.device)[:, None] * K  # (B, 1)
-        places = torch.arange(K, device=source.device)
-        owner = places[:, None].expand(K, best).reshape(-1)  # of each of the K*K candidates of a sentence
+        device = source.device
+        first_row = torch.arange(B, device=device)[:, None] * K  # (B, 1)
+        places = torch.arange(K, device=device)
+        owner = places[:, None].expand(B, K, best).reshape(B, -1)  # of each of the K*K candidates of a sentence
         # A frozen hypothesis has one candidate: itself, followed by padding.
         itself = torch.where(places[:best] == 0, 0.0, NEVER)
+        worst = (torch.clamp(n_best, max=K) - 1).reshape(1)  # the place of the last one wanted
+
+        # What depends on the length alone stands in tables, so that a step only looks it up.
+        lengths = torch.arange(1, T + 1, device=device)
+        limit = torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=T)[:, None]  # (B, 1)
+        scale = lengths.float() ** length_penalty  # (T)
+        shrink = 1 / scale
+        growth = torch.cat((torch.ones_like(scale[:1]), scale[:-1])) * shrink
+        horizon = torch.minimum(lengths + LOOKAHEAD, limit)  # (B, T)
+        patience = scale / horizon.float() ** length_penalty
+        more = lengths < limit  # (B, T)
 
         def unfinished(
-            position: Tensor, token: Tensor, raw: Tensor, scale: Tensor, frozen: Tensor, state: Tensor,
-            tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
         ) -> Tensor:  # fmt: skip
-            return ~frozen.all()
+            return open.any()
 
         def extend(
-            position: Tensor, token: Tensor, raw: Tensor, scale: Tensor, frozen: Tensor, state: Tensor,
-            tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
         ) -> tuple[Tensor, ...]:  # fmt: skip
-            B, K = raw.shape
+            B, K = score.shape
             logits, state = model.step(token, state, memory, bias)
-            top, ids = torch.topk(logits, K if exporting else best, dim=-1)  # (B, K, K)
-            gain = top - torch.logsumexp(logits, -1, keepdim=True)
-            gain = torch.where(frozen[:, :, None], itself, gain)
-            candidates = raw[:, :, None] + gain
-            length = (position + 1).to(raw.dtype)
-            scale = torch.where(frozen, scale, length**length_penalty)
-            _, chosen = torch.topk((candidates / scale[:, :, None]).reshape(B, -1), K, dim=-1)  # (B, K)
-            parent = owner[chosen]
-            raw = candidates.reshape(B, -1).gather(1, chosen)
-            was_frozen = frozen.gather(1, parent)
-            token = torch.where(was_frozen, PAD, ids.reshape(B, -1).gather(1, chosen))
-            scale = scale.gather(1, parent)
+            gain, ids = torch.topk(torch.log_softmax(logits, -1), K if exporting else best, dim=-1)  # (B, K, K)
+            before = score.unsqueeze(2)
+            grown = before * growth.index_select(0, position) + gain * shrink.index_select(0, position)
+            candidates = torch.where(open.unsqueeze(2), grown, before + itself)
+            score, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
+            parent = owner.gather(1, chosen)
+            was_open = open.gather(1, parent)
+            token = torch.where(was_open, ids.reshape(B, -1).gather(1, chosen), PAD)
             rows = (first_row + parent).reshape(-1)
             state = state.reshape(B * K, -1).index_select(0, rows).reshape(B, K, -1)
 
-            finished = was_frozen | (token == EOS)
-            score = raw / scale
-            horizon = torch.minimum(position + 1 + LOOKAHEAD, limit).to(raw.dtype)  # (B)
-            hope = torch.where(finished, NEVER, raw / horizon[:, None] ** length_penalty).amax(1, keepdim=True)
-            beaten = (finished & (score >= hope)).sum(1) >= n_best
-            done = beaten | (position + 1 >= limit)
-            frozen = finished | done[:, None]
+            # All open hypotheses have one length, so the best of them has the best hope; scores are sorted, so the
+            # n best finished ones win when the n-th score is above that hope.
+            open = was_open & (token != EOS)
+            hope = torch.where(open, score, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
+            going = (score.index_select(1, worst) <= hope) & more.index_select(1, position)
             return (
                 position + 1,
                 token,
-                raw,
-                scale,
-                frozen,
+                score,
+                open & going,
                 state,
-                tokens.index_put((position.reshape(1),), token[None]),
-                parents.index_put((position.reshape(1),), parent[None]),
+                tokens.index_put((position,), token[None]),
+                parents.index_put((position,), parent[None]),
             )
 
-        raw = torch.where(places == 0, 0.0, NEVER).expand(B, K).contiguous()
+        score = torch.where(places == 0, 0.0, NEVER).expand(B, K).contiguous()
         carried: tuple[Tensor, ...] = (
-            torch.zeros((), dtype=torch.int64, device=source.device),
-            torch.full((B, K), BOS, dtype=torch.int64, device=source.device),
-            raw,
-            torch.ones_like(raw),
-            torch.zeros(B, K, dtype=torch.bool, device=source.device),
+            torch.zeros(1, dtype=torch.int64, device=device),
+            torch.full((B, K), BOS, dtype=torch.int64, device=device),
+            score,
+            torch.ones(B, K, dtype=torch.bool, device=device),
             memory.state[:, None, :].expand(B, K, memory.state.shape[1]).contiguous(),
-            torch.full((T, B, K), PAD, dtype=torch.int64, device=source.device),
-            torch.zeros(T, B, K, dtype=torch.int64, device=source.device),
+            torch.full((T, B, K), PAD, dtype=torch.int64, device=device),
+            torch.zeros(T, B, K, dtype=torch.int64, device=device),
         )
-        position, _, raw, scale, _, _, tokens, parents = loop(unfinished, extend, carried)
+        position, _, score, _, _, tokens, parents = loop(unfinished, extend, carried)
         steps = cast(int, position.item())
         torch._check(steps >= 1)
         torch._check(steps <= T)
         target = follow(tokens, parents, position)
         attention = attend(model, target[:, :, : attended.shape[0]].contiguous(), memory, position)
-        return Hypotheses(target[:steps].permute(1, 2, 0), raw / scale, attention[:steps].permute(1, 2, 0, 3))
+        return Hypotheses(target[:steps].permute(1, 2, 0), score, attention[:steps, ..., :S].permute(1, 2, 0, 3))
 
     @torch.no_grad()
     def search(
@@ -182,20 +187,19 @@ def follow(tokens: Tensor, parents: Tensor, steps: Tensor) -> Tensor:
     """Read whole hypotheses from back-pointers.
 
     tokens, parents (T, B, K): the id written at each step, and the place that its hypothesis held before;
-    steps is T as a scalar tensor, which is what a loop can compare with while exporting.
+    steps (1) is T as a tensor, which is what a loop can compare with while exporting.
     Returns (T, B, K).
     """
     _, B, K = tokens.shape
     last = torch.arange(K, device=tokens.device).expand(B, K).contiguous()
 
     def going(position: Tensor, place: Tensor, target: Tensor) -> Tensor:
-        return position >= 0
+        return (position >= 0).all()
 
     def back(position: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        at = position.reshape(1)
-        written = tokens.index_select(0, at)[0].gather(1, place)
-        before = parents.index_select(0, at)[0].gather(1, place)
-        return position - 1, before, target.index_put((at,), written[None])
+        written = tokens.index_select(0, position)[0].gather(1, place)
+        before = parents.index_select(0, position)[0].gather(1, place)
+        return position - 1, before, target.index_put((position,), written[None])
 
     return loop(going, back, (steps - 1, last, torch.zeros_like(tokens)))[2]
 
@@ -204,18 +208,20 @@ def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Ten
     """The attention behind finished translations, by reading them once more: target (T, B, A) -> (T, B, A, S)."""
     T, B, A = target.shape
     S = memory.mask.shape[-1]
+    wanted = torch.ones(A + 1, dtype=torch.int64, device=target.device).sum() - 1  # A, as a tensor
+    end = torch.where(wanted > 0, steps, 0)  # nothing to read when nobody asks
 
     def going(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> Tensor:
-        return position < steps
+        return (position < end).all()
 
     def read(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         _, state, row = model.decoder.step(model.target_embedding(token), state, memory)
-        at = position.reshape(1)
-        return position + 1, target.index_select(0, at)[0], state, weights.index_put((at,), row[None])
+        token = target.index_select(0, position)[0]
+        return position + 1, token, state, weights.index_put((position,), row[None])
 
     device = target.device
     start = (
-        torch.zeros((), dtype=torch.int64, device=device),
+        torch.zeros(1, dtype=torch.int64, device=device),
         torch.full((B, A), BOS, dtype=torch.int64, device=device),
         memory.state[:, None, :].expand(B, A, memory.state.shape[1]).contiguous(),
         torch.zeros(T, B, A, S, device=device),
