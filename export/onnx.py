@@ -15,6 +15,8 @@ import torch
 from onnx import TensorProto, helper
 from torch.export import Dim
 
+from dragoman.export.simplify import simplify
+from dragoman.export.quantize import TRANSLATIONS
 from dragoman.export.parity import Level, compare_search, parity_batches
 from dragoman.runtime.bundle import INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
 from dragoman.runtime.errors import UserError
@@ -50,10 +52,10 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     with _quiet():
         program = torch.onnx.export(
             search, arguments, dynamo=True, input_names=names, output_names=[*OUTPUTS], dynamic_shapes=shapes,
-            verbose=False, optimize=True,
+            verbose=False, optimize=True, custom_translation_table=TRANSLATIONS,
         )  # fmt: skip
     assert program is not None
-    model = program.model_proto
+    model = simplify(program.model_proto)
     _add_scalar_inputs(model.graph, search.limit_ratio)
     del model.metadata_props[:]
     for node in _all_nodes(model.graph):
@@ -70,7 +72,7 @@ def _quiet():  # type: ignore[no-untyped-def]  # noqa: ANN202 (a context manager
     level = logging.getLogger("torch").level
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        logging.getLogger("torch").setLevel(logging.ERROR)
+        logging.getLogger("torch").setLevel(logging.CRITICAL)
         try:
             yield
         finally:

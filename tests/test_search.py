@@ -133,7 +133,7 @@ def test_stops_when_nothing_can_win(random_source: Source) -> None:
 def test_follow_reads_back_pointers() -> None:
     tokens = torch.tensor([[[5, 6]], [[7, 8]], [[9, 4]]])  # (T, B, K)
     parents = torch.tensor([[[0, 0]], [[1, 0]], [[1, 0]]])
-    out = follow(tokens, parents, torch.tensor([3]))
+    out = follow(tokens, parents)
     assert out[:, 0, 0].tolist() == [5, 8, 9]
     assert out[:, 0, 1].tolist() == [6, 7, 4]
 

@@ -15,14 +15,11 @@ from torch import Tensor, nn
 CellName = Literal["elman", "lstm", "gru", "sru"]
 
 
-def recurrence(
-    step: Callable[..., tuple[Any, Any]],
-    state: Any,
-    inputs: Any,  # noqa: ANN401 (tensors, or tuples of tensors)
-) -> tuple[Any, Any]:
+def recurrence(step: Callable[..., tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401
     """Apply `step(state, input) -> (state, output)` along the first axis of `inputs`.
 
     Run eagerly this is a Python loop; while exporting, the higher-order `scan`, which becomes ONNX Scan.
+    Inputs may be a tuple of tensors; while exporting, states and outputs may be tuples, too.
     Returns the last state and the outputs stacked on the first axis, in the order of the inputs.
     """
     if torch.compiler.is_exporting():
@@ -31,7 +28,8 @@ def recurrence(
         last, outputs = scan(step, state, inputs, dim=0)
         return last, outputs
     collected: list[Tensor] = []
-    for row in inputs.unbind(0):
+    rows = inputs.unbind(0) if isinstance(inputs, Tensor) else zip(*(x.unbind(0) for x in inputs), strict=True)
+    for row in rows:
         state, output = step(state, row)
         collected.append(output)
     return state, torch.stack(collected)

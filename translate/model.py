@@ -31,6 +31,7 @@ class Memory(NamedTuple):
     values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E)
     mask: Tensor  # (B, 1, 1, S): 0, or NEVER at padding
     state: Tensor  # (B, N): the decoder's state before the first target id
+    table: Tensor  # (V, E): what target ids are looked up in; the same for every source
 
 
 class Dropout(nn.Module):
@@ -57,8 +58,16 @@ class Embedding(nn.Module):
         self.scale = math.sqrt(width)
         self.word_dropout = word_dropout
 
+    def table(self) -> Tensor:
+        """What `look_up` needs, (V, E): made once, before a loop over tokens."""
+        return self.weight
+
+    def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
+        """(V, E), (..., S) -> (..., S, E)."""
+        return F.embedding(ids, table) * self.scale
+
     def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
-        x = F.embedding(ids, self.weight) * self.scale
+        x = self.look_up(self.table(), ids)
         if self.training and self.word_dropout:
             x = x * (torch.rand(x.shape[:-1], device=x.device) >= self.word_dropout).unsqueeze(-1)
         return x
@@ -189,14 +198,14 @@ class Decoder(nn.Module):
         self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
         self.bridge = nn.Linear(c.width, sum(self.state_sizes))
 
-    def memory(self, encoded: Tensor, keep: Tensor) -> Memory:
+    def memory(self, encoded: Tensor, keep: Tensor, table: Tensor) -> Memory:
         """Prepare the encoder's output (S, B, E), keep (S, B): keys and values of each layer, and the first state."""
         pairs = [layer.attention.project(encoded) for layer in self.layers]
         kept = keep.unsqueeze(-1).to(encoded.dtype)
         mean = (encoded * kept).sum(0) / kept.sum(0)
         mask = torch.where(keep, 0.0, NEVER).t()[:, None, None, :].contiguous()
         state = torch.tanh(self.bridge(mean)).float()
-        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state)
+        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state, table)
 
     def sequence(self, x: Tensor, memory: Memory) -> Tensor:
         """Teacher forcing: x (T, B, E) -> (T, B, E)."""
@@ -250,7 +259,7 @@ class Seq2Seq(nn.Module):
         """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it."""
         keep = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
         ids = torch.where(keep, source.t(), PAD)
-        return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep)
+        return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep, self.target_embedding.table())
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
         """Teacher forcing: target (B, T) starts with `<s>`. Returns what the output product is given, (B, T, E)."""
@@ -261,7 +270,11 @@ class Seq2Seq(nn.Module):
         """(..., E) -> (..., V)."""
         return self.output.logits(x, self.bias)
 
+    def read(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
+        """`Decoder.step` for tokens (B, K)."""
+        return self.decoder.step(self.target_embedding.look_up(memory.table, token), state, memory)
+
     def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
         """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
-        x, state, _ = self.decoder.step(self.target_embedding(token), state, memory)
+        x, state, _ = self.read(token, state, memory)
         return self.output.logits(x, bias), state

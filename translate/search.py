@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.translate.cells import recurrence
 from dragoman.translate.model import NEVER, Memory, Seq2Seq
 
 EXTRA_LENGTH = 10  # ids that a translation may have beyond limit_ratio times its source
@@ -81,63 +82,63 @@ class BeamSearch(nn.Module):
         lengths = torch.arange(1, T + 1, device=device)
         limit = torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=T)[:, None]  # (B, 1)
         scale = lengths.float() ** length_penalty  # (T)
-        shrink = 1 / scale
-        growth = torch.cat((torch.ones_like(scale[:1]), scale[:-1])) * shrink
+        growth = scale / torch.cat((scale[:1], scale[:-1]))
         horizon = torch.minimum(lengths + LOOKAHEAD, limit)  # (B, T)
         patience = scale / horizon.float() ** length_penalty
         more = lengths < limit  # (B, T)
 
+        # A value is a hypothesis' log-probability while it is open, all of one length; once it is frozen, its score
+        # times what a hypothesis of the present length is divided by. So values compare as scores do.
         def unfinished(
-            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
         ) -> Tensor:  # fmt: skip
             return open.any()
 
         def extend(
-            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
         ) -> tuple[Tensor, ...]:  # fmt: skip
-            B, K = score.shape
+            B, K = value.shape
             logits, state = model.step(token, state, memory, bias)
             gain, ids = torch.topk(torch.log_softmax(logits, -1), K if exporting else best, dim=-1)  # (B, K, K)
-            before = score.unsqueeze(2)
-            grown = before * growth.index_select(0, position) + gain * shrink.index_select(0, position)
-            candidates = torch.where(open.unsqueeze(2), grown, before + itself)
-            score, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
+            before = torch.where(open, value, value * growth.index_select(0, position))
+            candidates = before.unsqueeze(2) + torch.where(open.unsqueeze(2), gain, itself)
+            value, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
             parent = owner.gather(1, chosen)
             was_open = open.gather(1, parent)
             token = torch.where(was_open, ids.reshape(B, -1).gather(1, chosen), PAD)
             rows = (first_row + parent).reshape(-1)
             state = state.reshape(B * K, -1).index_select(0, rows).reshape(B, K, -1)
 
-            # All open hypotheses have one length, so the best of them has the best hope; scores are sorted, so the
-            # n best finished ones win when the n-th score is above that hope.
-            open = was_open & (token != EOS)
-            hope = torch.where(open, score, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
-            going = (score.index_select(1, worst) <= hope) & more.index_select(1, position)
+            # All open hypotheses have one length, so the best of them has the best hope; values are sorted, so the
+            # n best finished ones win when the n-th value is above that hope. (Ids below </s> are never written.)
+            open = was_open & (token > EOS)
+            hope = torch.where(open, value, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
+            going = (value.index_select(1, worst) <= hope) & more.index_select(1, position)
             return (
                 position + 1,
                 token,
-                score,
+                value,
                 open & going,
                 state,
                 tokens.index_put((position,), token[None]),
                 parents.index_put((position,), parent[None]),
             )
 
-        score = torch.where(places == 0, 0.0, NEVER).expand(B, K).contiguous()
         carried: tuple[Tensor, ...] = (
             torch.zeros(1, dtype=torch.int64, device=device),
             torch.full((B, K), BOS, dtype=torch.int64, device=device),
-            score,
+            torch.where(places == 0, 0.0, NEVER).expand(B, K).contiguous(),
             torch.ones(B, K, dtype=torch.bool, device=device),
             memory.state[:, None, :].expand(B, K, memory.state.shape[1]).contiguous(),
             torch.full((T, B, K), PAD, dtype=torch.int64, device=device),
-            torch.zeros(T, B, K, dtype=torch.int64, device=device),
+            places.expand(T, B, K).contiguous(),  # steps that are never run leave every hypothesis in its place
         )
-        position, _, score, _, _, tokens, parents = loop(unfinished, extend, carried)
+        position, _, value, _, _, tokens, parents = loop(unfinished, extend, carried)
+        score = value / scale.index_select(0, position - 1)
         steps = cast(int, position.item())
         torch._check(steps >= 1)
         torch._check(steps <= T)
-        target = follow(tokens, parents, position)
+        target = follow(tokens, parents)
         attention = attend(model, target[:, :, : attended.shape[0]].contiguous(), memory, position)
         return Hypotheses(target[:steps].permute(1, 2, 0), score, attention[:steps, ..., :S].permute(1, 2, 0, 3))
 
@@ -183,25 +184,20 @@ def loop(
     return carried
 
 
-def follow(tokens: Tensor, parents: Tensor, steps: Tensor) -> Tensor:
-    """Read whole hypotheses from back-pointers.
+def follow(tokens: Tensor, parents: Tensor) -> Tensor:
+    """Read whole hypotheses from back-pointers, from the end.
 
-    tokens, parents (T, B, K): the id written at each step, and the place that its hypothesis held before;
-    steps (1) is T as a tensor, which is what a loop can compare with while exporting.
+    tokens, parents (T, B, K): the id written at each step, and the place that its hypothesis held before.
     Returns (T, B, K).
     """
+
+    def back(place: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        written, parent = row
+        return parent.gather(1, place), written.gather(1, place)
+
     _, B, K = tokens.shape
     last = torch.arange(K, device=tokens.device).expand(B, K).contiguous()
-
-    def going(position: Tensor, place: Tensor, target: Tensor) -> Tensor:
-        return (position >= 0).all()
-
-    def back(position: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        written = tokens.index_select(0, position)[0].gather(1, place)
-        before = parents.index_select(0, position)[0].gather(1, place)
-        return position - 1, before, target.index_put((position,), written[None])
-
-    return loop(going, back, (steps - 1, last, torch.zeros_like(tokens)))[2]
+    return recurrence(back, last, (tokens.flip(0), parents.flip(0)))[1].flip(0)
 
 
 def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:
@@ -215,7 +211,7 @@ def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Ten
         return (position < end).all()
 
     def read(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        _, state, row = model.decoder.step(model.target_embedding(token), state, memory)
+        _, state, row = model.read(token, state, memory)
         token = target.index_select(0, position)[0]
         return position + 1, token, state, weights.index_put((position,), row[None])
 

@@ -1,0 +1,309 @@
+"""What the exporter's graph does once too often, taken out: a step of the search costs by its nodes.
+
+Each rewrite knows what `translate/search.py` and the cells write, and leaves alone what it does not recognise; the
+parity check of every export holds the result to PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx
+import onnx_ir
+from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes import common
+
+Dimension = str | int
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """All rewrites, in an order in which one makes way for the next."""
+    model = _tidy(model)
+    graph = _Graphs(model.graph)
+    graph.static_reshapes()
+    graph.scalar_look_ups()
+    graph.booleans()
+    graph.stacked_outputs()
+    graph.scan_directions()
+    graph.relus()
+    graph.sums()
+    model = _tidy(model)
+    _Graphs(model.graph).hoist()
+    return _tidy(model)
+
+
+def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Names unique over all bodies, constants as initializers of the outer graph, nothing twice and nothing unused."""
+    ir = onnx_ir.from_proto(model)
+    for one in (
+        common.NameFixPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.LiftSubgraphInitializersToMainGraphPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    ):
+        one(ir)
+    return onnx_ir.to_proto(ir)
+
+
+class _Graphs:
+    """A graph with its bodies, whose names are unique: who makes a value, who uses it, what is known of it."""
+
+    def __init__(self, root: onnx.GraphProto) -> None:
+        self.root = root
+        self.made = 0
+        self.look()
+
+    def look(self) -> None:
+        """Read the graph again after it was changed."""
+        self.constants = {t.name: t for t in self.root.initializer}
+        self.producer: dict[str, onnx.NodeProto] = {}
+        self.shape: dict[str, list[Dimension]] = {}
+        self.boolean: set[str] = set()
+        self.uses: Counter[str] = Counter()
+        for graph, _ in self.graphs():
+            for value in (*graph.input, *graph.output, *graph.value_info):
+                kind = value.type.tensor_type
+                if kind.HasField("shape"):
+                    self.shape[value.name] = [
+                        d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}.{i}"
+                        for i, d in enumerate(kind.shape.dim)
+                    ]
+                if kind.elem_type == TensorProto.BOOL:
+                    self.boolean.add(value.name)
+            self.uses.update(o.name for o in graph.output)
+            for node in graph.node:
+                self.producer.update((o, node) for o in node.output)
+                self.uses.update(node.input)
+
+    def graphs(self) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto | None]]:
+        """Each graph with the node whose body it is."""
+
+        def walk(
+            graph: onnx.GraphProto, owner: onnx.NodeProto | None
+        ) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto | None]]:
+            yield graph, owner
+            for node in [*graph.node]:
+                for attribute in node.attribute:
+                    if attribute.type == onnx.AttributeProto.GRAPH:
+                        yield from walk(attribute.g, node)
+
+        return walk(self.root, None)
+
+    def nodes(self, *ops: str) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto]]:
+        """(graph, node) of all nodes of these kinds, from a list made beforehand."""
+        return iter([(graph, node) for graph, _ in self.graphs() for node in graph.node if node.op_type in ops])
+
+    def made_by(self, name: str, *ops: str) -> onnx.NodeProto | None:
+        """The node that makes a value, if it is one of these kinds."""
+        node = self.producer.get(name)
+        return node if node is not None and node.op_type in ops else None
+
+    def numbers(self, name: str) -> list[int] | None:
+        """The content of a small constant of whole numbers, else None."""
+        if name not in self.constants or self.constants[name].data_type != TensorProto.INT64:
+            return None
+        value = numpy_helper.to_array(self.constants[name])
+        return [int(i) for i in value.reshape(-1)] if value.size <= 16 else None
+
+    def constant(self, numbers: Sequence[int]) -> str:
+        """The name of a constant vector."""
+        name = "numbers." + "_".join(map(str, numbers))
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.array(numbers, np.int64), name)
+            self.root.initializer.append(self.constants[name])
+        return name
+
+    def new_name(self) -> str:
+        """A name that no value has."""
+        self.made += 1
+        return f"simplified.{self.made}"
+
+    def rename(self, old: str, new: str) -> None:
+        """Let all that use one value use another."""
+        for graph, _ in self.graphs():
+            for node in graph.node:
+                for i, name in enumerate(node.input):
+                    if name == old:
+                        node.input[i] = new
+            for output in graph.output:
+                if output.name == old:
+                    output.name = new
+
+    def static_reshapes(self) -> None:
+        """A Reshape whose new shape is computed from its input's own, with constants: 0 (as it was) and -1."""
+        outputs = {o.name for graph, _ in self.graphs() for o in graph.output}
+        for _, node in self.nodes("Reshape"):
+            before, after = self.shape.get(node.input[0]), self.shape.get(node.output[0])
+            if before is None or after is None:
+                continue
+            if len(before) == len(after) == 1 and node.output[0] not in outputs:
+                self.rename(node.output[0], node.input[0])
+            elif node.input[1] not in self.constants:
+                sizes = [
+                    size if isinstance(size, int) else 0 if before[i : i + 1] == [size] else -1
+                    for i, size in enumerate(after)
+                ]
+                if sizes.count(-1) <= 1:
+                    del node.attribute[:]  # allowzero, with which 0 would mean nothing
+                    node.input[1] = self.constant(sizes)
+        self.look()
+
+    def scalar_look_ups(self) -> None:
+        """A row of a table, which the exporter takes with a vector of one index and then with 0, with a scalar."""
+        for graph, node in self.nodes("Gather"):
+            inner = self.made_by(node.input[0], "Gather")
+            if inner is None or _attribute(node, "axis") or _attribute(inner, "axis"):
+                continue
+            if self.numbers(node.input[1]) != [0] or self.shape.get(inner.input[1]) != [1]:
+                continue
+            if self.constants[node.input[1]].dims:
+                continue
+            scalar = helper.make_node("Squeeze", [inner.input[1]], [self.new_name()])
+            _insert(graph, node, scalar)
+            node.input[0], node.input[1] = inner.input[0], scalar.output[0]
+        self.look()
+
+    def booleans(self) -> None:
+        """`any` and `all`, which the exporter takes over integers: ReduceMax and ReduceMin of booleans."""
+        for _, node in self.nodes("Cast"):
+            reduction = self.made_by(node.input[0], "ReduceMax", "ReduceMin")
+            cast = self.made_by(reduction.input[0], "Cast") if reduction is not None else None
+            if reduction is None or cast is None or cast.input[0] not in self.boolean:
+                continue
+            if _attribute(node, "to") == TensorProto.BOOL and self.uses[reduction.output[0]] == 1:
+                reduction.input[0] = cast.input[0]
+                reduction.output[0], node.output[0] = node.output[0], self.new_name()
+                node.input[0] = reduction.output[0]  # unused from now on
+        self.look()
+
+    def stacked_outputs(self) -> None:
+        """A carried buffer that each iteration writes its own row of, as an output that Loop itself stacks.
+
+        The buffer had rows for the longest translation allowed; the stack has one for each step that was run, and
+        the search reads no others.
+        """
+        for _, loop in self.nodes("Loop"):
+            body = loop.attribute[0].g
+            for i in range(len(loop.input) - 3, -1, -1):
+                buffer, written = body.input[2 + i].name, body.output[1 + i].name
+                scatter = self.made_by(written, "ScatterND")
+                if scatter is None or scatter.input[0] != buffer or self.uses[buffer] != 1:
+                    continue
+                row = self.made_by(scatter.input[2], "Unsqueeze")
+                if row is None or not self._counts_up(loop, scatter.input[1]) or len(self.shape[row.input[0]]) != 2:
+                    continue
+                name = self.new_name()
+                body.node.append(helper.make_node("Identity", [row.input[0]], [name]))
+                body.node.remove(scatter)
+                output = body.output.pop(1 + i)
+                del output.type.tensor_type.shape.dim[0]
+                output.name = name
+                body.output.append(output)
+                body.input.pop(2 + i)
+                loop.input.pop(2 + i)
+                loop.output.append(loop.output.pop(i))
+        self.look()
+
+    def _counts_up(self, loop: onnx.NodeProto, index: str) -> bool:
+        """Whether an index is a carried value that starts at 0 and grows by 1."""
+        unsqueeze = self.made_by(index, "Unsqueeze")
+        carried = index if unsqueeze is None else unsqueeze.input[0]
+        body = loop.attribute[0].g
+        places = [i for i, x in enumerate(body.input) if x.name == carried]
+        if not places:
+            return False
+        add = self.made_by(body.output[places[0] - 1].name, "Add")
+        if add is None or carried not in add.input or self.numbers(loop.input[places[0]]) != [0]:
+            return False
+        return any(self.numbers(x) == [1] for x in add.input)
+
+    def scan_directions(self) -> None:
+        """A sequence reversed before a Scan, and its output reversed after it, as directions of the Scan."""
+        for _, scan in self.nodes("Scan"):
+            count = _attribute(scan, "num_scan_inputs")
+            states = len(scan.input) - count
+            ways_in, ways_out = [0] * count, [0] * (len(scan.output) - states)
+            for i in range(count):
+                flip = self.made_by(scan.input[states + i], "Slice")
+                if flip is not None and self._reverses(flip):
+                    scan.input[states + i] = flip.input[0]
+                    ways_in[i] = 1
+            for i in range(len(ways_out)):
+                name = scan.output[states + i]
+                users = [node for graph, _ in self.graphs() for node in graph.node if name in node.input]
+                if len(users) == 1 == self.uses[name] and users[0].op_type == "Slice" and self._reverses(users[0]):
+                    ways_out[i] = 1
+                    scan.output[states + i], users[0].output[0] = users[0].output[0], self.new_name()
+                    users[0].input[0] = scan.output[states + i]  # unused from now on
+            for name, ways in (("scan_input_directions", ways_in), ("scan_output_directions", ways_out)):
+                kept = [a for a in scan.attribute if a.name != name]
+                del scan.attribute[:]
+                scan.attribute.extend([*kept, helper.make_attribute(name, ways)])
+        self.look()
+
+    def _reverses(self, node: onnx.NodeProto) -> bool:
+        """Whether a Slice turns its first axis round."""
+        start, _, axes, steps = ((self.numbers(x) or [7]) for x in node.input[1:5])
+        return start == [-1] and axes == [0] and steps == [-1]
+
+    def relus(self) -> None:
+        """A ReLU in front of a quantisation whose zero point is 0, which does the same."""
+        for _, node in self.nodes("QuantizeLinear"):
+            relu = self.made_by(node.input[0], "Relu")
+            zero = self.constants.get(node.input[2])
+            if relu is not None and zero is not None and not numpy_helper.to_array(zero).any():
+                node.input[0] = relu.input[0]
+        self.look()
+
+    def sums(self) -> None:
+        """An Add in front of a LayerNormalization as a Sum.
+
+        ONNX Runtime fuses the two into one SkipLayerNormalization that takes several times as long as both
+        (docs/speed.md).
+        """
+        for _, node in self.nodes("LayerNormalization"):
+            add = self.made_by(node.input[0], "Add")
+            if add is not None:
+                add.op_type = "Sum"
+        self.look()
+
+    def hoist(self) -> None:
+        """Out of the bodies, what is the same in every iteration."""
+        for parent, body, owner in reversed([*self._nested(self.root)]):
+            inside = {x.name for x in body.input} | {o for node in body.node for o in node.output}
+            outputs = {o.name for o in body.output}
+            for node in [*body.node]:
+                names = set(node.input)
+                if names & inside or any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute):
+                    continue
+                if not outputs.isdisjoint(node.output):
+                    continue
+                inside.difference_update(node.output)
+                body.node.remove(node)
+                _insert(parent, owner, node)
+                infos = [v for v in body.value_info if v.name in node.output]
+                parent.value_info.extend(infos)
+        self.look()
+
+    def _nested(self, graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.GraphProto, onnx.NodeProto]]:
+        """(graph, body, the node in the graph that has the body), outer ones first."""
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.GRAPH:
+                    yield graph, attribute.g, node
+                    yield from self._nested(attribute.g)
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    """A whole-number attribute, 0 where it is not given."""
+    return next((a.i for a in node.attribute if a.name == name), 0)
+
+
+def _insert(graph: onnx.GraphProto, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
+    """Put a new node in front of another of the same graph."""
+    place = next(i for i, other in enumerate(graph.node) if other is node or other == node)
+    graph.node.insert(place, new)
