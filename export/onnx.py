@@ -6,17 +6,18 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper
+from onnxscript import opset20 as op
 from torch.export import Dim
 
 from dragoman.export.simplify import simplify
-from dragoman.export.quantize import TRANSLATIONS
+from dragoman.export.quantize import product_as_onnx
 from dragoman.export.parity import Level, compare_search, parity_batches
 from dragoman.runtime.bundle import INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
 from dragoman.runtime.errors import UserError
@@ -49,10 +50,14 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     d = Dim.DYNAMIC
     shapes = ({0: d, 1: d}, {0: d}, {0: d}, None, {0: d}, None, {0: d})
     names = ["source", "source_length", "beam", "n_best", "room", "length_penalty", "attended_rows"]
+    translations: dict[Callable[..., object], Callable[..., object]] = {
+        torch.ops.dragoman.reorder.default: _reorder_as_onnx,
+        torch.ops.dragoman.integer_product.default: product_as_onnx,
+    }
     with _quiet():
         program = torch.onnx.export(
             search, arguments, dynamo=True, input_names=names, output_names=[*OUTPUTS], dynamic_shapes=shapes,
-            verbose=False, optimize=True, custom_translation_table=TRANSLATIONS,
+            verbose=False, optimize=True, custom_translation_table=translations,
         )  # fmt: skip
     assert program is not None
     model = simplify(program.model_proto)
@@ -64,6 +69,10 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     _name_axes(model.graph)
     onnx.checker.check_model(model)
     return model
+
+
+def _reorder_as_onnx(state, parent):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (onnxscript traces it)
+    return op.GatherND(state, op.Unsqueeze(parent, op.Constant(value_ints=[-1])), batch_dims=1)
 
 
 @contextlib.contextmanager

@@ -93,12 +93,9 @@ def _schema() -> onnx.defs.OpSchema:
 _product = Op(Opset("com.microsoft", 1), "MatMulIntegerToFloat", _schema())
 
 
-def _integer_product(x, columns, step, scale, zero, bias=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (onnxscript traces it)
+def product_as_onnx(x, columns, step, scale, zero, bias=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 (onnxscript traces it)
+    """How the exporter writes an integer product: two nodes."""
     return _product(op.QuantizeLinear(x, step, zero), columns, step, scale, zero, None, bias)
-
-
-# How the exporter writes what stands above: two nodes.
-TRANSLATIONS = {torch.ops.dragoman.integer_product.default: _integer_product}
 
 
 class Int8Linear(nn.Module):
@@ -133,12 +130,8 @@ class Int8Embedding(nn.Module):
         """See Embedding. ONNX Runtime makes it once, when it loads the file."""
         return self.columns.t().float() * (self.scale * self.factor)[:, None]
 
-    def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
-        """See Embedding."""
-        return F.embedding(ids, table)
-
     def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
-        return self.look_up(self.table(), ids)
+        return F.embedding(ids, self.table())
 
     def logits(self, x: Tensor, bias: Tensor) -> Tensor:
         """(..., E), (V) -> (..., V)."""

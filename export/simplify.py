@@ -29,6 +29,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.scan_directions()
     graph.relus()
     graph.sums()
+    graph.constant_products()
     model = _tidy(model)
     _Graphs(model.graph).hoist()
     return _tidy(model)
@@ -196,8 +197,10 @@ class _Graphs:
                 row = self.made_by(scatter.input[2], "Unsqueeze")
                 if row is None or not self._counts_up(loop, scatter.input[1]) or len(self.shape[row.input[0]]) != 2:
                     continue
-                name = self.new_name()
-                body.node.append(helper.make_node("Identity", [row.input[0]], [name]))
+                name = row.input[0]
+                if name in {o.name for o in body.output}:  # an output needs a name of its own
+                    name = self.new_name()
+                    body.node.append(helper.make_node("Identity", [row.input[0]], [name]))
                 body.node.remove(scatter)
                 output = body.output.pop(1 + i)
                 del output.type.tensor_type.shape.dim[0]
@@ -267,8 +270,42 @@ class _Graphs:
         """
         for _, node in self.nodes("LayerNormalization"):
             add = self.made_by(node.input[0], "Add")
-            if add is not None:
-                add.op_type = "Sum"
+            if add is None:
+                continue
+            add.op_type = "Sum"
+            for i, name in enumerate(add.input):
+                inner = self.made_by(name, "Add")
+                if inner is not None and self.uses[name] == 1:
+                    terms = [*add.input[:i], *inner.input, *add.input[i + 1 :]]
+                    del add.input[:]
+                    add.input.extend(terms)
+                    break
+        self.look()
+
+    def constant_products(self) -> None:
+        """A product of constants, in operators that ONNX Runtime computes when it loads the file.
+
+        It does so for the operators of ONNX, not for its own MatMulIntegerToFloat.
+        """
+        known = set(self.constants)
+        for node in [*self.root.node]:
+            if not all(name in known for name in node.input if name) or any(a.HasField("g") for a in node.attribute):
+                continue
+            known.update(node.output)
+            if node.op_type == "MatMulIntegerToFloat":
+                x, columns, step, scale, zero, _, bias = (*node.input, "", "")[:7]
+                names = [self.new_name() for _ in range(4)]
+                new = [
+                    helper.make_node("MatMulInteger", [x, columns, zero], [names[0]]),
+                    helper.make_node("Cast", [names[0]], [names[1]], to=TensorProto.FLOAT),
+                    helper.make_node("Mul", [step, scale], [names[2]]),
+                    helper.make_node("Mul", [names[1], names[2]], [names[3] if bias else node.output[0]]),
+                ]
+                if bias:
+                    new.append(helper.make_node("Add", [names[3], bias], [node.output[0]]))
+                for one in new:
+                    _insert(self.root, node, one)
+                self.root.node.remove(node)
         self.look()
 
     def hoist(self) -> None:

@@ -59,7 +59,8 @@ class Step(nn.Module):
 
     def forward(self, token: Tensor, state: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
         half = (len(memory) - 2) // 2
-        whole = Memory(memory[:half], memory[half : 2 * half], *memory[-2:], self.model.target_embedding.table())
+        rows = self.model.target_embedding.table()
+        whole = Memory(memory[:half], memory[half : 2 * half], *memory[-2:], (rows, *self.model.decoder.prepare(rows)))
         logits, state = self.model.step(token, state, whole, self.model.bias)
         return logits, state
 

@@ -84,8 +84,12 @@ class Cell(nn.Module):
         """The drive's bias at the start of training, (G*H)."""
         return torch.zeros(self.gates * self.hidden)
 
-    def step(self, drive: Tensor, state: Tensor) -> Tensor:
-        """(..., G*H), (..., N) -> the next state (..., N)."""
+    def prepare(self, drive: Tensor) -> tuple[Tensor, ...]:
+        """What of a step depends on its drive (..., G*H) alone: tensors (..., any)."""
+        return (drive,)
+
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
+        """What `prepare` gives and the state (..., N) -> the next state (..., N)."""
         raise NotImplementedError
 
     def read(self, state: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ class Cell(nn.Module):
         D, width = self.directions, self.gates * self.hidden
 
         def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-            new = torch.where(row[..., width:] > 0, self.step(row[..., :width], state), state)
+            new = torch.where(row[..., width:] > 0, self.step(self.prepare(row[..., :width]), state), state)
             return new, self.read(new).clone()
 
         kept = keep[:, :, None, None].expand(S, B, D, 1).to(drive.dtype)
@@ -140,8 +144,8 @@ class Elman(MatrixCell):
 
     gates = 1
 
-    def step(self, drive: Tensor, state: Tensor) -> Tensor:
-        return torch.tanh(drive + self.recur(state))
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
+        return torch.tanh(prepared[0] + self.recur(state))
 
 
 class LSTM(MatrixCell):
@@ -155,9 +159,9 @@ class LSTM(MatrixCell):
         bias[self.hidden : 2 * self.hidden] = 1.0  # remember at first (Jozefowicz et al. 2015)
         return bias
 
-    def step(self, drive: Tensor, state: Tensor) -> Tensor:
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
         H = self.hidden
-        gates = drive + self.recur(state[..., :H])
+        gates = prepared[0] + self.recur(state[..., :H])
         i, f, o = torch.sigmoid(gates[..., : 3 * H]).split(H, -1)
         c = f * state[..., H:] + i * torch.tanh(gates[..., 3 * H :])
         return torch.cat((o * torch.tanh(c), c), -1)
@@ -172,8 +176,8 @@ class GRU(MatrixCell):
         super().__init__(hidden, directions)
         self.candidate_bias = nn.Parameter(torch.zeros(directions, hidden))
 
-    def step(self, drive: Tensor, state: Tensor) -> Tensor:
-        H = self.hidden
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
+        H, drive = self.hidden, prepared[0]
         recurrent = self.recur(state)
         r, z = torch.sigmoid(drive[..., : 2 * H] + recurrent[..., : 2 * H]).split(H, -1)
         bias = self.candidate_bias[0] if self.directions == 1 else self.candidate_bias
@@ -199,9 +203,14 @@ class SRU(Cell):
     def read(self, state: Tensor) -> Tensor:
         return torch.relu(state)
 
-    def step(self, drive: Tensor, state: Tensor) -> Tensor:
+    def prepare(self, drive: Tensor) -> tuple[Tensor, ...]:
         f, z = drive.split(self.hidden, -1)
-        return z + torch.sigmoid(f) * (state - z)
+        f = torch.sigmoid(f)
+        return f, z - f * z
+
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
+        f, u = prepared
+        return f * state + u
 
     def sequence(self, drive: Tensor, state: Tensor, keep: Tensor) -> Tensor:
         # In float32: a long product of bfloat16 factors would lose the state.
@@ -236,23 +245,27 @@ CELLS: dict[str, type[Cell]] = {"elman": Elman, "lstm": LSTM, "gru": GRU, "sru":
 
 
 class Recurrent(nn.Module):
-    """A recurrent layer: input product, cell in one or two directions, and the product back to the model's width."""
+    """A recurrent layer: input product, cell in one or two directions, and the product back (to the width, as a rule)."""
 
-    def __init__(self, cell: CellName, width: int, hidden: int, directions: int) -> None:
+    def __init__(self, cell: CellName, width: int, hidden: int, directions: int, output: int | None = None) -> None:
         super().__init__()
         self.cell = CELLS[cell](hidden, directions)
         self.drive = nn.Linear(width, directions * self.cell.gates * hidden)
         self.drive.bias.data = self.cell.initial_bias().repeat(directions)
-        self.output = nn.Linear(directions * hidden, width)
+        self.output = nn.Linear(directions * hidden, output or width)
 
     @property
     def state_size(self) -> int:
         """Numbers kept between steps, a direction."""
         return self.cell.hidden * self.cell.states
 
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One position: (..., E), (..., N) -> (..., E), (..., N)."""
-        state = self.cell.step(self.drive(x), state)
+    def prepare(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What of a step depends on its input (..., E) alone."""
+        return self.cell.prepare(self.drive(x))
+
+    def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> tuple[Tensor, Tensor]:
+        """One position: what `prepare` gives, (..., N) -> (..., E), (..., N)."""
+        state = self.cell.step(prepared, state)
         return self.output(self.cell.read(state)), state
 
     def sequence(self, x: Tensor, state: Tensor | None, keep: Tensor) -> Tensor:

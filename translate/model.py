@@ -31,7 +31,9 @@ class Memory(NamedTuple):
     values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E)
     mask: Tensor  # (B, 1, 1, S): 0, or NEVER at padding
     state: Tensor  # (B, N): the decoder's state before the first target id
-    table: Tensor  # (V, E): what target ids are looked up in; the same for every source
+    # What target ids are looked up in, the same for every source: their embeddings (V, E), then all that the first
+    # decoder layer's cell makes of them alone (V, any).
+    tables: tuple[Tensor, ...]
 
 
 class Dropout(nn.Module):
@@ -59,15 +61,11 @@ class Embedding(nn.Module):
         self.word_dropout = word_dropout
 
     def table(self) -> Tensor:
-        """What `look_up` needs, (V, E): made once, before a loop over tokens."""
-        return self.weight
-
-    def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
-        """(V, E), (..., S) -> (..., S, E)."""
-        return F.embedding(ids, table) * self.scale
+        """What ids are looked up in, (V, E)."""
+        return self.weight * self.scale
 
     def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
-        x = self.look_up(self.table(), ids)
+        x = F.embedding(ids, self.weight) * self.scale
         if self.training and self.word_dropout:
             x = x * (torch.rand(x.shape[:-1], device=x.device) >= self.word_dropout).unsqueeze(-1)
         return x
@@ -92,16 +90,20 @@ class FeedForward(nn.Module):
 class Attention(nn.Module):
     """Attention on the encoder: multi-head dot product (Vaswani et al. 2017) or additive (Bahdanau et al. 2015).
 
-    Each head's values are already what it adds to the output, so that after the weighted sum no product remains:
-    what a step would multiply, the source has multiplied once.
+    Queries come from outside, and each head's values are already what it adds to the output: what a step would
+    multiply, the source has multiplied once.
     """
 
     def __init__(self, width: int, heads: int, kind: str) -> None:
         super().__init__()
         self.heads, self.width, self.head = heads, width, min(width // heads, KEY_WIDTH)
-        self.query, self.key = nn.Linear(width, heads * self.head), nn.Linear(width, heads * self.head)
-        self.value = nn.Linear(width, heads * width)
+        self.key, self.value = nn.Linear(width, heads * self.head), nn.Linear(width, heads * width)
         self.energy = nn.Parameter(torch.randn(heads, 1, self.head, 1) / self.head) if kind == "additive" else None
+
+    @property
+    def query_width(self) -> int:
+        """Numbers in a query, all heads together."""
+        return self.heads * self.head
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output (S, B, E) as keys and values, laid out for the products of `forward`."""
@@ -113,16 +115,20 @@ class Attention(nn.Module):
         keys = keys.permute(1, 2, 3, 0) / math.sqrt(self.head)  # (B, A, E/A, S)
         return keys.contiguous(), values.contiguous()
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Q queries of each sentence, x (B, Q, E) -> (B, Q, E) and weights (B, A, Q, S)."""
-        B, Q, _ = x.shape
-        query = self.query(x).reshape(B, Q, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Q queries of each sentence (B, Q, A*E/A) -> what they read (B, Q, E), and weights (B, A, Q, S)."""
+        B, Q, _ = query.shape
+        if self.heads == 1:
+            query = query.unsqueeze(1)
+        else:
+            query = query.reshape(B, Q, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
         if self.energy is not None:
             scores = (torch.tanh(query.unsqueeze(3) + keys) @ self.energy).squeeze(-1)  # (B, A, Q, S)
         else:
             scores = query @ keys
         weights = torch.softmax(scores + mask, -1)
-        return (weights @ values).sum(1), weights
+        read = weights @ values  # (B, A, Q, E)
+        return read.squeeze(1) if self.heads == 1 else read.sum(1), weights
 
 
 class EncoderLayer(nn.Module):
@@ -144,22 +150,26 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """A recurrent block, attention on the source, and a feed-forward block, each pre-normed and residual."""
+    """A recurrent block, attention on the source, and a feed-forward block; residual, the first and last pre-normed.
+
+    The cell's output gives what it adds and what it asks of the source in one product (Luong et al. 2015 ask with
+    the cell's output, too).
+    """
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
+        self.width = c.width
         self.recurrent_norm = nn.LayerNorm(c.width)
-        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 1)
-        self.attention_norm = nn.LayerNorm(c.width)
         self.attention = Attention(c.width, c.heads, c.attention)
+        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 1, c.width + self.attention.query_width)
         self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
         self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
         self.dropout = Dropout(c.dropout)
 
-    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What attention adds to x (B, Q, E), and its weights (B, A, Q, S)."""
-        context, weights = self.attention(self.attention_norm(x), keys, values, mask)
-        return context, weights
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrent block's output as what it adds and the query: (..., E), (..., query_width)."""
+        update, query = output.split([self.width, self.attention.query_width], -1)
+        return update, query
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The last block: (..., E) -> (..., E)."""
@@ -198,14 +208,14 @@ class Decoder(nn.Module):
         self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
         self.bridge = nn.Linear(c.width, sum(self.state_sizes))
 
-    def memory(self, encoded: Tensor, keep: Tensor, table: Tensor) -> Memory:
+    def memory(self, encoded: Tensor, keep: Tensor, tables: tuple[Tensor, ...] = ()) -> Memory:
         """Prepare the encoder's output (S, B, E), keep (S, B): keys and values of each layer, and the first state."""
         pairs = [layer.attention.project(encoded) for layer in self.layers]
         kept = keep.unsqueeze(-1).to(encoded.dtype)
         mean = (encoded * kept).sum(0) / kept.sum(0)
         mask = torch.where(keep, 0.0, NEVER).t()[:, None, None, :].contiguous()
         state = torch.tanh(self.bridge(mean)).float()
-        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state, table)
+        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask, state, tables)
 
     def sequence(self, x: Tensor, memory: Memory) -> Tensor:
         """Teacher forcing: x (T, B, E) -> (T, B, E)."""
@@ -213,26 +223,33 @@ class Decoder(nn.Module):
         x = self.dropout(x)
         states = memory.state.split(self.state_sizes, -1)
         for layer, first, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
-            x = x + layer.dropout(layer.recurrent.sequence(layer.recurrent_norm(x), first, keep))
-            context, _ = layer.attend(x.transpose(0, 1), keys, values, memory.mask)
-            x = layer.feed_forward(x + layer.dropout(context.transpose(0, 1)))
+            update, query = layer.split(layer.recurrent.sequence(layer.recurrent_norm(x), first, keep))
+            read, _ = layer.attention(query.transpose(0, 1), keys, values, memory.mask)
+            x = layer.feed_forward(x + layer.dropout(update) + layer.dropout(read.transpose(0, 1)))
         out: Tensor = self.norm(x)
         return out
 
-    def step(self, x: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
-        """One position of each of K hypotheses: x (B, K, E), state (B, K, N) -> (B, K, E), (B, K, N).
+    def prepare(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What the first layer's cell makes of its input (..., E) alone."""
+        return self.layers[0].recurrent.prepare(self.layers[0].recurrent_norm(x))
+
+    def step(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
+        """One position of each of K hypotheses: token (B, K), state (B, K, N) -> (B, K, E), (B, K, N).
 
         The third result is the last layer's attention, averaged over heads, (B, K, S).
         """
+        x, *prepared = (F.embedding(token, table) for table in memory.tables)
         weights = x
         states = []
         before = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
         for layer, first, keys, values in zip(self.layers, before, memory.keys, memory.values, strict=True):
-            update, after = layer.recurrent.step(layer.recurrent_norm(x), first)
+            if states:  # the first layer's input was looked up
+                prepared = [*layer.recurrent.prepare(layer.recurrent_norm(x))]
+            output, after = layer.recurrent.step(tuple(prepared), first)
             states.append(after)
-            x = x + update
-            context, weights = layer.attend(x, keys, values, memory.mask)
-            x = layer.feed_forward(x + context)
+            update, query = layer.split(output)
+            read, weights = layer.attention(query, keys, values, memory.mask)
+            x = layer.feed_forward(x + update + read)
         return self.norm(x), torch.cat(states, -1) if len(states) > 1 else states[0], weights.mean(1)
 
 
@@ -255,26 +272,29 @@ class Seq2Seq(nn.Module):
         self.register_buffer("never", never, persistent=False)
         self.never: Tensor
 
-    def encode(self, source: Tensor, source_length: Tensor) -> Memory:
-        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it."""
+    def encode(self, source: Tensor, source_length: Tensor, *, stepping: bool = True) -> Memory:
+        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it.
+
+        stepping: also what `step` looks ids up in, which teacher forcing does without.
+        """
         keep = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
         ids = torch.where(keep, source.t(), PAD)
-        return self.decoder.memory(self.encoder(self.source_embedding(ids), keep), keep, self.target_embedding.table())
+        encoded = self.encoder(self.source_embedding(ids), keep)
+        if not stepping:
+            return self.decoder.memory(encoded, keep)
+        rows = self.target_embedding.table()
+        return self.decoder.memory(encoded, keep, (rows, *self.decoder.prepare(rows)))
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
         """Teacher forcing: target (B, T) starts with `<s>`. Returns what the output product is given, (B, T, E)."""
-        memory = self.encode(source, source_length)
+        memory = self.encode(source, source_length, stepping=False)
         return self.decoder.sequence(self.target_embedding(target.t()), memory).transpose(0, 1)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., E) -> (..., V)."""
         return self.output.logits(x, self.bias)
 
-    def read(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
-        """`Decoder.step` for tokens (B, K)."""
-        return self.decoder.step(self.target_embedding.look_up(memory.table, token), state, memory)
-
     def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
         """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
-        x, state, _ = self.read(token, state, memory)
+        x, state, _ = self.decoder.step(token, state, memory)
         return self.output.logits(x, bias), state

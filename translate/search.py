@@ -5,6 +5,7 @@ Axis letters: B batch, S source length, T target length, K beam, V vocabulary, N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -29,6 +30,20 @@ class Hypotheses(NamedTuple):
     target: Tensor  # (B, K, T)
     score: Tensor  # (B, K)
     attention: Tensor  # (B, A, T, S), A the number of hypotheses asked for
+
+
+@torch.library.custom_op("dragoman::reorder", mutates_args=())
+def reorder(state: Tensor, parent: Tensor) -> Tensor:
+    """The states (B, K, N) of the hypotheses that stand at parent (B, K) in their sentences' beams.
+
+    An operator of its own because ONNX has one for just this (GatherND), which the exporter would not find.
+    """
+    return state.gather(1, parent.unsqueeze(-1).expand(-1, -1, state.shape[-1]))
+
+
+@reorder.register_fake
+def _(state: Tensor, parent: Tensor) -> Tensor:
+    return torch.empty_like(state)
 
 
 class BeamSearch(nn.Module):
@@ -71,7 +86,6 @@ class BeamSearch(nn.Module):
         best = K if exporting else min(K, bias.shape[0])  # candidates of a hypothesis
         T = room.shape[0]
         device = source.device
-        first_row = torch.arange(B, device=device)[:, None] * K  # (B, 1)
         places = torch.arange(K, device=device)
         owner = places[:, None].expand(B, K, best).reshape(B, -1)  # of each of the K*K candidates of a sentence
         # A frozen hypothesis has one candidate: itself, followed by padding.
@@ -84,8 +98,7 @@ class BeamSearch(nn.Module):
         scale = lengths.float() ** length_penalty  # (T)
         growth = scale / torch.cat((scale[:1], scale[:-1]))
         horizon = torch.minimum(lengths + LOOKAHEAD, limit)  # (B, T)
-        patience = scale / horizon.float() ** length_penalty
-        more = lengths < limit  # (B, T)
+        patience = torch.where(lengths < limit, scale / horizon.float() ** length_penalty, math.inf)
 
         # A value is a hypothesis' log-probability while it is open, all of one length; once it is frozen, its score
         # times what a hypothesis of the present length is divided by. So values compare as scores do.
@@ -106,14 +119,13 @@ class BeamSearch(nn.Module):
             parent = owner.gather(1, chosen)
             was_open = open.gather(1, parent)
             token = torch.where(was_open, ids.reshape(B, -1).gather(1, chosen), PAD)
-            rows = (first_row + parent).reshape(-1)
-            state = state.reshape(B * K, -1).index_select(0, rows).reshape(B, K, -1)
+            state = reorder(state, parent)
 
             # All open hypotheses have one length, so the best of them has the best hope; values are sorted, so the
             # n best finished ones win when the n-th value is above that hope. (Ids below </s> are never written.)
-            open = was_open & (token > EOS)
+            open = token > EOS
             hope = torch.where(open, value, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
-            going = (value.index_select(1, worst) <= hope) & more.index_select(1, position)
+            going = value.index_select(1, worst) <= hope  # at the limit hope is -inf, or no number after certainty
             return (
                 position + 1,
                 token,
@@ -211,7 +223,7 @@ def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Ten
         return (position < end).all()
 
     def read(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        _, state, row = model.read(token, state, memory)
+        _, state, row = model.decoder.step(token, state, memory)
         token = target.index_select(0, position)[0]
         return position + 1, token, state, weights.index_put((position,), row[None])
 
