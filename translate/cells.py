@@ -1,7 +1,7 @@
 """The four recurrent cells: one set of weights, applied to a whole sequence or one step at a time.
 
 Axis letters: B batch, S length in time, D directions (1, or 2 for forward and reverse), E input width, H hidden width,
-G gates, N numbers kept between steps (H, or 2H for the LSTM).
+G gates, N numbers kept between steps (H, or 2H for the LSTM). Two directions are a batch of D*B, forward first.
 """
 
 from __future__ import annotations
@@ -97,46 +97,45 @@ class Cell(nn.Module):
         return state[..., : self.hidden]
 
     def sequence(self, drive: Tensor, state: Tensor, keep: Tensor) -> Tensor:
-        """Run along time, a second direction from the end.
+        """Run along time.
 
-        drive (S, B, D*G*H); state (B, D, N) before the first step; keep (S, B), false where the position is padding.
-        Padding comes first for the reverse direction, and leaves its zero state as it is: no packing and no gather
-        by length. Returns what `read` gives at each position, (S, B, D*H); what stands at padding has no meaning.
+        drive (S, D*B, G*H); state (D*B, N) before the first step; keep (S, D*B), false where the position is padding,
+        which leaves the state as it is. Returns what `read` gives at each position, (S, D*B, H).
         """
-        S, B, _ = drive.shape
-        D, width = self.directions, self.gates * self.hidden
+        width = drive.shape[-1]
 
         def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
             new = torch.where(row[..., width:] > 0, self.step(self.prepare(row[..., :width]), state), state)
             return new, self.read(new).clone()
 
-        kept = keep[:, :, None, None].expand(S, B, D, 1).to(drive.dtype)
-        rows = torch.cat((drive.reshape(S, B, D, width), kept), -1)  # (S, B, D, G*H + 1)
-        _, h = recurrence(step, state, rows if D == 1 else _turned(rows))
-        return (h if D == 1 else _turned(h)).reshape(S, B, -1)
-
-
-def _turned(x: Tensor) -> Tensor:
-    """(S, B, D, W) with the second direction reversed in time."""
-    return torch.stack((x[:, :, 0], x[:, :, 1].flip(0)), 2)
+        rows = torch.cat((drive, keep.unsqueeze(-1).to(drive.dtype)), -1)  # (S, D*B, G*H + 1)
+        outputs: Tensor = recurrence(step, state, rows)[1]
+        return outputs
 
 
 class MatrixCell(Cell):
     """A cell whose gates also depend on the previous output, through a square matrix a gate."""
 
+    recurrent_bias = False
+
     def __init__(self, hidden: int, directions: int = 1) -> None:
         super().__init__(hidden, directions)
-        self.recurrent = nn.ModuleList(nn.Linear(hidden, self.gates * hidden, bias=False) for _ in range(directions))
+        self.recurrent = nn.ModuleList(
+            nn.Linear(hidden, self.gates * hidden, bias=self.recurrent_bias) for _ in range(directions)
+        )
         for matrix in self.recurrent:
+            if self.recurrent_bias:
+                nn.init.zeros_(matrix.bias)
             for gate in matrix.weight.data.split(hidden):
                 nn.init.orthogonal_(gate)
 
     def recur(self, h: Tensor) -> Tensor:
-        """(B, D, H), or (..., H) when there is one direction -> (.., G*H)."""
+        """(D*B, H), or (..., H) when there is one direction -> (.., G*H)."""
         if self.directions == 1:
             out: Tensor = self.recurrent[0](h)
             return out
-        return torch.stack([matrix(h[:, d]) for d, matrix in enumerate(self.recurrent)], 1)
+        B = h.shape[0] // 2
+        return torch.cat((self.recurrent[0](h[:B]), self.recurrent[1](h[B:])))
 
 
 class Elman(MatrixCell):
@@ -171,17 +170,13 @@ class GRU(MatrixCell):
     """Cho et al. 2014, in the form whose reset gate acts after the product (as cuDNN and PyTorch do)."""
 
     gates = 3
-
-    def __init__(self, hidden: int, directions: int = 1) -> None:
-        super().__init__(hidden, directions)
-        self.candidate_bias = nn.Parameter(torch.zeros(directions, hidden))
+    recurrent_bias = True  # the reset gate acts on it, too
 
     def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> Tensor:
         H, drive = self.hidden, prepared[0]
         recurrent = self.recur(state)
         r, z = torch.sigmoid(drive[..., : 2 * H] + recurrent[..., : 2 * H]).split(H, -1)
-        bias = self.candidate_bias[0] if self.directions == 1 else self.candidate_bias
-        n = torch.tanh(drive[..., 2 * H :] + r * (recurrent[..., 2 * H :] + bias))
+        n = torch.tanh(drive[..., 2 * H :] + r * recurrent[..., 2 * H :])
         new: Tensor = n + z * (state - n)
         return new
 
@@ -214,31 +209,20 @@ class SRU(Cell):
 
     def sequence(self, drive: Tensor, state: Tensor, keep: Tensor) -> Tensor:
         # In float32: a long product of bfloat16 factors would lose the state.
-        f, z, *reverse = drive.float().split(self.hidden, -1)
-        f = torch.sigmoid(f)
-        forget, update = [f], [z - f * z]
-        if reverse:  # its padding comes first, where forget 1 leaves the zero state as it is
-            f = torch.where(keep.unsqueeze(-1), torch.sigmoid(reverse[0]), 1.0)
-            forget.append(f.flip(0))
-            update.append((reverse[1] - f * reverse[1]).flip(0))
+        f, z = drive.float().split(self.hidden, -1)
+        f = torch.where(keep.unsqueeze(-1), torch.sigmoid(f), 1.0)  # then z - f z is 0, and the state stays
         if torch.compiler.is_exporting():
-            first = tuple(c.contiguous() for c in state.unbind(1))
-            c = list(recurrence(_decay, first, (*zip(forget, update, strict=True),))[1])
+            c: Tensor = recurrence(_decay, state, (f, z - f * z))[1]
         else:
-            f, u = torch.cat(forget, -1), torch.cat(update, -1)
-            whole: Tensor = _LinearRecurrence.apply(f, u, state.float().flatten(1))  # type: ignore[no-untyped-call]  # torch's
-            c = list(whole.split(self.hidden, -1))
-        if reverse:
-            c[1] = c[1].flip(0)
-        return torch.relu(torch.cat(c, -1))
+            c = _LinearRecurrence.apply(f, z - f * z, state.float())  # type: ignore[no-untyped-call]  # torch's
+        return torch.relu(c)
 
 
-def _decay(
-    states: tuple[Tensor, ...], row: tuple[tuple[Tensor, Tensor], ...]
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """One step of the linear recurrence, for each direction: `scan` takes tuples of what it carries."""
-    new = tuple(f * c + u for c, (f, u) in zip(states, row, strict=True))
-    return new, tuple(c.clone() for c in new)
+def _decay(state: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """One step of the linear recurrence."""
+    f, u = row
+    new = f * state + u
+    return new, new.clone()
 
 
 CELLS: dict[str, type[Cell]] = {"elman": Elman, "lstm": LSTM, "gru": GRU, "sru": SRU}
@@ -250,8 +234,9 @@ class Recurrent(nn.Module):
     def __init__(self, cell: CellName, width: int, hidden: int, directions: int, output: int | None = None) -> None:
         super().__init__()
         self.cell = CELLS[cell](hidden, directions)
-        self.drive = nn.Linear(width, directions * self.cell.gates * hidden)
-        self.drive.bias.data = self.cell.initial_bias().repeat(directions)
+        self.drive = nn.ModuleList(nn.Linear(width, self.cell.gates * hidden) for _ in range(directions))
+        for drive in self.drive:
+            drive.bias.data = self.cell.initial_bias()
         self.output = nn.Linear(directions * hidden, output or width)
 
     @property
@@ -261,7 +246,7 @@ class Recurrent(nn.Module):
 
     def prepare(self, x: Tensor) -> tuple[Tensor, ...]:
         """What of a step depends on its input (..., E) alone."""
-        return self.cell.prepare(self.drive(x))
+        return self.cell.prepare(self.drive[0](x))
 
     def step(self, prepared: tuple[Tensor, ...], state: Tensor) -> tuple[Tensor, Tensor]:
         """One position: what `prepare` gives, (..., N) -> (..., E), (..., N)."""
@@ -269,7 +254,19 @@ class Recurrent(nn.Module):
         return self.output(self.cell.read(state)), state
 
     def sequence(self, x: Tensor, state: Tensor | None, keep: Tensor) -> Tensor:
-        """All positions: x (S, B, E), state (B, N) or None for zeros, keep (S, B) -> (S, B, E)."""
-        first = x.new_zeros(x.shape[1], self.cell.directions, self.state_size) if state is None else state.unsqueeze(1)
-        out: Tensor = self.output(self.cell.sequence(self.drive(x), first, keep))
+        """All positions: x (S, B, E), state (B, N) or None for zeros, keep (S, B) -> (S, B, E).
+
+        The reverse direction is more of a batch: the sequences turned round, so that their padding comes first and
+        leaves the zero state as it is. No packing and no gather by length.
+        """
+        drive = self.drive[0](x)
+        if self.cell.directions == 2:
+            drive = torch.cat((drive, self.drive[1](x.flip(0))), 1)  # (S, D*B, G*H)
+            keep = torch.cat((keep, keep.flip(0)), 1)
+        first = x.new_zeros(drive.shape[1], self.state_size) if state is None else state.contiguous()
+        h = self.cell.sequence(drive, first, keep)
+        if self.cell.directions == 2:
+            B = x.shape[1]
+            h = torch.cat((h[:, :B], h[:, B:].flip(0)), -1)  # (S, B, D*H)
+        out: Tensor = self.output(h)
         return out
