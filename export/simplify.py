@@ -32,10 +32,10 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.sums()
     graph.constant_products()
     model = _tidy(model)
-    graph = _Graphs(model.graph)
-    graph.hoist()
+    _Graphs(model.graph).hoist()
     model = _tidy(model)
-    for part, _ in _Graphs(model.graph).graphs():
+    graph = _Graphs(model.graph)
+    for part, _ in graph.graphs():
         del part.value_info[:]  # what was changed is no longer what the exporter noted
     return model
 
@@ -47,7 +47,7 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         common.NameFixPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.LiftSubgraphInitializersToMainGraphPass(),
-        common.DeduplicateInitializersPass(),
+        common.DeduplicateInitializersPass(size_limit=1 << 24),
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
     ):
