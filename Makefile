@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check fast slow format results clean
+.PHONY: quickstart test check fast slow format results bench clean
 
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
@@ -24,6 +24,11 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Speed against CTranslate2 on this machine; about ten minutes, with nothing else running.
+bench: .venv/installed .venv-peer/installed
+	$(BIN)/python bench/speed.py --record docs/results/speed.jsonl
+	$(BIN)/python docs/tables.py
+
 results: .venv/installed
 	$(BIN)/python docs/tables.py
 
@@ -32,5 +37,10 @@ results: .venv/installed
 	$(BIN)/pip install -q -c constraints.txt -e '.[train,dev]'
 	touch $@
 
+.venv-peer/installed: bench/requirements.txt
+	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/pip install -q -r bench/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peer build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

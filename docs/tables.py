@@ -1,6 +1,7 @@
-"""Draw the tables of docs/results.md from docs/results/*.json: what `make results` runs.
+"""Draw the tables of docs/results.md from docs/results/*.json, and of docs/speed.md from docs/results/speed.jsonl.
 
-Each file holds one measurement, an object with at least the keys in KEYS.
+What `make results` runs. Each .json file holds one measurement, an object with at least the keys in KEYS; each line
+of speed.jsonl is one figure of `make bench`.
 """
 
 from __future__ import annotations
@@ -53,12 +54,32 @@ def tables(rows: list[dict[str, Any]]) -> str:
     return "\n".join(out)
 
 
-def main() -> int:
-    """Rewrite what stands between the marks of results.md."""
-    page = HERE / "results.md"
+def speed(lines: list[dict[str, Any]]) -> str:
+    """One row for each figure of `make bench`."""
+    out = ["| figure | batch | beam | int8 ms | peer ms | ratio, or value | quartiles | against |"]
+    out.append("|---|---|---|---|---|---|---|---|")
+    for r in lines:
+        value = r.get("ratio", r.get("value"))
+        out.append(
+            f"| {r['figure']} | {r['batch']} | {r['beam']} | {r.get('ours_ms', '')} | {r.get('peer_ms', '')} "
+            f"| **{value}** | {r['spread'][0]} to {r['spread'][1]} | {r.get('peer', r.get('limit', ''))} |"
+        )
+    out += ["", *sorted({f"`{r['command']}`, commit {r['commit']}, {r['machine']}" for r in lines}), ""]
+    return "\n".join(out)
+
+
+def redraw(page: Path, text: str) -> None:
+    """Rewrite what stands between the marks of a page."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{tables(read())}\n{END}{after}", "utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+
+
+def main() -> int:
+    """Redraw both pages."""
+    redraw(HERE / "results.md", tables(read()))
+    figures = (HERE / "results" / "speed.jsonl").read_text("utf-8").splitlines()
+    redraw(HERE / "speed.md", speed([json.loads(line) for line in figures]))
     return 0
 
 

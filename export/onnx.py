@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import statistics
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,17 +19,21 @@ from onnx import TensorProto, helper
 from onnxscript import opset20 as op
 from torch.export import Dim
 
-from dragoman.export.simplify import simplify
-from dragoman.export.quantize import product_as_onnx
 from dragoman.export.parity import Level, compare_search, parity_batches
+from dragoman.export.quantize import calibrate, product_as_onnx, quantised
+from dragoman.export.simplify import simplify
 from dragoman.runtime.bundle import INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import OnnxEngine
+from dragoman.runtime.translator import OnnxEngine, Translator
 from dragoman.translate.checkpoint import Run
-from dragoman.translate.evaluate import TorchEngine, bundle_of
+from dragoman.translate.corpus.store import Pair
+from dragoman.translate.evaluate import TorchEngine, bundle_of, machine, score, translate_all
 from dragoman.translate.search import EXTRA_LENGTH, BeamSearch
 
 SELF_TESTS = 4
+PARITY_SENTENCES = 64
+CALIBRATION_SENTENCES = 256
+MOST_BLEU_LOST = 0.2
 
 
 def to_onnx(search: BeamSearch) -> onnx.ModelProto:
@@ -71,7 +78,7 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     return model
 
 
-def _reorder_as_onnx(state, parent):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 (onnxscript traces it)
+def _reorder_as_onnx(state: Any, parent: Any) -> Any:  # noqa: ANN401 (onnxscript traces it with values of its own)
     return op.GatherND(state, op.Unsqueeze(parent, op.Constant(value_ints=[-1])), batch_dims=1)
 
 
@@ -163,30 +170,149 @@ def self_test_of(engine: TorchEngine, sources: Sequence[Sequence[int]], bundle: 
 
 
 def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
-    """The sealed file of a run, and how it compared with PyTorch on the sentences.
+    """The sealed file of a run, in float32, and how it compared with PyTorch on the sentences.
 
     Raises UserError when they differ: then there is no file.
     """
-    search = run.search()
+    model, bundle, levels = _make(run.search(), bundle_of(run), _encoded(run, sentences))
+    return _sealed(model, bundle), levels
+
+
+def build_int8(
+    run: Run, pairs: Sequence[Pair], target: str, *, force: bool = False, say: Callable[[str], None] = lambda _: None
+) -> tuple[bytes, list[Level], Comparison]:
+    """The sealed file of a run in int8, how it compared with PyTorch, and with its own float32 file.
+
+    pairs: the validation set, which activations are calibrated on and which both files are scored on.
+    Raises UserError when the file differs from PyTorch, or (unless forced) is slower or worse than float32.
+    """
+    search, sentences = run.search(), [pair.source for pair in pairs]
+    rows = _encoded(run, sentences)
+    say("calibrating")
+
+    def use() -> None:
+        for source, length in parity_batches(rows[:CALIBRATION_SENTENCES], 32):
+            search.search(torch.from_numpy(source), torch.from_numpy(length), beam=run.config().search.beam_size)
+
+    calibration = calibrate(search, use)
+    bundle = replace(
+        bundle_of(run),
+        precision="int8",
+        quantisation={"target": target, "calibration": {name: [*seen] for name, seen in calibration.items()}},
+    )
+    say("exporting int8")
+    model, bundle, levels = _make(quantised(search, calibration, target), bundle, rows[:PARITY_SENTENCES])
+    say("exporting float32 beside it")
+    plain, _ = build(run, sentences[:PARITY_SENTENCES])
+    say(f"translating {len(pairs):,} sentences of the validation set with both")
+    comparison = compare_precisions(plain, _sealed(model, bundle), bundle, pairs, rows)
+    if not force and (complaint := comparison.complaint()):
+        raise UserError(f"int8 was not written: {complaint}; --force writes it all the same")
+    bundle = replace(bundle, quantisation={**bundle.quantisation, "against_float32": comparison.as_dict()})
+    return _sealed(model, bundle), levels, comparison
+
+
+def _encoded(run: Run, sentences: Sequence[str]) -> list[list[int]]:
+    """The ids of sentences that the model takes in one piece. Raises UserError when there are none."""
+    tokenizer, longest = run.tokenizers()[0], bundle_of(run).max_source
+    rows = [row for row in (tokenizer.encode(s) for s in sentences) if len(row) <= longest]
+    if not rows:
+        raise UserError(
+            f"{run.folder}: no validation sentence to compare PyTorch and ONNX on; the run's corpus has an empty set"
+        )
+    return rows
+
+
+def _make(
+    search: BeamSearch, bundle: Bundle, rows: Sequence[Sequence[int]]
+) -> tuple[onnx.ModelProto, Bundle, list[Level]]:
+    """The model, the bundle with its self-test, and the levels that were compared. Raises UserError when one fails."""
     engine = TorchEngine(search)
-    bundle = bundle_of(run)
-    source_tokenizer, _ = run.tokenizers()
-    ids = [source_tokenizer.encode(s) for s in sentences]
-    ids = [row for row in ids if len(row) <= bundle.max_source]
-    if not ids:
-        raise UserError("no validation sentence to compare PyTorch and ONNX on; the corpus of the run is empty")
-    bundle = replace(bundle, self_test=self_test_of(engine, ids[:SELF_TESTS], bundle))
+    bundle = replace(bundle, self_test=self_test_of(engine, rows[:SELF_TESTS], bundle))
     model = to_onnx(search)
-    helper.set_model_props(model, bundle.to_metadata())
-    model.producer_name = METADATA_PREFIX.rstrip(".")
-    data = seal(model.SerializeToString(deterministic=True))
-    onnx_engine = OnnxEngine(data)
+    onnx_engine = OnnxEngine(_sealed(model, bundle))
     levels = [
-        compare_search(engine, onnx_engine, parity_batches(ids, batch), beam, bundle)
+        compare_search(engine, onnx_engine, parity_batches(rows, batch), beam, bundle)
         for beam in (1, bundle.defaults["beam_size"])
         for batch in (1, 16)
     ]
     failed = [level for level in levels if not level.passed]
     if failed:
         raise UserError(f"the exported file differs from PyTorch, so it was not written: {failed[0].describe()}")
-    return data, levels
+    return model, bundle, levels
+
+
+def _sealed(model: onnx.ModelProto, bundle: Bundle) -> bytes:
+    """The bytes of a file."""
+    helper.set_model_props(model, bundle.to_metadata())
+    model.producer_name = METADATA_PREFIX.rstrip(".")
+    return seal(model.SerializeToString(deterministic=True))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An int8 file against its float32 file: BLEU on the validation set, and how many times as fast it is here."""
+
+    sentences: int
+    float32_bleu: float
+    int8_bleu: float
+    signature: str
+    beam: int
+    times_as_fast: dict[str, float]  # by batch size, greedy
+    machine: str
+
+    def complaint(self) -> str:
+        """Why int8 is not worth having here, or nothing."""
+        loss = self.float32_bleu - self.int8_bleu
+        slow = [f"{times:.2f} times in batches of {batch}" for batch, times in self.times_as_fast.items() if times <= 1]
+        reasons = []
+        if slow:
+            reasons.append(f"it is not faster than float32 here ({' and '.join(slow)})")
+        if loss > MOST_BLEU_LOST:
+            reasons.append(f"it loses {loss:.2f} BLEU on the validation set, where {MOST_BLEU_LOST} may be lost")
+        return " and ".join(reasons)
+
+    def describe(self) -> str:
+        """One line for people."""
+        speed = ", ".join(f"{times:.2f} times in batches of {batch}" for batch, times in self.times_as_fast.items())
+        return (
+            f"validation BLEU {self.int8_bleu:.2f}, float32 {self.float32_bleu:.2f} (beam {self.beam}, "
+            f"{self.sentences:,} sentences, {self.signature}); as fast as float32 here: {speed}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the file's metadata."""
+        return asdict(self)
+
+
+def compare_precisions(
+    plain: bytes, small: bytes, bundle: Bundle, pairs: Sequence[Pair], rows: Sequence[Sequence[int]]
+) -> Comparison:
+    """Score and time a float32 and an int8 file; times alternate, and the median of their ratios counts."""
+    engines = [OnnxEngine(data) for data in (plain, small)]
+    references = [pair.target for pair in pairs]
+    scores = [
+        score(
+            translate_all(Translator(engine, bundle), [pair.source for pair in pairs]), references,
+            bundle.target_language, ter=False,
+        )[0]
+        for engine in engines
+    ]  # fmt: skip
+    times_as_fast = {}
+    for batch in (1, 32):
+        ratios = []
+        for source, length in parity_batches(rows[: 20 * batch] if batch == 1 else rows[: 4 * batch], batch) * 3:
+            took = []
+            for engine in engines:
+                start = time.perf_counter()
+                engine.run(
+                    source, length, beam_size=1, n_best=1, max_length=bundle.defaults["max_length"],
+                    length_penalty=1.0, attended=0,
+                )  # fmt: skip
+                took.append(time.perf_counter() - start)
+            ratios.append(took[0] / took[1])
+        times_as_fast[str(batch)] = round(statistics.median(ratios), 2)
+    return Comparison(
+        len(pairs), scores[0].score, scores[1].score, scores[0].signature, bundle.defaults["beam_size"], times_as_fast,
+        machine(),
+    )  # fmt: skip

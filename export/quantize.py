@@ -1,18 +1,19 @@
 """int8: products of 8-bit weights and activations with fixed scales, so that a sentence's result is its own.
 
-A weight column j is stored as int8 with its own scale; a product's input x has one scale a, found on the validation
+A weight column j is stored as int8 with its own scale; a product's input x has one step a, found on the validation
 set, and is stored as uint8: q = clamp(round(x / a) + z, 0, 255), with z = 128, or 0 where x comes from a ReLU (which
 the clamp then does). y_j = a * scale_j * sum_i (q_i - z) w_ij + bias_j. Sums of integers are exact, and no scale
 depends on the batch: one row gives the same bits in any company. (Jacob et al. 2018, "Quantization and Training of
 Neural Networks for Efficient Integer-Arithmetic-Only Inference".)
 
-Axis letters: B batch, S source length, V vocabulary, E model width, I and O a product's input and output widths.
+Axis letters: V vocabulary, E model width, I and O a product's input and output widths.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -24,7 +25,14 @@ from torch import Tensor, nn
 from dragoman.translate.model import Embedding
 from dragoman.translate.search import BeamSearch
 
+# Processors without VNNI or its like (x86 before 2019) add two products in 16 bits, and 255 * 127 * 2 does not fit:
+# files for any processor keep to 7-bit weights, for which it always fits.
+Target = Literal["portable", "vnni"]
+LARGEST: dict[str, int] = {"portable": 63, "vnni": 127}
 BINS = 2048  # of the histogram that a clipping point is chosen from
+
+# A product's step and zero point, by the product's name in the network: all that calibration finds.
+Calibration = Mapping[str, tuple[float, int]]
 
 
 class Range:
@@ -47,20 +55,120 @@ class Range:
             self.top *= 2
         self.counts += torch.histc(x.abs(), BINS, 0, self.top)
 
-    def scale(self, levels: int) -> float:
-        """The step whose `levels` steps cover the range with the least squared error, clipped values included."""
+    def step(self) -> tuple[float, int]:
+        """The step that covers the range with the least squared error, clipped values included; and the zero point."""
+        levels, zero = (127, 128) if self.negative else (255, 0)
         centres = (torch.arange(BINS) + 0.5) * (self.top / BINS)
         clips = self.top * torch.linspace(0.1, 1, 91)
-        inside = centres <= clips[:, None]
         rounding = (clips / levels) ** 2 / 12
-        error = torch.where(inside, rounding[:, None], (centres - clips[:, None]) ** 2) @ self.counts
-        return float(clips[error.argmin()]) / levels
+        clipping = (centres - clips[:, None]) ** 2
+        error = torch.where(centres <= clips[:, None], rounding[:, None], clipping) @ self.counts
+        return float(clips[error.argmin()]) / levels, zero
 
 
-def quantise_columns(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
+def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
+    """Steps and zero points of a network's products, from what enters them while `use` runs the search."""
+    ranges: dict[str, Range] = {}
+    hooks = []
+    for name, module in search.model.named_modules():
+        if isinstance(module, nn.Linear):
+
+            def before(_: nn.Module, arguments: tuple[Tensor, ...], name: str = name) -> None:
+                ranges.setdefault(name, Range()).see(arguments[0])
+
+            hooks.append(module.register_forward_pre_hook(before))
+    output = search.model.output
+    original = output.logits
+
+    def logits(x: Tensor, bias: Tensor) -> Tensor:
+        ranges.setdefault("output", Range()).see(x)
+        return original(x, bias)
+
+    output.logits = logits  # type: ignore[method-assign]  # a method, not a module: no hook sees it
+    try:
+        use()
+    finally:
+        for hook in hooks:
+            hook.remove()
+        del output.logits
+    return {name: seen.step() for name, seen in ranges.items()}
+
+
+def quantised(search: BeamSearch, calibration: Calibration, target: str) -> BeamSearch:
+    """A copy of a search whose products are in 8 bits."""
+    model, largest = copy.deepcopy(search.model), LARGEST[target]
+    made: dict[int, Int8Embedding] = {}  # a shared table stays one
+    for name, module in [*model.named_modules(remove_duplicate=False)]:
+        if isinstance(module, nn.Linear):
+            new: nn.Module = Int8Linear(module, calibration[name], largest)
+        elif isinstance(module, Embedding):
+            seen = calibration["output"] if module is model.output else None
+            new = made.setdefault(id(module), Int8Embedding(module, seen, largest))
+        else:
+            continue
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, new)
+    return BeamSearch(model, search.limit_ratio).eval().requires_grad_(False)
+
+
+def quantise_rows(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     """Rows of a weight matrix (O, I), which are the columns of its product, as int8 and their scales (O)."""
     scale = (weight.abs().amax(1) / largest).clamp(min=1e-12)
     return torch.round(weight / scale[:, None]).to(torch.int8), scale
+
+
+class _Int8Product(nn.Module):
+    """What an integer product needs."""
+
+    columns: Tensor  # int8 (I, O)
+    scale: Tensor  # (O)
+    step: Tensor
+    zero: Tensor
+
+    def __init__(self, weight: Tensor, seen: tuple[float, int], largest: int) -> None:
+        super().__init__()
+        rows, scale = quantise_rows(weight.detach(), largest)
+        self.register_buffer("columns", rows.t().contiguous())
+        self.register_buffer("scale", scale)
+        self.register_buffer("step", torch.tensor(seen[0]))
+        self.register_buffer("zero", torch.tensor(seen[1], dtype=torch.uint8))
+
+    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """(..., I), (O) -> (..., O)."""
+        out: Tensor = integer_product(x, self.columns, self.step, self.scale, self.zero, bias)
+        return out
+
+
+class Int8Linear(_Int8Product):
+    """nn.Linear in 8 bits."""
+
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear, seen: tuple[float, int], largest: int) -> None:
+        super().__init__(linear.weight, seen, largest)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., I) -> (..., O)
+        return self.product(x, self.bias)
+
+
+class Int8Embedding(_Int8Product):
+    """Embedding in 8 bits: one table, read by rows as an embedding and by columns as the output product."""
+
+    def __init__(self, embedding: Embedding, seen: tuple[float, int] | None, largest: int) -> None:
+        super().__init__(embedding.weight, seen or (1.0, 128), largest)
+        self.factor = embedding.scale
+
+    def table(self) -> Tensor:
+        """See Embedding. ONNX Runtime makes it once, when it loads the file."""
+        return self.columns.t().float() * (self.scale * self.factor)[:, None]
+
+    def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
+        return F.embedding(ids, self.table())
+
+    def logits(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(..., E), (V) -> (..., V)."""
+        return self.product(x, bias)
 
 
 @torch.library.custom_op("dragoman::integer_product", mutates_args=())
@@ -69,7 +177,9 @@ def integer_product(
 ) -> Tensor:
     """The product of the module's docstring: x (..., I), columns int8 (I, O), scale and bias (O) -> (..., O)."""
     q = torch.clamp(torch.round(x / step) + zero.float(), 0, 255) - zero.float()
-    y = (q.double() @ columns.double()).float() * (step * scale)  # in float64 sums of integers are exact
+    # A float holds whole numbers up to its mantissa's bits exactly, and so do sums of them.
+    exact = torch.float32 if columns.shape[0] * 255 * 127 < 2**24 else torch.float64
+    y = (q.to(exact) @ columns.to(exact)).float() * (step * scale)
     return y if bias is None else y + bias
 
 
@@ -93,90 +203,6 @@ def _schema() -> onnx.defs.OpSchema:
 _product = Op(Opset("com.microsoft", 1), "MatMulIntegerToFloat", _schema())
 
 
-def product_as_onnx(x, columns, step, scale, zero, bias=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 (onnxscript traces it)
-    """How the exporter writes an integer product: two nodes."""
+def product_as_onnx(x: Any, columns: Any, step: Any, scale: Any, zero: Any, bias: Any = None) -> Any:  # noqa: ANN401
+    """How the exporter writes an integer product, two nodes; onnxscript traces it with values of its own."""
     return _product(op.QuantizeLinear(x, step, zero), columns, step, scale, zero, None, bias)
-
-
-class Int8Linear(nn.Module):
-    """nn.Linear in 8 bits."""
-
-    def __init__(self, linear: nn.Linear, seen: Range, largest: int) -> None:
-        super().__init__()
-        columns, scale = quantise_columns(linear.weight.detach(), largest)
-        self.register_buffer("columns", columns.t().contiguous())  # (I, O)
-        self.register_buffer("scale", scale)
-        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
-        self.register_buffer("step", torch.tensor(seen.scale(127 if seen.negative else 255)))
-        self.register_buffer("zero", torch.tensor(128 if seen.negative else 0, dtype=torch.uint8))
-
-    def forward(self, x: Tensor) -> Tensor:  # (..., I) -> (..., O)
-        return integer_product(x, self.columns, self.step, self.scale, self.zero, self.bias)
-
-
-class Int8Embedding(nn.Module):
-    """Embedding in 8 bits: one table, read by rows as an embedding and as columns of the output product."""
-
-    def __init__(self, embedding: Embedding, seen: Range | None, largest: int) -> None:
-        super().__init__()
-        table, scale = quantise_columns(embedding.weight.detach(), largest)
-        self.register_buffer("columns", table.t().contiguous())  # (E, V)
-        self.register_buffer("scale", scale)  # (V)
-        self.register_buffer("step", torch.tensor(seen.scale(127) if seen else 1.0))
-        self.register_buffer("zero", torch.tensor(128, dtype=torch.uint8))
-        self.factor = embedding.scale
-
-    def table(self) -> Tensor:
-        """See Embedding. ONNX Runtime makes it once, when it loads the file."""
-        return self.columns.t().float() * (self.scale * self.factor)[:, None]
-
-    def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
-        return F.embedding(ids, self.table())
-
-    def logits(self, x: Tensor, bias: Tensor) -> Tensor:
-        """(..., E), (V) -> (..., V)."""
-        return integer_product(x, self.columns, self.step, self.scale, self.zero, bias)
-
-
-def watch(search: BeamSearch, run: Callable[[], None]) -> dict[nn.Module, Range]:
-    """The ranges of what enters each product of a network while `run` uses it."""
-    ranges: dict[nn.Module, Range] = {}
-    hooks = []
-
-    def before(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        ranges.setdefault(module, Range()).see(arguments[0])
-
-    hooks += [m.register_forward_pre_hook(before) for m in search.model.modules() if isinstance(m, nn.Linear)]
-    output = search.model.output
-    original = output.logits
-
-    def logits(x: Tensor, bias: Tensor) -> Tensor:
-        ranges.setdefault(output, Range()).see(x)
-        return original(x, bias)
-
-    output.logits = logits  # type: ignore[method-assign]  # a method, not a module: no hook sees it
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-        del output.logits
-    return ranges
-
-
-def quantised(search: BeamSearch, ranges: dict[nn.Module, Range], largest: int = 127) -> BeamSearch:
-    """A copy of a search whose products are in 8 bits."""
-    names = {name: ranges.get(module) for name, module in search.model.named_modules()}
-    model = copy.deepcopy(search.model)
-    made: dict[int, nn.Module] = {}
-    for name, module in [*model.named_modules(remove_duplicate=False)]:
-        seen = names.get(name)
-        if isinstance(module, nn.Linear) and seen is not None:
-            new: nn.Module = Int8Linear(module, seen, largest)
-        elif isinstance(module, Embedding):
-            new = made.setdefault(id(module), Int8Embedding(module, seen, largest))
-        else:
-            continue
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, new)
-    return BeamSearch(model, search.limit_ratio).eval()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Bundle:
     card: data, scores, licence. self_test: source ids with the target ids and scores they must give.
     max_source: the longest source, in ids, that the model was trained on; longer text is translated in parts.
     defaults: beam_size, length_penalty and max_length to use when the caller names none.
+    precision: float32 or int8. quantisation: of an int8 file, the processors it is made for, the steps of its
+    activations, and how it compared with float32 when it was made.
     """
 
     source_language: str
@@ -63,6 +65,7 @@ class Bundle:
     card: dict[str, Any]
     self_test: dict[str, Any]
     precision: str = "float32"
+    quantisation: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def to_metadata(self) -> dict[str, str]:
@@ -77,7 +80,7 @@ class Bundle:
             "target_tokenizer": "" if joint else base64.b64encode(self.target_tokenizer).decode(),
             "max_source": str(self.max_source),
         }
-        for name in ("defaults", "config", "card", "self_test"):
+        for name in ("defaults", "config", "card", "self_test", "quantisation"):
             values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
@@ -104,6 +107,7 @@ class Bundle:
             card=json.loads(get("card")),
             self_test=json.loads(get("self_test")),
             precision=get("precision"),
+            quantisation=json.loads(metadata.get(METADATA_PREFIX + "quantisation", "{}")),
         )
 
 

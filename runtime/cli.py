@@ -172,6 +172,7 @@ def info(a: argparse.Namespace) -> int:
         "max_source": b.max_source,
         "defaults": b.defaults,
         "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",
+        **({"quantisation": {k: v for k, v in b.quantisation.items() if k != "calibration"}} if b.quantisation else {}),
         "card": b.card,
         "config": b.config,
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,12 @@ Floats = npt.NDArray[np.float32]
 BATCH_SIZE = 32
 BATCH_TOKENS = 4096  # source ids of a batch, padding included: bounds the memory that long lines take
 SCORE_TOLERANCE = 1e-3  # between machines; tokens must be equal
+MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
+_MISSING = (
+    r"Could not find an implementation for ([\w.:]+)",
+    r"No Op registered for ([\w.:]+)",
+    r"([\w.:]+)\(\d+\) is not a registered function/op",
+)
 
 
 class Engine(Protocol):
@@ -82,23 +89,54 @@ class _Part:
     attention: Attention | None = None
 
 
+def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session on the CPU. Raises BundleError when this onnxruntime cannot run the model."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no common base class for its errors
+        raise BundleError(_why_not(str(error))) from None
+
+
+def _why_not(error: str) -> str:
+    """A sentence for what onnxruntime says when it cannot load a model."""
+    here, needed = f"onnxruntime {onnxruntime.__version__}", f"onnxruntime {MINIMUM_ONNXRUNTIME} or newer"
+    for pattern in _MISSING:
+        if found := re.search(pattern, error):
+            return f"{here} lacks the operator {found[1]}, which this model needs; install {needed}, a full build"
+    if re.search("IR version|opset", error):
+        return f"{here} is too old for this model; install {needed}"
+    reason = error.strip().splitlines()[-1] if error.strip() else "it gives no reason"
+    return f"{here} cannot run this model: {reason}; it needs {needed}"
+
+
+def inputs_of(
+    source: Ids,
+    source_length: Ids,
+    *,
+    beam_size: int,
+    n_best: int,
+    max_length: int,
+    length_penalty: float,
+    attended: int,
+) -> dict[str, npt.NDArray[Any]]:
+    """What a session is given, by the names and types of the contract."""
+    values = (source, source_length, beam_size, n_best, max_length, length_penalty, attended)
+    return {
+        name: np.asarray(value, dtype=dtype) for (name, (dtype, _)), value in zip(INPUTS.items(), values, strict=True)
+    }
+
+
 class OnnxEngine:
     """The file itself, run by ONNX Runtime on the CPU."""
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has no common base class for its errors
-            reason = str(error).strip().splitlines()[-1]
-            raise BundleError(
-                f"onnxruntime {onnxruntime.__version__} cannot run this model: {reason}; a newer onnxruntime may"
-            ) from None
+        self.session = open_session(model, threads)
         found = [i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()]
         if found != ([*INPUTS], [*OUTPUTS]):
             raise BundleError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
@@ -107,13 +145,17 @@ class OnnxEngine:
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
         length_penalty: float, attended: int,
     ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
-        """See Engine."""
-        values = (source, source_length, beam_size, n_best, max_length, length_penalty, attended)
-        feed = {
-            name: np.asarray(value, dtype=dtype)
-            for (name, (dtype, _)), value in zip(INPUTS.items(), values, strict=True)
-        }
-        target, score, attention = self.session.run(None, feed)
+        """See Engine. A batch of no sentences gives no translations, without ONNX Runtime, which it would end."""
+        if not len(source):
+            none = np.zeros((0, beam_size), np.float32)
+            return none.astype(np.int64)[..., None], none, np.zeros((0, attended, 1, source.shape[1]), np.float32)
+        target, score, attention = self.session.run(
+            None,
+            inputs_of(
+                source, source_length, beam_size=beam_size, n_best=n_best, max_length=max_length,
+                length_penalty=length_penalty, attended=attended,
+            ),
+        )  # fmt: skip
         return target, score, attention
 
 

@@ -29,10 +29,16 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert Path("runs/tiny/curves.png").stat().st_size > 10_000
     assert main(["train", "c.toml"]) == 2
     assert "go on with --resume" in capsys.readouterr().err
-    assert "20 of 20 sentences have equal tokens" in ok("export", "runs/tiny", "-o", "n.onnx")
+    assert "20 of 20 equal" in ok("export", "runs/tiny", "-o", "n.onnx")
     report = json.loads(ok("verify", "n.onnx", "--against", "runs/tiny", "--json"))
     assert report["passed"]
-    assert [(level["beam"], level["batch"]) for level in report["levels"]] == [(1, 1), (1, 20), (3, 1), (3, 20)]
+    names = [level["name"] for level in report["levels"]]
+    assert names[:2] == ["encoder", "one step"]
+    assert names[3:] == [
+        "whole search, beam 1, batches of 1", "whole search, beam 1, batches of 20",
+        "whole search, beam 3, batches of 1", "whole search, beam 3, batches of 20",
+        "alone and in company, beam 3", "text",
+    ]  # fmt: skip
     assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
     scores = [
         json.loads(ok("evaluate", model, "--source", "data/numbers/test.en", "--reference", "data/numbers/test.xx",
@@ -78,6 +84,27 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert error.startswith("dragoman: ")
     assert expected in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_mistakes(tmp_path: Path, tiny_run: Path, tiny_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m.onnx"
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    corpus = tmp_path / "corpus"
+    config = json.loads((run / "config.json").read_text())
+    shutil.copytree(config["data"]["corpus"], corpus)
+    for language in ("en", "xx"):
+        (corpus / f"valid.{language}").write_text("")
+    config["data"]["corpus"] = str(corpus)
+    (run / "config.json").write_text(json.dumps(config))
+    for words, expected in (
+        ([str(tiny_file), "--int8"], "is exported already, in float32"),
+        ([str(tiny_run), "--target", "vnni"], "give --int8 with them"),
+        ([str(run), "--int8"], "has an empty validation set"),
+    ):
+        assert main(["export", *words, "-o", str(out)]) == 2
+        assert expected in capsys.readouterr().err.splitlines()[-1]
+        assert not out.exists()
 
 
 def test_export_of_a_run_whose_corpus_is_gone(

@@ -9,26 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.export import Dim
+from torch import Tensor
 
 from dragoman.export import onnx as export_onnx
-from dragoman.export.onnx import _quiet, build, to_onnx
-from dragoman.export.parity import Level, compare_search, parity_batches
-from dragoman.runtime.bundle import INPUTS, OUTPUTS, PAD
+from dragoman.export.onnx import build, to_onnx
+from dragoman.export.parity import Level, compare_search, compare_steps, parity_batches
+from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD, Bundle
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
 from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.evaluate import TorchEngine, translator_of
-from dragoman.translate.model import Memory, Seq2Seq
 from tiny import CELLS, VOCABULARY, number_pairs, tiny_search
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
-D = Dim.DYNAMIC
+DEFAULTS = {"beam_size": 3, "length_penalty": 1.0, "max_length": 40}
+BUNDLE = Bundle("en", "xx", b"", b"", 40, DEFAULTS, {}, {}, {})
 
 # The exporter takes some ten seconds a graph: one cell runs among the fast tests, all among the slow ones.
 every_cell = pytest.mark.parametrize(
@@ -38,89 +36,24 @@ every_cell = pytest.mark.parametrize(
 )  # fmt: skip
 
 
-class Encode(nn.Module):
-    """Level 1: everything that is computed once a sentence."""
-
-    def __init__(self, model: Seq2Seq) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, source: Tensor, length: Tensor) -> tuple[Tensor, ...]:
-        memory = self.model.encode(source, length)
-        return (*memory.keys, *memory.values, memory.mask, memory.state)
-
-
-class Step(nn.Module):
-    """Level 2: one step of the decoder."""
-
-    def __init__(self, model: Seq2Seq) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, token: Tensor, state: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
-        half = (len(memory) - 2) // 2
-        rows = self.model.target_embedding.table()
-        whole = Memory(memory[:half], memory[half : 2 * half], *memory[-2:], (rows, *self.model.decoder.prepare(rows)))
-        logits, state = self.model.step(token, state, whole, self.model.bias)
-        return logits, state
-
-
-def session(module: nn.Module, arguments: tuple[Tensor, ...], shapes: object) -> onnxruntime.InferenceSession:
-    with _quiet():
-        program = torch.onnx.export(module, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)  # type: ignore[arg-type]  # nested tuples
-    assert program is not None
-    return onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-def run(s: onnxruntime.InferenceSession, *values: Array) -> list[Array]:
-    out: list[Array] = s.run(None, {i.name: v for i, v in zip(s.get_inputs(), values, strict=True)})
-    return out
+def rows_of(source: Tensor, length: Tensor) -> list[list[int]]:
+    return [[*row[: int(n) - 1].tolist(), EOS] for row, n in zip(source, length, strict=True)]
 
 
 @every_cell
 def test_encoder_and_steps(cell: str, attention: str, random_source: Source) -> None:
-    model = tiny_search(cell, attention, scale=1.5).model
-    source, length = random_source(3, 7)
-    encode = Encode(model)
-    encoder = session(encode, (source, length), ({0: D, 1: D}, {0: D}))
-    worst = 0.0
-    for B, S in ((1, 1), (4, 6), (2, 11)):
-        source, length = random_source(B, S)
-        noise = torch.where(torch.arange(S) < length[:, None], source, torch.randint(0, VOCABULARY, (B, S)))
-        mine, theirs = encode(source, length), run(encoder, noise.numpy(), length.numpy())
-        values = len(mine) // 2 - 1
-        for name, (a, b) in enumerate(zip(mine, theirs, strict=True)):
-            kept = (torch.arange(S) < length[:, None])[:, None, None, :]  # what stands at padding is masked later
-            if name < values:
-                kept = kept if attention == "dot" else kept.unsqueeze(-1)
-            elif name < 2 * values:
-                kept = kept.transpose(2, 3)
-            else:
-                kept = torch.ones(1, dtype=torch.bool)
-            difference = float(((a - torch.from_numpy(b)).abs() * kept).max())
-            worst = max(worst, difference)
-    print(f"{cell}, {attention}: encoder differs by at most {worst:.1e}")
-    assert worst < 2e-5
-
-    B, K, S = 2, 3, 5
-    source, length = random_source(B, S)
-    memory = encode(source, length)
-    token, state = torch.randint(4, VOCABULARY, (B, K)), memory[-1][:, None].expand(B, K, -1).contiguous()
-    layers = (len(memory) - 2) // 2
-    keys = {0: D, 3: D}
-    shapes = ({0: D, 1: D}, {0: D, 1: D}, (*[keys] * layers, *[{0: D, 2: D}] * layers, {0: D, 3: D}, {0: D}))
-    stepper = session(Step(model), (token, state, *memory), shapes)
-    theirs_state = state.numpy()
-    memory_values = [m.numpy() for m in memory]
-    worst = 0.0
-    for _ in range(30):
-        logits, state = Step(model)(token, state, *memory)
-        theirs_logits, theirs_state = run(stepper, token.numpy(), theirs_state, *memory_values)
-        worst = max(worst, float(np.abs(logits.numpy() - theirs_logits).max()))
-        assert (logits.argmax(-1).numpy() == theirs_logits.argmax(-1)).all()
-        token = logits.argmax(-1)
-    print(f"{cell}, {attention}: 30 chained steps differ by at most {worst:.1e}")
-    assert worst < 2e-4
+    search = tiny_search(cell, attention, scale=1.5)
+    rows = rows_of(*random_source(9, 12)) + [[4, 5, 6, 7, 8, 9, 10, 11, 12, EOS]] * 2
+    levels = compare_steps(search, to_onnx(search).SerializeToString(), rows, BUNDLE)
+    for level in levels:
+        print(f"{cell}, {attention}: {level.describe()}")
+    assert [level.name for level in levels][:2] == ["encoder", "one step"]
+    assert "chained steps" in levels[2].name
+    assert all(level.passed for level in levels)
+    assert levels[0].worst < 2e-5
+    search.model.bias.data[7] += 0.01
+    assert not all(level.passed for level in compare_steps(search, to_onnx(tiny_search(cell, attention, scale=1.5))
+                                                           .SerializeToString(), rows, BUNDLE))  # fmt: skip
 
 
 @every_cell
@@ -176,7 +109,7 @@ def test_the_file_carries_its_card(tiny_file: Path, tiny_run: Path) -> None:
 
 def test_a_file_that_differs_is_refused(tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def different(*_: object) -> Level:
-        return Level(beam=1, batch=1, sentences=9, equal=8, worst_score=0.0, example="sentence 3")
+        return Level("whole search", compared=9, equal=8, worst=0.0, passed=False, example="sentence 3")
 
     monkeypatch.setattr(export_onnx, "to_onnx", lambda search: onnx.load(tiny_file))
     monkeypatch.setattr(export_onnx, "compare_search", different)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, BundleError, read_sealed, seal
 from dragoman.runtime.cli import lines_of, main
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import Attention, Translator, word_alignment
+from dragoman.runtime.translator import MINIMUM_ONNXRUNTIME, Attention, Translator, _why_not, word_alignment
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.tokenize import train_tokenizer
 
@@ -199,6 +200,39 @@ def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
     with pytest.raises(BundleError, match="inputs and outputs"):
         Translator.load(tmp_path / "m.onnx")
+
+
+def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
+    model = copying_model()
+    model.graph.node[0].op_type, model.graph.node[0].domain = "MatMulIntegerToDream", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    helper.set_model_props(model, BUNDLE.to_metadata())
+    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
+    with pytest.raises(BundleError, match=rf"MatMulIntegerToDream.*onnxruntime {MINIMUM_ONNXRUNTIME} or newer"):
+        Translator.load(tmp_path / "m.onnx")
+    pyproject = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
+    assert f'"onnxruntime>={MINIMUM_ONNXRUNTIME}"' in pyproject
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for Dream(1) node with name 'd'",
+        "[ONNXRuntimeError] : 1 : FAIL : Fatal error: com.microsoft:Dream(-1) is not a registered function/op",
+    ],
+)
+def test_what_onnxruntime_says_of_a_missing_operator(reason: str) -> None:
+    assert re.search(r"lacks the operator [\w.:]*Dream, which", _why_not(reason))
+
+
+def test_no_sentences(tmp_path: Path) -> None:
+    translator = Translator.load(file_of(tmp_path / "m.onnx"))
+    assert translator.translate([]) == []
+    target, score, attention = translator.engine.run(
+        np.zeros((0, 5), np.int64), np.zeros(0, np.int64), beam_size=3, n_best=1, max_length=9, length_penalty=1.0,
+        attended=2,
+    )  # fmt: skip
+    assert (target.shape[:2], score.shape, attention.shape[:2]) == ((0, 3), (0, 3), (0, 2))
 
 
 def test_self_test_sees_another_result(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ G gates, N numbers kept between steps (H, or 2H for the LSTM). Two directions ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -120,7 +120,7 @@ class MatrixCell(Cell):
 
     def __init__(self, hidden: int, directions: int = 1) -> None:
         super().__init__(hidden, directions)
-        self.recurrent = nn.ModuleList(
+        self.recurrent: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
             nn.Linear(hidden, self.gates * hidden, bias=self.recurrent_bias) for _ in range(directions)
         )
         for matrix in self.recurrent:
@@ -229,12 +229,17 @@ CELLS: dict[str, type[Cell]] = {"elman": Elman, "lstm": LSTM, "gru": GRU, "sru":
 
 
 class Recurrent(nn.Module):
-    """A recurrent layer: input product, cell in one or two directions, and the product back (to the width, as a rule)."""
+    """A recurrent layer: input product, cell in one or two directions, and the product of what the cell gives.
+
+    That is as wide as the input, unless `output` says otherwise.
+    """
 
     def __init__(self, cell: CellName, width: int, hidden: int, directions: int, output: int | None = None) -> None:
         super().__init__()
         self.cell = CELLS[cell](hidden, directions)
-        self.drive = nn.ModuleList(nn.Linear(width, self.cell.gates * hidden) for _ in range(directions))
+        self.drive: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
+            nn.Linear(width, self.cell.gates * hidden) for _ in range(directions)
+        )
         for drive in self.drive:
             drive.bias.data = self.cell.initial_bias()
         self.output = nn.Linear(directions * hidden, output or width)

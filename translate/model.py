@@ -118,17 +118,15 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Q queries of each sentence (B, Q, A*E/A) -> what they read (B, Q, E), and weights (B, A, Q, S)."""
         B, Q, _ = query.shape
-        if self.heads == 1:
-            query = query.unsqueeze(1)
-        else:
-            query = query.reshape(B, Q, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
+        one = self.heads == 1  # then nothing needs to be laid out anew
+        query = query.unsqueeze(1) if one else query.reshape(B, Q, self.heads, self.head).transpose(1, 2)
         if self.energy is not None:
             scores = (torch.tanh(query.unsqueeze(3) + keys) @ self.energy).squeeze(-1)  # (B, A, Q, S)
         else:
             scores = query @ keys
         weights = torch.softmax(scores + mask, -1)
         read = weights @ values  # (B, A, Q, E)
-        return read.squeeze(1) if self.heads == 1 else read.sum(1), weights
+        return read.squeeze(1) if one else read.sum(1), weights
 
 
 class EncoderLayer(nn.Module):
@@ -175,7 +173,8 @@ class DecoderLayer(nn.Module):
         """The last block: (..., E) -> (..., E)."""
         if self.feed is None or self.feed_norm is None:
             return x
-        return x + self.dropout(self.feed(self.feed_norm(x)))
+        out: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
+        return out
 
 
 class Encoder(nn.Module):
@@ -240,7 +239,7 @@ class Decoder(nn.Module):
         """
         x, *prepared = (F.embedding(token, table) for table in memory.tables)
         weights = x
-        states = []
+        states: list[Tensor] = []
         before = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
         for layer, first, keys, values in zip(self.layers, before, memory.keys, memory.values, strict=True):
             if states:  # the first layer's input was looked up

@@ -76,9 +76,7 @@ class BeamSearch(nn.Module):
         """
         model = self.model
         S = source.shape[1]
-        # An even width: ONNX Runtime adds up the last three of a row's products in another order than four of them,
-        # and a sentence's last bits would depend on how far its batch is padded.
-        source = F.pad(source, (0, S % 2))
+        source = even_width(source)
         memory = model.encode(source, source_length)
         B, K = source.shape[0], beam.shape[0]
         bias = model.bias + model.never
@@ -103,12 +101,14 @@ class BeamSearch(nn.Module):
         # A value is a hypothesis' log-probability while it is open, all of one length; once it is frozen, its score
         # times what a hypothesis of the present length is divided by. So values compare as scores do.
         def unfinished(
-            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor,
+            tokens: Tensor, parents: Tensor,
         ) -> Tensor:  # fmt: skip
             return open.any()
 
         def extend(
-            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor, tokens: Tensor, parents: Tensor,
+            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor,
+            tokens: Tensor, parents: Tensor,
         ) -> tuple[Tensor, ...]:  # fmt: skip
             B, K = value.shape
             logits, state = model.step(token, state, memory, bias)
@@ -181,6 +181,15 @@ class BeamSearch(nn.Module):
         return out
 
 
+def even_width(source: Tensor) -> Tensor:
+    """Ids (B, S) with a column of padding where S is odd.
+
+    ONNX Runtime adds up the last three of a row's products in another order than four of them, and a sentence's last
+    bits would depend on how far its batch is padded.
+    """
+    return F.pad(source, (0, source.shape[1] % 2))
+
+
 def loop(
     going: Callable[..., Tensor], body: Callable[..., tuple[Tensor, ...]], carried: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
@@ -209,7 +218,8 @@ def follow(tokens: Tensor, parents: Tensor) -> Tensor:
 
     _, B, K = tokens.shape
     last = torch.arange(K, device=tokens.device).expand(B, K).contiguous()
-    return recurrence(back, last, (tokens.flip(0), parents.flip(0)))[1].flip(0)
+    target: Tensor = recurrence(back, last, (tokens.flip(0), parents.flip(0)))[1]
+    return target.flip(0)
 
 
 def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+"""The peer of `make bench`, in an environment of its own: CTranslate2's int8 Transformer "tiny" with random weights.
+
+Reads one JSON object a line from standard input, {"batch", "beam", "length"}, translates that many made sentences
+with the length of the output forced, and answers with the milliseconds it took. Weights do not matter to speed; the
+shape is that of "tiny": 6 encoder and 2 decoder layers, width 256, feed-forward 1024, 8 heads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from typing import Any
+
+import ctranslate2  # type: ignore[import-not-found]  # only in the peer's own environment
+import numpy as np
+from ctranslate2.specs import transformer_spec  # type: ignore[import-not-found]
+
+ENCODER, DECODER, WIDTH, INNER, HEADS = 6, 2, 256, 1024, 8
+POSITIONS = 600
+
+
+def build(vocabulary: int, folder: str) -> None:
+    """Write a model with random weights."""
+    rng = np.random.default_rng(0)
+    spec = transformer_spec.TransformerSpec.from_config((ENCODER, DECODER), HEADS)
+
+    def matrix(rows: int, columns: int) -> Any:  # noqa: ANN401 (an array)
+        return rng.normal(0, 0.02, (rows, columns)).astype(np.float32)
+
+    def fill(target: Any, rows: int, columns: int) -> None:  # noqa: ANN401 (CTranslate2's specs are untyped)
+        target.weight, target.bias = matrix(rows, columns), np.zeros(rows, np.float32)
+
+    def norm(target: Any) -> None:  # noqa: ANN401
+        target.gamma, target.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+
+    table = matrix(vocabulary, WIDTH)
+    for side in (spec.encoder, spec.decoder):
+        embeddings = side.embeddings
+        (embeddings[0] if isinstance(embeddings, list) else embeddings).weight = table
+        side.position_encodings.encodings = matrix(POSITIONS, WIDTH)
+        norm(side.layer_norm)
+        for layer in side.layer:
+            norm(layer.self_attention.layer_norm)
+            fill(layer.self_attention.linear[0], 3 * WIDTH, WIDTH)
+            fill(layer.self_attention.linear[1], WIDTH, WIDTH)
+            norm(layer.ffn.layer_norm)
+            fill(layer.ffn.linear_0, INNER, WIDTH)
+            fill(layer.ffn.linear_1, WIDTH, INNER)
+    for layer in spec.decoder.layer:
+        norm(layer.attention.layer_norm)
+        fill(layer.attention.linear[0], WIDTH, WIDTH)
+        fill(layer.attention.linear[1], 2 * WIDTH, WIDTH)
+        fill(layer.attention.linear[2], WIDTH, WIDTH)
+    spec.decoder.projection.weight, spec.decoder.projection.bias = table, np.zeros(vocabulary, np.float32)
+    pieces = ["<unk>", "<s>", "</s>"] + [f"t{i}" for i in range(vocabulary - 3)]
+    spec.register_source_vocabulary(pieces)
+    spec.register_target_vocabulary(pieces)
+    spec.validate()
+    spec.optimize()
+    spec.save(folder)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    vocabulary = int(sys.argv[1])
+    rng = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        build(vocabulary, folder)
+        translator = ctranslate2.Translator(folder, compute_type="int8", inter_threads=1, intra_threads=1)
+        print(json.dumps({"peer": f"ctranslate2 {ctranslate2.__version__} int8 tiny"}), flush=True)
+        for line in sys.stdin:
+            asked = json.loads(line)
+            batch, length = asked["batch"], asked["length"]
+            source = [[f"t{i}" for i in rng.integers(0, vocabulary - 3, length)] for _ in range(batch)]
+            start = time.perf_counter()
+            out = translator.translate_batch(
+                source, beam_size=asked["beam"], max_batch_size=batch, min_decoding_length=length,
+                max_decoding_length=length,
+            )  # fmt: skip
+            took = time.perf_counter() - start
+            assert all(len(result.hypotheses[0]) == length for result in out)
+            print(json.dumps({"ms": took * 1e3}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""`make bench`: the flagship's int8 file against CTranslate2, against its own float32 file, and against the machine.
+
+Everything is timed in one run, alternating, on one core; each figure is a median with its quartiles. Speed does not
+depend on what a network has learnt, only on its shape: without --run the shape of the configuration is filled with
+random weights, and the length of the output is forced (an </s> that cannot win), 15 ids from 15.
+
+Prints a JSON object a line with the keys figure, batch, beam, threads, ours_ms, peer_ms, ratio, spread (the quartiles
+of the ratio), or value where there is no peer; with --record also writes them for docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from dragoman.export.onnx import build, build_int8, to_onnx
+from dragoman.export.quantize import calibrate, quantised
+from dragoman.runtime.bundle import EOS
+from dragoman.runtime.translator import Ids, OnnxEngine, open_session
+from dragoman.translate.checkpoint import Run, write_atomically
+from dragoman.translate.config import Config, load
+from dragoman.translate.corpus.cldr import from_cldr
+from dragoman.translate.corpus.store import Corpus, write_corpus
+from dragoman.translate.evaluate import commit, machine
+from dragoman.translate.search import BeamSearch
+from dragoman.translate.training import Trainer
+
+LENGTH = 15  # ids in and out
+PHRASES = 6000  # of the throwaway run's corpus
+Row = dict[str, Any]
+
+
+@dataclass
+class Peer:
+    """CTranslate2 in its own process and environment."""
+
+    process: subprocess.Popen[str]
+    name: str
+
+    @classmethod
+    def start(cls, python: Path, vocabulary: int) -> Peer:
+        """Wait until it is ready."""
+        process = subprocess.Popen(
+            [python, Path(__file__).with_name("peer.py"), str(vocabulary)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        return cls(process, json.loads(process.stdout.readline())["peer"])
+
+    def ms(self, batch: int, beam: int) -> float:
+        """One translation."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"batch": batch, "beam": beam, "length": LENGTH}) + "\n")
+        self.process.stdin.flush()
+        return float(json.loads(self.process.stdout.readline())["ms"])
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Lower quartile, median, upper quartile."""
+    return [float(v) for v in statistics.quantiles(values, n=4)]
+
+
+def against(
+    ours: Callable[[], float], peer: Callable[[], float], repeat: int, *, figure: str, batch: int, beam: int
+) -> Row:
+    """Alternate two timings and compare them pair by pair."""
+    for _ in range(3):
+        ours(), peer()
+    pairs = [(ours(), peer()) for _ in range(repeat)]
+    ratio = quartiles([a / b for a, b in pairs])
+    return {
+        "figure": figure, "batch": batch, "beam": beam, "threads": 1,
+        "ours_ms": round(statistics.median(a for a, _ in pairs), 3),
+        "peer_ms": round(statistics.median(b for _, b in pairs), 3),
+        "ratio": round(ratio[1], 3), "spread": [round(ratio[0], 3), round(ratio[2], 3)],
+    }  # fmt: skip
+
+
+def single(figure: str, values: Sequence[float], *, batch: int = 1, beam: int = 1, digits: int = 3) -> Row:
+    """A figure without a peer."""
+    low, middle, high = quartiles(values) if len(values) > 1 else [values[0]] * 3
+    return {"figure": figure, "batch": batch, "beam": beam, "threads": 1, "value": round(middle, digits),
+            "spread": [round(low, digits), round(high, digits)]}  # fmt: skip
+
+
+def unending(search: BeamSearch, ratio: int) -> BeamSearch:
+    """The search with an </s> that cannot win, and room for `ratio` times the source."""
+    search.model.bias.data[EOS] = -1e4
+    return BeamSearch(search.model, ratio).eval()
+
+
+def source_of(vocabulary: int, batch: int) -> tuple[Ids, Ids]:
+    """Made sentences of LENGTH ids."""
+    ids = np.random.default_rng(1).integers(4, vocabulary, (batch, LENGTH))
+    ids[:, -1] = EOS
+    return ids, np.full(batch, LENGTH)
+
+
+def timer(engine: OnnxEngine, vocabulary: int, batch: int, beam: int, steps: int = LENGTH) -> Callable[[], float]:
+    """A function that translates once and says how many milliseconds it took."""
+    source, length = source_of(vocabulary, batch)
+
+    def run() -> float:
+        start = time.perf_counter()
+        target, _, _ = engine.run(
+            source, length, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, attended=0
+        )
+        took = time.perf_counter() - start
+        assert target.shape[2] == steps
+        return took * 1e3
+
+    return run
+
+
+def throwaway(config_path: str, folder: Path) -> Run:
+    """A run of the configuration's shape that was trained for a few seconds on made phrases."""
+    splits, card = from_cldr(("en", "de"), PHRASES)
+    write_corpus(folder / "corpus", ("en", "de"), splits, card)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    changes = [f"data.corpus={folder / 'corpus'}", "training.minutes=0.05", "training.validation_sentences=1"]
+    config: Config = load(config_path, changes)
+    Trainer(config, folder / "run").fit()
+    return Run(folder / "run")
+
+
+FIRST_SENTENCE = """
+import sys
+from dragoman.runtime.translator import Translator
+print(Translator.load(sys.argv[1]).translate("A man is riding a bicycle down the street .").text, flush=True)
+"""
+MEMORY = """
+import random, sys
+from dragoman.runtime.translator import Translator
+def resident():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+translator = Translator.load(sys.argv[1])
+words = sys.argv[2].split()
+chance = random.Random(0)
+def translate(count):
+    while count > 0:
+        batch = range(min(count, chance.randint(1, 64)))
+        lines = [" ".join(chance.choices(words, k=chance.randint(1, 40))) for _ in batch]
+        translator.translate(lines)
+        count -= len(lines)
+translate(1000)
+print(resident())
+translate(10000)
+print(resident())
+"""
+THROUGHPUT = """
+import sys, time
+import numpy as np
+from dragoman.runtime.translator import OnnxEngine
+engine = OnnxEngine(open(sys.argv[1], "rb").read())
+source = np.array([[*range(4, 18), 3]])
+def run(seconds):
+    end, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        engine.run(source, np.array([15]), beam_size=1, n_best=1, max_length=15, length_penalty=1.0, attended=0)
+        count += 1
+    return count
+run(0.5)
+print("ready", flush=True)
+sys.stdin.readline()
+print(run(3.0) / 3.0, flush=True)
+"""
+
+
+def pinned(core: int) -> Callable[[], None]:
+    """For a child process: keep to one core."""
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+def python(code: str, *arguments: str, core: int) -> subprocess.Popen[str]:
+    """A fresh interpreter."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=pinned(core),
+    )  # fmt: skip
+
+
+def sentences_per_second(model: Path, cores: Sequence[int]) -> float:
+    """Of one process on each core, started together."""
+    processes = [python(THROUGHPUT, str(model), core=core) for core in cores]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    return sum(float(process.communicate("go\n")[0]) for process in processes)
+
+
+def machine_limits(core: int) -> tuple[float, float]:
+    """What this core can do, measured: multiply-adds a second in int8, and bytes a second read from the L3 cache."""
+    rng = np.random.default_rng(0)
+    size = 1024
+    nodes = [helper.make_node("MatMulIntegerToFloat", ["x", "w", "s", "t", "z"], ["y"], domain="com.microsoft")]
+    graph = helper.make_graph(
+        nodes, "peak", [helper.make_tensor_value_info("x", TensorProto.UINT8, [size, size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [size, size])],
+        [numpy_helper.from_array(rng.integers(-60, 60, (size, size)).astype(np.int8), "w"),
+         numpy_helper.from_array(np.array(0.1, np.float32), "s"),
+         numpy_helper.from_array(np.full(size, 0.1, np.float32), "t"),
+         numpy_helper.from_array(np.array(128, np.uint8), "z")],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    session = open_session(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    x = rng.integers(0, 255, (size, size)).astype(np.uint8)
+    products = min(_seconds(lambda: session.run(None, {"x": x})) for _ in range(9))
+    block = np.ones(4 * 2**20 // 4, np.float32)  # larger than L2, smaller than L3
+    reading = min(_seconds(lambda: np.dot(block, block)) for _ in range(50))
+    return size**3 / products, block.nbytes / reading
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def step_cost(model: bytes) -> int:
+    """Weights that a step multiplies each hypothesis by: multiply-adds, and as they are int8, bytes."""
+    graph = onnx.load_from_string(model).graph
+    sizes = {t.name: int(np.prod(t.dims)) for t in graph.initializer if t.data_type == TensorProto.INT8}
+    loop = next(
+        n for n in graph.node if n.op_type == "Loop" and any(m.op_type == "LogSoftmax" for m in n.attribute[0].g.node)
+    )
+    return sum(sizes[n.input[1]] for n in loop.attribute[0].g.node if n.op_type == "MatMulIntegerToFloat")
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """All figures, one after the other."""
+    core = sorted(os.sched_getaffinity(0))[0]
+    other = sorted(os.sched_getaffinity(0))[-1]
+    run = Run(options.run) if options.run else throwaway(options.config, folder)
+    pairs = [*Corpus(run.config().data.corpus).read("valid")][:200]
+    files = {"float32": folder / "float32.onnx", "int8": folder / "int8.onnx"}
+    write_atomically(files["float32"], build(run, [p.source for p in pairs[:32]])[0])
+    write_atomically(files["int8"], build_int8(run, pairs, options.target, force=True)[0])
+    vocabulary = len(run.tokenizers()[1])
+
+    plain = run.search()
+    random = torch.Generator().manual_seed(0)
+
+    def use() -> None:
+        plain.search(
+            torch.randint(4, vocabulary, (8, LENGTH), generator=random), torch.full((8,), LENGTH), max_length=LENGTH
+        )
+
+    calibration = calibrate(plain, use)
+    # 40 times the source is room for 512 ids from 15.
+    forced = {
+        "float32": to_onnx(unending(plain, 40)).SerializeToString(),
+        "int8": to_onnx(unending(quantised(run.search(), calibration, options.target), 40)).SerializeToString(),
+    }
+    os.sched_setaffinity(0, {core})
+    int8, float32 = OnnxEngine(forced["int8"]), OnnxEngine(forced["float32"])
+
+    peer = Peer.start(Path(options.peer), vocabulary)
+    for beam in (1, 5):
+        for batch in (1, 32):
+            yield {
+                **against(
+                    timer(int8, vocabulary, batch, beam), lambda b=batch, k=beam: peer.ms(b, k), options.repeat,
+                    figure="against the peer", batch=batch, beam=beam,
+                ),
+                "peer": peer.name,
+            }  # fmt: skip
+    peer.process.communicate()
+    for batch in (1, 32):
+        yield {
+            **against(
+                timer(int8, vocabulary, batch, 1), timer(float32, vocabulary, batch, 1), options.repeat,
+                figure="against its own float32 file", batch=batch, beam=1,
+            ),
+            "peer": "the same network in float32",
+        }  # fmt: skip
+
+    bare = folder / "forced.onnx"
+    bare.write_bytes(forced["int8"])
+    ratios = [
+        sentences_per_second(bare, [core, other]) / sentences_per_second(bare, [core])
+        for _ in range(options.repeat // 5)
+    ]
+    yield single("two processes on two cores, times one", ratios)
+
+    yield single("file, tokenizer included, MB", [files["int8"].stat().st_size / 1e6])
+    starts = []
+    for _ in range(options.repeat):
+        begin = time.perf_counter()
+        with python(FIRST_SENTENCE, str(files["int8"]), core=core) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            starts.append(time.perf_counter() - begin)
+    yield single("new process: import, load, first sentence, s", starts)
+    words = " ".join(p.source for p in pairs)[:20000]
+    after = [float(line) for line in python(MEMORY, str(files["int8"]), words, core=core).communicate()[0].split()]
+    yield single("resident after 1,000 mixed sentences, MiB", after[:1], digits=1)
+    yield single("growth over the next 10,000, MiB", [after[1] - after[0]], digits=1)
+
+    short, long = timer(int8, vocabulary, 1, 1, 16), timer(int8, vocabulary, 1, 1, 512)
+    short(), long()
+    yield single(
+        "time per token at 512 ids against 16", [(long() / 512) / (short() / 16) for _ in range(options.repeat)]
+    )
+    peak, reading = machine_limits(core)
+    cost = step_cost(forced["int8"])
+    for batch, limit in ((1, reading), (64, peak)):
+        one, two = timer(int8, vocabulary, batch, 1, 16), timer(int8, vocabulary, batch, 1, 48)
+        one(), two()
+        steps = [(two() - one()) / 32 / 1e3 for _ in range(options.repeat)]
+        kind = f"bytes at {limit / 1e9:.0f} GB/s" if batch == 1 else f"multiply-adds at {limit / 1e9:.0f} G/s"
+        yield {
+            **single("share of the machine's limit in a step", [batch * cost / limit / s for s in steps], batch=batch),
+            "limit": kind,
+            "step_us": round(statistics.median(steps) * 1e6, 1),
+        }
+
+
+def main() -> int:
+    """Run all, print, and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="whose shape to take")
+    parser.add_argument("--run", help="a trained run instead of random weights")
+    parser.add_argument("--peer", default=".venv-peer/bin/python", help="a Python that has ctranslate2")
+    parser.add_argument("--target", default="portable", choices=("portable", "vnni"))
+    parser.add_argument("--repeat", type=int, default=25)
+    parser.add_argument("--record", help="also write the figures as JSON lines to this file")
+    options = parser.parse_args()
+    if options.repeat < 15:
+        parser.error(f"--repeat {options.repeat}: medians are of at least 15")
+    rows = []
+    about = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
+    with tempfile.TemporaryDirectory() as folder:
+        for row in measure(options, Path(folder)):
+            rows.append({**row, **about})
+            print(json.dumps(row), flush=True)
+    if options.record:
+        write_atomically(Path(options.record), "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

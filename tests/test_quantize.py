@@ -1,0 +1,180 @@
+"""int8: exact sums, ranges, the same file whoever stands beside a sentence, and files that are not worth having."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto
+
+from dragoman.export.cli import main
+from dragoman.export.onnx import Comparison, to_onnx
+from dragoman.export.parity import company, compare_search, compare_steps, parity_batches
+from dragoman.export.quantize import LARGEST, Calibration, Int8Linear, Range, calibrate, quantise_rows, quantised
+from dragoman.runtime.bundle import EOS, Bundle
+from dragoman.runtime.translator import OnnxEngine, Translator
+from dragoman.translate.evaluate import TorchEngine
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_search
+
+DEFAULTS = {"beam_size": 3, "length_penalty": 1.0, "max_length": 30}
+BUNDLE = Bundle("en", "xx", b"", b"", 40, DEFAULTS, {}, {}, {}, precision="int8")
+
+
+def random_rows(count: int, longest: int) -> list[list[int]]:
+    rng = np.random.default_rng(0)
+    return [[*rng.integers(4, VOCABULARY, int(rng.integers(0, longest))).tolist(), EOS] for _ in range(count)]
+
+
+def calibration_of(search: BeamSearch) -> Calibration:
+    def use() -> None:
+        for source, length in parity_batches(random_rows(16, 9), 8):
+            search.search(torch.from_numpy(source), torch.from_numpy(length), beam=2)
+
+    return calibrate(search, use)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 9), st.booleans(), st.integers(0, 2**31))
+def test_product_is_the_sum_over_whole_numbers(rows: int, wide: int, out: int, negative: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    linear = torch.nn.Linear(wide, out)
+    linear.weight.data = torch.from_numpy(rng.normal(size=(out, wide)).astype(np.float32))
+    step, zero = 0.05, 128 if negative else 0
+    x = rng.normal(size=(rows, wide)).astype(np.float32) * 3
+    got = Int8Linear(linear, (step, zero), 127)(torch.from_numpy(x)).detach().numpy()
+    weight = linear.weight.detach().numpy()
+    scale = np.abs(weight).max(1) / 127
+    whole = np.rint(weight / scale[:, None]).astype(np.int64)
+    q = np.clip(np.rint(x / np.float32(step)) + zero, 0, 255).astype(np.int64) - zero
+    expected = (q @ whole.T) * (step * scale) + linear.bias.detach().numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_range_is_clipped_where_that_costs_least() -> None:
+    seen = Range()
+    torch.manual_seed(0)
+    values = torch.cat((torch.randn(100_000), torch.tensor([30.0])))
+    seen.see(values[:1000])
+    seen.see(values)
+    step, zero = seen.step()
+    assert zero == 128
+
+    def error(step: float) -> float:
+        return float(((torch.clamp(torch.round(values / step), -128, 127) * step - values) ** 2).mean())
+
+    assert error(step) < error(30 / 127)
+    assert error(step) <= min(error(s / 127) for s in np.arange(3, 30, 0.5)) * 1.1
+    seen = Range()
+    seen.see(torch.rand(1000))
+    step, zero = seen.step()
+    assert zero == 0
+    assert step == pytest.approx(1 / 255, rel=0.05)
+
+
+@pytest.mark.parametrize("target", LARGEST)
+def test_weights_keep_to_the_bits_of_their_target(target: str) -> None:
+    weight = torch.randn(20, 30)
+    rows, scale = quantise_rows(weight, LARGEST[target])
+    assert int(rows.abs().max()) == LARGEST[target]
+    assert float((rows * scale[:, None] - weight).abs().max()) <= float(scale.max()) / 2 + 1e-6
+    # Two products of the largest activation and weight fit in 16 bits, or VNNI is needed.
+    assert (255 * 2 * int(rows.abs().max()) < 2**15) == (target == "portable")
+
+
+def test_neighbours_and_padding_do_not_matter_in_pytorch() -> None:
+    search = tiny_search()
+    small = quantised(search, calibration_of(search), "portable")
+    rows = random_rows(9, 8)
+    engine = TorchEngine(small)
+    alone = [engine.run(*batch, **SETTINGS) for batch in parity_batches(rows, 1)]
+    (together,) = [engine.run(*batch, **SETTINGS) for batch in parity_batches(rows, 9)]
+    for b, (target, score, _) in enumerate(alone):
+        assert together[0][b, 0, : target.shape[2]].tolist() == target[0, 0].tolist()
+        assert float(together[1][b, 0]) == pytest.approx(float(score[0, 0]), abs=1e-5)
+
+
+SETTINGS = {"beam_size": 3, "n_best": 1, "max_length": 30, "length_penalty": 1.0, "attended": 0}
+
+
+@pytest.mark.parametrize(
+    ("cell", "attention"),
+    [("sru", "dot"), *(pytest.param(c, "dot", marks=pytest.mark.slow) for c in CELLS if c != "sru"),
+     pytest.param("gru", "additive", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str) -> None:
+    search = tiny_search(cell, attention)
+    small = quantised(search, calibration_of(search), "vnni")
+    model = to_onnx(small)
+    data, rows = model.SerializeToString(), random_rows(150, 24)
+    level = compare_search(TorchEngine(small), OnnxEngine(data), parity_batches(rows, 16), 3, BUNDLE)
+    print(f"{cell}, {attention}: {level.describe()}")
+    assert level.passed
+    level = company(data, rows, 3, BUNDLE)
+    print(f"{cell}, {attention}: {level.describe()}")
+    assert level.passed
+    assert level.worst == 0.0
+    assert all(level.passed for level in compare_steps(small, data, rows, BUNDLE))
+
+
+def test_the_graph_is_lean_and_holds_each_table_once() -> None:
+    torch.manual_seed(0)
+    config = tiny_config(decoder_layers=1)
+    search = BeamSearch(Seq2Seq(config, VOCABULARY, VOCABULARY), 2).eval().requires_grad_(False)
+    graph = to_onnx(quantised(search, calibration_of(search), "portable")).graph
+    sizes = Counter(tuple(t.dims) for t in graph.initializer if t.data_type == TensorProto.INT8)
+    assert sizes[(config.width, VOCABULARY)] == 1
+    assert not any(t.data_type == TensorProto.FLOAT and len(t.dims) > 1 and np.prod(t.dims) > VOCABULARY * 2
+                   for t in graph.initializer)  # fmt: skip
+    bodies = [n.attribute[0].g for n in graph.node if n.op_type == "Loop"]
+    step = next(b for b in bodies if any(n.op_type == "LogSoftmax" for n in b.node))
+    ops = Counter(n.op_type for n in step.node)
+    assert not {"Cast", "Concat", "ScatterND", "Relu", "Sigmoid", "Pad"} & set(ops)
+    assert ops["MatMul"] == 2  # queries with keys, weights with values
+    assert len(step.node) <= 57
+
+
+def test_comparison_says_why_not() -> None:
+    good = Comparison(100, 30.0, 29.9, "s", 5, {"1": 2.0, "32": 3.0}, "m")
+    assert good.complaint() == ""
+    assert "29.90" in good.describe()
+    assert "loses 0.50 BLEU" in Comparison(100, 30.0, 29.5, "s", 5, {"1": 2.0}, "m").complaint()
+    assert (
+        "not faster than float32 here (0.90 times in batches of 1)"
+        in Comparison(100, 30.0, 30.1, "s", 5, {"1": 0.9, "32": 2.0}, "m").complaint()
+    )
+
+
+@pytest.mark.slow  # three exports
+def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "small.onnx"
+    code = main(["export", str(tiny_run), "-o", str(file), "--int8"])
+    said = capsys.readouterr()
+    assert (code == 0) == file.exists()
+    if code:
+        assert "int8 was not written: it" in said.err.splitlines()[-1]
+    assert main(["export", str(tiny_run), "-o", str(file), "--int8", "--force", "--target", "vnni"]) == 0
+    assert "validation BLEU" in capsys.readouterr().out
+    assert main(["info", str(file), "--json", "--self-test"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["precision"], about["self_test"]) == ("int8", "passed")
+    assert about["quantisation"]["target"] == "vnni"
+    assert set(about["quantisation"]["against_float32"]["times_as_fast"]) == {"1", "32"}
+    assert "calibration" not in about["quantisation"]
+    assert main(["verify", str(file), "--against", str(tiny_run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert next(level for level in report["levels"] if "company" in level["name"])["worst"] == 0
+    assert main(["export", str(file), "-o", str(tmp_path / "again.onnx"), "--int8"]) == 2
+    assert "is exported already, in int8" in capsys.readouterr().err
+    lines = [p.source for p in number_pairs(400)[::7]]
+    translator = Translator.load(file, self_test=True)
+    assert [t.text for t in translator.translate(lines)] == [translator.translate(line).text for line in lines]
+    onnx.checker.check_model(onnx.load(file))
