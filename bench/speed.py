@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         for batch in (1, 32):
             yield {
                 **against(
-                    timer(int8, vocabulary, batch, beam), lambda b=batch, k=beam: peer.ms(b, k), options.repeat,
+                    timer(int8, vocabulary, batch, beam), partial(peer.ms, batch, beam), options.repeat,
                     figure="against the peer", batch=batch, beam=beam,
                 ),
                 "peer": peer.name,

@@ -79,7 +79,8 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
 
 
 def _reorder_as_onnx(state: Any, parent: Any) -> Any:  # noqa: ANN401 (onnxscript traces it with values of its own)
-    return op.GatherND(state, op.Unsqueeze(parent, op.Constant(value_ints=[-1])), batch_dims=1)
+    last: Any = op.Constant(value_ints=[-1])
+    return op.GatherND(state, op.Unsqueeze(parent, last), batch_dims=1)
 
 
 @contextlib.contextmanager

@@ -202,7 +202,8 @@ def opened(model: bytes) -> bytes:
         graph.node.append(helper.make_node("Identity", [name], [f"encoder.{number}"]))
     names = ["step.log_probability", *(f"encoder.{number}" for number in range(len(given)))]
     graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def _step_of(loop: onnx.NodeProto) -> onnx.NodeProto | None:
@@ -246,12 +247,12 @@ def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]
             steps = min(steps, len(log_probability))
             for t in range(len(log_probability)):
                 logits, state = search.model.step(token, state, memory, bias)
-                mine = torch.log_softmax(logits[:, 0], -1).numpy()
-                likely = mine > -50  # what stands below has no say
-                difference = (np.abs(mine - log_probability[t]) * likely).max(1)
+                ours = torch.log_softmax(logits[:, 0], -1).numpy()
+                likely = ours > -50  # what stands below has no say
+                difference = (np.abs(ours - log_probability[t]) * likely).max(1)
                 worst = np.where(same, np.maximum(worst, difference), worst)
-                token = torch.from_numpy(mine.argmax(-1))[:, None]
-                same &= mine.argmax(-1) == log_probability[t].argmax(-1)
+                token = torch.from_numpy(ours.argmax(-1))[:, None]
+                same &= ours.argmax(-1) == log_probability[t].argmax(-1)
                 if t == 0:
                     found.setdefault("one step", []).append((same.copy(), worst.copy()))
             found.setdefault("chained", []).append((same, worst))

@@ -34,8 +34,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _tidy(model)
     _Graphs(model.graph).hoist()
     model = _tidy(model)
-    graph = _Graphs(model.graph)
-    for part, _ in graph.graphs():
+    for part, _ in _Graphs(model.graph).graphs():
         del part.value_info[:]  # what was changed is no longer what the exporter noted
     return model
 
@@ -275,7 +274,7 @@ class _Graphs:
     def _earlier(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
         """Swap a quantisation with what moves its input, if nothing else needs that as numbers."""
         mover = self.made_by(node.input[0], "Slice", "Concat", "Split")
-        if mover is None or all(mover is not other for other in graph.node):
+        if mover is None or mover not in graph.node:
             return False
         users = [other for other in graph.node if set(mover.output) & set(other.input)]
         same = all(u.op_type == "QuantizeLinear" and list(u.input[1:]) == list(node.input[1:]) for u in users)
@@ -371,5 +370,5 @@ def _attribute(node: onnx.NodeProto, name: str) -> int:
 
 def _insert(graph: onnx.GraphProto, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
     """Put a new node in front of another of the same graph."""
-    place = next(i for i, other in enumerate(graph.node) if other is node or other == node)
+    place = next(i for i, other in enumerate(graph.node) if other == node)
     graph.node.insert(place, new)

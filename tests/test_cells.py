@@ -41,9 +41,9 @@ def test_padding_changes_nothing(name: str) -> None:
 def test_reverse_direction_is_the_forward_one_on_the_flipped_sequence(name: str) -> None:
     torch.manual_seed(0)
     both, one = Recurrent(name, E, H, 2), Recurrent(name, E, H, 1)  # type: ignore[arg-type]
-    one.drive[0] = both.drive[1]
+    one.drive[0].load_state_dict(both.drive[1].state_dict())
     if isinstance(one.cell, MatrixCell) and isinstance(both.cell, MatrixCell):
-        one.cell.recurrent[0] = both.cell.recurrent[1]
+        one.cell.recurrent[0].load_state_dict(both.cell.recurrent[1].state_dict())
     both.output.weight.data[:, :H] = 0  # what remains is what the reverse direction says
     one.output.weight.data, one.output.bias.data = both.output.weight.data[:, H:], both.output.bias.data
     x = torch.randn(S, B, E)

@@ -94,42 +94,43 @@ class BeamSearch(nn.Module):
         lengths = torch.arange(1, T + 1, device=device)
         limit = torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=T)[:, None]  # (B, 1)
         scale = lengths.float() ** length_penalty  # (T)
-        growth = scale / torch.cat((scale[:1], scale[:-1]))
+        shrink = 1 / scale
+        growth = torch.cat((scale[:1], scale[:-1])) * shrink
         horizon = torch.minimum(lengths + LOOKAHEAD, limit)  # (B, T)
         patience = torch.where(lengths < limit, scale / horizon.float() ** length_penalty, math.inf)
 
-        # A value is a hypothesis' log-probability while it is open, all of one length; once it is frozen, its score
-        # times what a hypothesis of the present length is divided by. So values compare as scores do.
         def unfinished(
-            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor,
+            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor,
             tokens: Tensor, parents: Tensor,
         ) -> Tensor:  # fmt: skip
             return open.any()
 
         def extend(
-            position: Tensor, token: Tensor, value: Tensor, open: Tensor, state: Tensor,
+            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor,
             tokens: Tensor, parents: Tensor,
         ) -> tuple[Tensor, ...]:  # fmt: skip
-            B, K = value.shape
+            B, K = score.shape
             logits, state = model.step(token, state, memory, bias)
             gain, ids = torch.topk(torch.log_softmax(logits, -1), K if exporting else best, dim=-1)  # (B, K, K)
-            before = torch.where(open, value, value * growth.index_select(0, position))
-            candidates = before.unsqueeze(2) + torch.where(open.unsqueeze(2), gain, itself)
-            value, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
+            # Scores are normalised at every step, so that a frozen hypothesis keeps its own, whatever the others do.
+            before = score.unsqueeze(2)
+            grown = before * growth.index_select(0, position) + gain * shrink.index_select(0, position)
+            candidates = torch.where(open.unsqueeze(2), grown, before + itself)
+            score, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
             parent = owner.gather(1, chosen)
             was_open = open.gather(1, parent)
             token = torch.where(was_open, ids.reshape(B, -1).gather(1, chosen), PAD)
             state = reorder(state, parent)
 
-            # All open hypotheses have one length, so the best of them has the best hope; values are sorted, so the
-            # n best finished ones win when the n-th value is above that hope. (Ids below </s> are never written.)
+            # All open hypotheses have one length, so the best of them has the best hope; scores are sorted, so the
+            # n best finished ones win when the n-th score is above that hope. (Ids below </s> are never written.)
             open = token > EOS
-            hope = torch.where(open, value, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
-            going = value.index_select(1, worst) <= hope  # at the limit hope is -inf, or no number after certainty
+            hope = torch.where(open, score, NEVER).amax(1, keepdim=True) * patience.index_select(1, position)
+            going = score.index_select(1, worst) <= hope  # at the limit hope is -inf, or no number after certainty
             return (
                 position + 1,
                 token,
-                value,
+                score,
                 open & going,
                 state,
                 tokens.index_put((position,), token[None]),
@@ -145,8 +146,7 @@ class BeamSearch(nn.Module):
             torch.full((T, B, K), PAD, dtype=torch.int64, device=device),
             places.expand(T, B, K).contiguous(),  # steps that are never run leave every hypothesis in its place
         )
-        position, _, value, _, _, tokens, parents = loop(unfinished, extend, carried)
-        score = value / scale.index_select(0, position - 1)
+        position, _, score, _, _, tokens, parents = loop(unfinished, extend, carried)
         steps = cast(int, position.item())
         torch._check(steps >= 1)
         torch._check(steps <= T)
