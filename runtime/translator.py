@@ -27,7 +27,7 @@ MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
 _MISSING = (
     r"Could not find an implementation for ([\w.:]+)",
     r"No Op registered for ([\w.:]+)",
-    r"([\w.:]+)\(\d+\) is not a registered function/op",
+    r"([\w.:]+)\(-?\d+\) is not a registered function/op",
 )
 
 
