@@ -118,15 +118,16 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Q queries of each sentence (B, Q, A*E/A) -> what they read (B, Q, E), and weights (B, A, Q, S)."""
         B, Q, _ = query.shape
-        one = self.heads == 1  # then nothing needs to be laid out anew
-        query = query.unsqueeze(1) if one else query.reshape(B, Q, self.heads, self.head).transpose(1, 2)
+        if self.heads == 1 and self.energy is None:  # nothing to lay out anew, which a step would pay for
+            weights = torch.softmax(query @ keys.squeeze(1) + mask.squeeze(1), -1)  # (B, Q, S)
+            return weights @ values.squeeze(1), weights.unsqueeze(1)
+        query = query.reshape(B, Q, self.heads, self.head).transpose(1, 2)  # (B, A, Q, E/A)
         if self.energy is not None:
             scores = (torch.tanh(query.unsqueeze(3) + keys) @ self.energy).squeeze(-1)  # (B, A, Q, S)
         else:
             scores = query @ keys
         weights = torch.softmax(scores + mask, -1)
-        read = weights @ values  # (B, A, Q, E)
-        return read.squeeze(1) if one else read.sum(1), weights
+        return (weights @ values).sum(1), weights
 
 
 class EncoderLayer(nn.Module):
