@@ -231,7 +231,8 @@ def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]
                 inner += [keys, values] if keys.dim() == 4 else [values]
             kept = np.arange(ids.shape[1]) < length[:, None]  # (B, S)
             for number, mine in enumerate(inner):
-                difference = np.abs(mine.numpy() - theirs[f"encoder.{number}"])
+                # With one head the step reads keys and values without the axis of heads.
+                difference = np.abs(mine.numpy() - theirs[f"encoder.{number}"].reshape(mine.shape))
                 if number:
                     at_keys = mine.dim() == 4 and mine.shape[-1] == kept.shape[1] and number % 2 == 1
                     difference = difference * (kept[:, None, None, :] if at_keys else kept[:, None, :, None])
