@@ -43,6 +43,7 @@ from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer
 
 LENGTH = 15  # ids in and out
+TURN = 5  # runs of one side before the other's turn
 PHRASES = 6000  # of the throwaway run's corpus
 Row = dict[str, Any]
 
@@ -83,15 +84,15 @@ def against(
 ) -> Row:
     """Alternate two timings and compare them pair by pair.
 
-    Each is preceded by one that does not count, so that both find their caches as a stream of sentences leaves them.
+    Each turn is a few runs of which the median counts, so that both find their caches as a stream of sentences leaves
+    them, and not as the other did.
     """
 
-    def warm(run: Callable[[], float]) -> float:
-        run()
-        return run()
+    def turn(run: Callable[[], float]) -> float:
+        return statistics.median(run() for _ in range(TURN))
 
-    warm(ours), warm(peer)
-    pairs = [(warm(ours), warm(peer)) for _ in range(repeat)]
+    turn(ours), turn(peer)
+    pairs = [(turn(ours), turn(peer)) for _ in range(repeat)]
     ratio = quartiles([a / b for a, b in pairs])
     return {
         "figure": figure, "batch": batch, "beam": beam, "threads": 1,

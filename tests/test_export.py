@@ -16,17 +16,16 @@ from torch import Tensor
 from dragoman.export import onnx as export_onnx
 from dragoman.export.onnx import build, to_onnx
 from dragoman.export.parity import Level, compare_search, compare_steps, parity_batches
-from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD, Bundle
+from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
 from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.evaluate import TorchEngine, translator_of
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_search
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_search
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
-DEFAULTS = {"beam_size": 3, "length_penalty": 1.0, "max_length": 40}
-BUNDLE = Bundle("en", "xx", b"", b"", 40, DEFAULTS, {}, {}, {})
+BUNDLE = tiny_bundle()
 
 # The exporter takes some ten seconds a graph: one cell runs among the fast tests, all among the slow ones.
 every_cell = pytest.mark.parametrize(

@@ -18,15 +18,14 @@ from dragoman.export.cli import main
 from dragoman.export.onnx import Comparison, to_onnx
 from dragoman.export.parity import company, compare_search, compare_steps, parity_batches
 from dragoman.export.quantize import LARGEST, Calibration, Int8Linear, Range, calibrate, quantise_rows, quantised
-from dragoman.runtime.bundle import EOS, Bundle
+from dragoman.runtime.bundle import EOS
 from dragoman.runtime.translator import Floats, Ids, OnnxEngine, Translator
 from dragoman.translate.evaluate import TorchEngine
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_search
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_config, tiny_search
 
-DEFAULTS = {"beam_size": 3, "length_penalty": 1.0, "max_length": 30}
-BUNDLE = Bundle("en", "xx", b"", b"", 40, DEFAULTS, {}, {}, {}, precision="int8")
+BUNDLE = tiny_bundle("int8")
 
 
 def random_rows(count: int, longest: int) -> list[list[int]]:
@@ -123,7 +122,9 @@ def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str
     print(f"{cell}, {attention}: {level.describe()}")
     assert level.passed
     assert level.worst == 0.0
-    assert all(level.passed for level in compare_steps(small, data, rows, BUNDLE))
+    for level in compare_steps(small, data, rows, BUNDLE):  # a scaled random network's numbers are large: tokens count
+        print(f"{cell}, {attention}: {level.describe()}")
+        assert level.equal == level.compared
 
 
 def test_the_graph_is_lean_and_holds_each_table_once() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dragoman.runtime.bundle import Bundle
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.model import Seq2Seq
@@ -42,6 +43,12 @@ def tiny_search(
     for p in model.parameters():
         p.data.mul_(scale)
     return BeamSearch(model.requires_grad_(False), 2).eval()
+
+
+def tiny_bundle(precision: str = "float32") -> Bundle:
+    """What comparisons need to know of a network that was never trained."""
+    defaults = {"beam_size": 3, "length_penalty": 1.0, "max_length": 40}
+    return Bundle("en", "xx", b"", b"", 40, defaults, {}, {}, {}, precision=precision)
 
 
 def number_pairs(count: int) -> list[Pair]:
