@@ -24,7 +24,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Speed against CTranslate2 on this machine; about ten minutes, with nothing else running.
+# Speed against CTranslate2 on this machine; five minutes, with nothing else running.
 bench: .venv/installed .venv-peer/installed
 	$(BIN)/python bench/speed.py --record docs/results/speed.jsonl
 	$(BIN)/python docs/tables.py
