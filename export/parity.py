@@ -85,18 +85,19 @@ def parity_batches(rows: Sequence[Sequence[int]], batch: int) -> list[tuple[Ids,
     return batches
 
 
+def _settings(beam: int, bundle: Bundle) -> dict[str, Any]:
+    """A file's own settings of the search, but for the beam."""
+    defaults = bundle.defaults
+    return {"beam_size": beam, "n_best": 1, "max_length": defaults["max_length"],
+            "length_penalty": defaults["length_penalty"], "attended": 0}  # fmt: skip
+
+
 def compare_search(
     reference: Engine, other: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, bundle: Bundle,
     progress: Callable[[int], None] | None = None,
 ) -> Level:  # fmt: skip
     """Run both on the same batches and compare the best hypothesis of each sentence."""
-    settings = {
-        "beam_size": beam,
-        "n_best": 1,
-        "max_length": bundle.defaults["max_length"],
-        "length_penalty": bundle.defaults["length_penalty"],
-        "attended": 0,
-    }
+    settings = _settings(beam, bundle)
     equal = sentences = 0
     worst = 0.0
     example = ""
@@ -127,13 +128,7 @@ def company(
 
     Tokens are equal always; the scores of an int8 file to the last bit.
     """
-    settings = {
-        "beam_size": beam,
-        "n_best": 1,
-        "max_length": bundle.defaults["max_length"],
-        "length_penalty": bundle.defaults["length_penalty"],
-        "attended": 0,
-    }
+    settings = _settings(beam, bundle)
 
     def results(engine: Engine, order: Sequence[int], batch: int, wider: int) -> Iterator[tuple[int, list[int], float]]:
         for start in range(0, len(order), batch):
