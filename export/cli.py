@@ -74,7 +74,7 @@ def add_commands(commands: Commands) -> None:
 
 def export(a: argparse.Namespace) -> int:
     """`dragoman export`."""
-    from dragoman.export.onnx import build, build_int8
+    from dragoman.export.onnx import PARITY_SENTENCES, build, build_int8
     from dragoman.translate.checkpoint import Run, write_atomically
 
     run, path = Run(a.run_folder), Path(a.output)
@@ -94,7 +94,7 @@ def export(a: argparse.Namespace) -> int:
             run, pairs, a.target or "portable", force=a.force, say=lambda text: print(text, file=sys.stderr)
         )
     else:
-        data, levels = build(run, [pair.source for pair in pairs[:64]])
+        data, levels = build(run, [pair.source for pair in pairs[:PARITY_SENTENCES]])
     write_atomically(path, data)
     for level in levels:
         print(level.describe())

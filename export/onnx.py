@@ -22,7 +22,7 @@ from torch.export import Dim
 
 from dragoman.export.parity import Level, compare_search, parity_batches
 from dragoman.export.quantize import calibrate, product_as_onnx, quantised
-from dragoman.export.simplify import simplify
+from dragoman.export.simplify import bodies, simplify
 from dragoman.runtime.bundle import INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
@@ -74,9 +74,10 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     model = simplify(program.model_proto)
     _add_scalar_inputs(model.graph, search.limit_ratio)
     del model.metadata_props[:]
-    for node in _all_nodes(model.graph):
-        node.doc_string = ""
-        del node.metadata_props[:]
+    for graph in (model.graph, *(body for _, body, _ in bodies(model.graph))):
+        for node in graph.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
     _name_axes(model.graph)
     onnx.checker.check_model(model)
     return model
@@ -98,14 +99,6 @@ def _quiet():  # type: ignore[no-untyped-def]  # noqa: ANN202 (a context manager
             yield
         finally:
             logging.disable(before)
-
-
-def _all_nodes(graph: onnx.GraphProto):  # type: ignore[no-untyped-def]  # noqa: ANN202 (a generator of nodes)
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _all_nodes(attribute.g)
 
 
 def _add_scalar_inputs(graph: onnx.GraphProto, limit_ratio: int) -> None:
@@ -191,8 +184,7 @@ def build_int8(
     pairs: the validation set, which activations are calibrated on and which both files are scored on.
     Raises UserError when the file differs from PyTorch, or (unless forced) is slower or worse than float32.
     """
-    search, sentences = run.search(), [pair.source for pair in pairs]
-    rows = _encoded(run, sentences)
+    search, rows = run.search(), _encoded(run, [pair.source for pair in pairs])
     say("calibrating")
 
     def use() -> None:
@@ -208,7 +200,7 @@ def build_int8(
     say("exporting int8")
     model, bundle, levels = _make(quantised(search, calibration, target), bundle, rows[:PARITY_SENTENCES])
     say("exporting float32 beside it")
-    plain, _ = build(run, sentences[:PARITY_SENTENCES])
+    plain = _sealed(*_make(search, bundle_of(run), rows[:PARITY_SENTENCES])[:2])
     say(f"translating {len(pairs):,} sentences of the validation set with both")
     comparison = compare_precisions(plain, _sealed(model, bundle), bundle, pairs, rows)
     if not force and (complaint := comparison.complaint()):

@@ -19,6 +19,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from dragoman.export.simplify import fixed_values
 from dragoman.runtime.bundle import BOS, EOS, PAD, Bundle
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Engine, Ids, OnnxEngine, Translator, inputs_of, open_session, pad
@@ -175,10 +176,6 @@ def opened(model: bytes) -> bytes:
     if len(loops) != 1:
         raise UserError("the file's graph is not laid out as this version of dragoman exports it")
     loop, body = loops[0], loops[0].attribute[0].g
-    fixed = set(constants)  # and what is computed from constants alone
-    for node in graph.node:
-        if all(name in fixed for name in node.input if name) and not any(a.HasField("g") for a in node.attribute):
-            fixed.update(node.output)
     softmax = _step_of(loop)
     assert softmax is not None
     made = {o: n for n in body.node for o in n.output}
@@ -190,7 +187,7 @@ def opened(model: bytes) -> bytes:
 
     body.output.append(helper.make_tensor_value_info(softmax.output[0], onnx.TensorProto.FLOAT, None))
     loop.output.append("step.log_probability")
-    known = {x.name for x in body.input} | set(made) | fixed
+    known = {x.name for x in body.input} | set(made) | fixed_values(graph)
     given = [loop.input[6]]  # after count, condition, position, token, value and open: the state
     given += [name for n in body.node if n.op_type == "MatMul" for name in n.input if name not in known]
     for number, name in enumerate(given):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dragoman.export.onnx import build
+from dragoman.export.onnx import PARITY_SENTENCES, build
 from dragoman.export.parity import compare_search, parity_batches
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
@@ -30,7 +30,6 @@ from dragoman.translate.training import Trainer
 
 PHRASES = 40_000
 SHOWN = 10
-PARITY_SENTENCES = 64
 
 
 def quickstart(pair: str, folder: Path) -> float:

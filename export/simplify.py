@@ -23,7 +23,6 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _tidy(model)
     graph = _Graphs(model.graph)
     graph.static_reshapes()
-    graph.scalar_look_ups()
     graph.booleans()
     graph.stacked_outputs()
     graph.scan_directions()
@@ -34,7 +33,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _tidy(model)
     _Graphs(model.graph).hoist()
     model = _tidy(model)
-    for part, _ in _Graphs(model.graph).graphs():
+    for part in _Graphs(model.graph).graphs():
         del part.value_info[:]  # what was changed is no longer what the exporter noted
     return model
 
@@ -69,7 +68,7 @@ class _Graphs:
         self.shape: dict[str, list[Dimension]] = {}
         self.boolean: set[str] = set()
         self.uses: Counter[str] = Counter()
-        for graph, _ in self.graphs():
+        for graph in self.graphs():
             for value in (*graph.input, *graph.output, *graph.value_info):
                 kind = value.type.tensor_type
                 if kind.HasField("shape"):
@@ -84,23 +83,14 @@ class _Graphs:
                 self.producer.update((o, node) for o in node.output)
                 self.uses.update(node.input)
 
-    def graphs(self) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto | None]]:
-        """Each graph with the node whose body it is."""
-
-        def walk(
-            graph: onnx.GraphProto, owner: onnx.NodeProto | None
-        ) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto | None]]:
-            yield graph, owner
-            for node in [*graph.node]:
-                for attribute in node.attribute:
-                    if attribute.type == onnx.AttributeProto.GRAPH:
-                        yield from walk(attribute.g, node)
-
-        return walk(self.root, None)
+    def graphs(self) -> Iterator[onnx.GraphProto]:
+        """The graph and all bodies in it, outer ones first."""
+        yield self.root
+        yield from (body for _, body, _ in bodies(self.root))
 
     def nodes(self, *ops: str) -> Iterator[tuple[onnx.GraphProto, onnx.NodeProto]]:
         """(graph, node) of all nodes of these kinds, from a list made beforehand."""
-        return iter([(graph, node) for graph, _ in self.graphs() for node in graph.node if node.op_type in ops])
+        return iter([(graph, node) for graph in self.graphs() for node in graph.node if node.op_type in ops])
 
     def made_by(self, name: str, *ops: str) -> onnx.NodeProto | None:
         """The node that makes a value, if it is one of these kinds."""
@@ -129,7 +119,7 @@ class _Graphs:
 
     def rename(self, old: str, new: str) -> None:
         """Let all that use one value use another."""
-        for graph, _ in self.graphs():
+        for graph in self.graphs():
             for node in graph.node:
                 for i, name in enumerate(node.input):
                     if name == old:
@@ -140,7 +130,7 @@ class _Graphs:
 
     def static_reshapes(self) -> None:
         """A Reshape whose new shape is computed from its input's own, with constants: 0 (as it was) and -1."""
-        outputs = {o.name for graph, _ in self.graphs() for o in graph.output}
+        outputs = {o.name for graph in self.graphs() for o in graph.output}
         for _, node in self.nodes("Reshape"):
             before, after = self.shape.get(node.input[0]), self.shape.get(node.output[0])
             if before is None or after is None:
@@ -155,21 +145,6 @@ class _Graphs:
                 if sizes.count(-1) <= 1:
                     del node.attribute[:]  # allowzero, with which 0 would mean nothing
                     node.input[1] = self.constant(sizes)
-        self.look()
-
-    def scalar_look_ups(self) -> None:
-        """A row of a table, which the exporter takes with a vector of one index and then with 0, with a scalar."""
-        for graph, node in self.nodes("Gather"):
-            inner = self.made_by(node.input[0], "Gather")
-            if inner is None or _attribute(node, "axis") or _attribute(inner, "axis"):
-                continue
-            if self.numbers(node.input[1]) != [0] or self.shape.get(inner.input[1]) != [1]:
-                continue
-            if self.constants[node.input[1]].dims:
-                continue
-            scalar = helper.make_node("Squeeze", [inner.input[1]], [self.new_name()])
-            _insert(graph, node, scalar)
-            node.input[0], node.input[1] = inner.input[0], scalar.output[0]
         self.look()
 
     def booleans(self) -> None:
@@ -241,7 +216,7 @@ class _Graphs:
                     ways_in[i] = 1
             for i in range(len(ways_out)):
                 name = scan.output[states + i]
-                users = [node for graph, _ in self.graphs() for node in graph.node if name in node.input]
+                users = [node for graph in self.graphs() for node in graph.node if name in node.input]
                 if len(users) == 1 == self.uses[name] and users[0].op_type == "Slice" and self._reverses(users[0]):
                     ways_out[i] = 1
                     scan.output[states + i], users[0].output[0] = users[0].output[0], self.new_name()
@@ -268,8 +243,8 @@ class _Graphs:
 
     def early_quantisation(self) -> None:
         """Quantise before values are moved about, not after: a quarter of the bytes to move."""
-        while any([self._earlier(graph, node) for graph, node in self.nodes("QuantizeLinear")]):
-            self.look()
+        while any(self._earlier(graph, node) for graph, node in self.nodes("QuantizeLinear")):
+            pass  # one swap may make way for the next
 
     def _earlier(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
         """Swap a quantisation with what moves its input, if nothing else needs that as numbers."""
@@ -315,12 +290,9 @@ class _Graphs:
 
         It does so for the operators of ONNX, not for its own MatMulIntegerToFloat.
         """
-        known = set(self.constants)
+        fixed = fixed_values(self.root)
         for node in [*self.root.node]:
-            if not all(name in known for name in node.input if name) or any(a.HasField("g") for a in node.attribute):
-                continue
-            known.update(node.output)
-            if node.op_type == "MatMulIntegerToFloat":
+            if node.op_type == "MatMulIntegerToFloat" and node.output[0] in fixed:
                 x, columns, step, scale, zero, _, bias = (*node.input, "", "")[:7]
                 names = [self.new_name() for _ in range(4)]
                 new = [
@@ -338,7 +310,7 @@ class _Graphs:
 
     def hoist(self) -> None:
         """Out of the bodies, what is the same in every iteration."""
-        for parent, body, owner in reversed([*self._nested(self.root)]):
+        for parent, body, owner in reversed([*bodies(self.root)]):
             inside = {x.name for x in body.input} | {o for node in body.node for o in node.output}
             outputs = {o.name for o in body.output}
             for node in [*body.node]:
@@ -354,13 +326,23 @@ class _Graphs:
                 parent.value_info.extend(infos)
         self.look()
 
-    def _nested(self, graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.GraphProto, onnx.NodeProto]]:
-        """(graph, body, the node in the graph that has the body), outer ones first."""
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    yield graph, attribute.g, node
-                    yield from self._nested(attribute.g)
+
+def bodies(graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.GraphProto, onnx.NodeProto]]:
+    """(graph, body, the node in the graph that has the body), outer ones first."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield graph, attribute.g, node
+                yield from bodies(attribute.g)
+
+
+def fixed_values(graph: onnx.GraphProto) -> set[str]:
+    """The names of constants, and of all that an outer graph computes from constants alone."""
+    fixed = {t.name for t in graph.initializer}
+    for node in graph.node:
+        if all(name in fixed for name in node.input if name) and not any(a.HasField("g") for a in node.attribute):
+            fixed.update(node.output)
+    return fixed
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> int:

@@ -130,7 +130,22 @@ class Attention(nn.Module):
         return (weights @ values).sum(1), weights
 
 
-class EncoderLayer(nn.Module):
+class Layer(nn.Module):
+    """What layers of encoder and decoder end with: a feed-forward block, pre-normed and residual, if there is one."""
+
+    feed_norm: nn.LayerNorm | None
+    feed: FeedForward | None
+    dropout: Dropout
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """(..., E) -> (..., E)."""
+        if self.feed is None or self.feed_norm is None:
+            return x
+        out: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
+        return out
+
+
+class EncoderLayer(Layer):
     """A bidirectional recurrent block and a feed-forward block, each pre-normed and residual."""
 
     def __init__(self, c: ModelConfig) -> None:
@@ -143,12 +158,10 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
         x = x + self.dropout(self.recurrent.sequence(self.recurrent_norm(x), None, keep))
-        if self.feed is not None and self.feed_norm is not None:
-            x = x + self.dropout(self.feed(self.feed_norm(x)))
-        return x
+        return self.feed_forward(x)
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Layer):
     """A recurrent block, attention on the source, and a feed-forward block; residual, the first and last pre-normed.
 
     The cell's output gives what it adds and what it asks of the source in one product (Luong et al. 2015 ask with
@@ -169,13 +182,6 @@ class DecoderLayer(nn.Module):
         """The recurrent block's output as what it adds and the query: (..., E), (..., query_width)."""
         update, query = output.split([self.width, self.attention.query_width], -1)
         return update, query
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """The last block: (..., E) -> (..., E)."""
-        if self.feed is None or self.feed_norm is None:
-            return x
-        out: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
-        return out
 
 
 class Encoder(nn.Module):
