@@ -22,7 +22,7 @@ from onnxscript import opset20 as op
 from onnxscript.values import Op, Opset
 from torch import Tensor, nn
 
-from dragoman.translate.model import Embedding
+from dragoman.translate.model import Embedding, Seq2Seq
 from dragoman.translate.search import BeamSearch
 
 # Processors without VNNI or its like (x86 before 2019) add two products in 16 bits, and 255 * 127 * 2 does not fit:
@@ -77,6 +77,7 @@ def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
                 ranges.setdefault(name, Range()).see(arguments[0])
 
             hooks.append(module.register_forward_pre_hook(before))
+    assert isinstance(search.model, Seq2Seq)
     output = search.model.output
     original = output.logits
 
@@ -108,7 +109,8 @@ def quantised(search: BeamSearch, calibration: Calibration, target: str) -> Beam
             continue
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, new)
-    return BeamSearch(model, search.limit_ratio).eval().requires_grad_(False)
+    small = BeamSearch(model, search.limit_ratio, right_to_left=search.right_to_left)
+    return small.eval().requires_grad_(False)
 
 
 def quantise_rows(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dragoman.runtime.bundle import BOS
-from dragoman.translate.model import Dropout, Embedding
+from dragoman.translate.model import Dropout, Embedding, Seq2Seq
 from tiny import CELLS, VOCABULARY, tiny_search
 
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
@@ -18,6 +18,7 @@ Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 @pytest.mark.parametrize("cell", CELLS)
 def test_teacher_forcing_equals_stepping(cell: str, attention: str, random_source: Source) -> None:
     model = tiny_search(cell, attention, scale=1.5).model
+    assert isinstance(model, Seq2Seq)
     source, length = random_source(3, 6)
     target = torch.randint(4, VOCABULARY, (3, 8))
     target[:, 0] = BOS

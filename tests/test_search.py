@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch, follow
 from tiny import CELLS, VOCABULARY, tiny_search
 
@@ -20,6 +21,7 @@ SMALL = 7  # four special ids and three letters: with </s>, four choices a step
 def log_probability(search: BeamSearch, source: Tensor, length: Tensor, ids: tuple[int, ...]) -> float:
     """What teacher forcing gives a target."""
     model = search.model
+    assert isinstance(model, Seq2Seq)
     x = model(source, length, torch.tensor([[BOS, *ids[:-1]]]))
     logits = torch.nn.functional.linear(x, model.output.weight, model.bias + model.never)
     return float(torch.log_softmax(logits, -1)[0, torch.arange(len(ids)), torch.tensor(ids)].sum())

@@ -21,7 +21,7 @@ from dragoman.runtime.bundle import BOS, EOS
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate import checkpoint
 from dragoman.translate.batching import make_batch, plan
-from dragoman.translate.checkpoint import Run, load_tensors, read_metrics
+from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
@@ -215,7 +215,7 @@ def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
     trainer.save()
     (tmp_path / "run" / "metrics.jsonl").write_text('{"kind": "train", "step": 0}\n{"kind": "train", "step": 9}\n{"ki')
     resumed = Trainer(load(toml), tmp_path / "run", resume=True)
-    assert [row["step"] for row in read_metrics(resumed.run.path("metrics.jsonl"))] == [0]
+    assert [row["step"] for row in read_rows(resumed.run.path("metrics.jsonl"))] == [0]
 
 
 def test_large_seeds(toml: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dragoman.runtime.bundle import BOS
+from dragoman.runtime.bundle import BOS, EOS
 from dragoman.runtime.translator import pad
 
 
@@ -21,6 +21,11 @@ class Batch(NamedTuple):
     target_in: Tensor  # (B, T)
     target_out: Tensor  # (B, T)
     tokens: int  # target ids that are not padding
+
+
+def turned_round(ids: Sequence[int]) -> list[int]:
+    """Ids that end in `</s>` from last to first, `</s>` still at the end: how a right-to-left model writes them."""
+    return [*reversed(ids[:-1]), EOS]
 
 
 def make_batch(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:

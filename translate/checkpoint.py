@@ -79,8 +79,17 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
             beside.unlink(missing_ok=True)
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; one that was cut by a full disk or a power cut is left out. Raises UserError."""
+def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (whatever JSON can say)
+    """Add a line of JSON to a file. Raises UserError."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(value) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def read_rows(path: Path) -> list[Any]:
+    """The lines of JSON in a file; one that was cut by a full disk or a power cut is left out. Raises UserError."""
     rows = []
     try:
         for line in path.read_text("utf-8", errors="replace").splitlines():
@@ -148,7 +157,8 @@ class Run:
         weights = self.path("model.safetensors")
         load_weights(model, load_tensors(weights)[0], weights)
         model.requires_grad_(False)
-        return BeamSearch(model, int(self.read_json("run.json")["limit_ratio"])).eval()
+        ratio = int(self.read_json("run.json")["limit_ratio"])
+        return BeamSearch(model, ratio, right_to_left=config.data.right_to_left).eval()
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

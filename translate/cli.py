@@ -6,7 +6,8 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
+    from dragoman.runtime.translator import Translator
     from dragoman.translate.corpus.store import Pair
 
 RUNS = Path("runs")
 
 
 def add_commands(commands: Commands) -> None:
-    """Register `corpus`, `train`, `evaluate` and `plot`."""
+    """Register `corpus`, `train`, `distill`, `backtranslate`, `evaluate` and `plot`."""
     p = commands.add_parser("corpus", help="make a corpus folder", description="Make a corpus folder to train on.")
     kinds = p.add_subparsers(metavar="KIND", required=True)
 
@@ -62,9 +64,10 @@ def add_commands(commands: Commands) -> None:
         "evaluate",
         help="score a model against a reference",
         description="BLEU, chrF and TER with sacreBLEU's signatures. MODEL is a run's folder (computed by PyTorch) or "
-        "an .onnx file. Scores of different bases must not be compared.",
+        "an .onnx file. Several runs translate together: as an ensemble where they share tokenizers and reading "
+        "direction, else by judging what each of them proposes. Scores of different bases must not be compared.",
     )
-    p.add_argument("model", metavar="MODEL")
+    p.add_argument("model", nargs="+", metavar="MODEL")
     p.add_argument("--source", required=True, metavar="F", help="text to translate, plain or gzipped")
     p.add_argument("--reference", required=True, metavar="F", help="its translation, line for line")
     p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
@@ -84,6 +87,40 @@ def add_commands(commands: Commands) -> None:
     )
     p.add_argument("--json", action="store_true")
     p.set_defaults(run=evaluate)
+
+    p = commands.add_parser(
+        "distill",
+        help="make a corpus in which models teach a smaller one",
+        description="Let trained models translate their training text together, and write a corpus of its pairs and of "
+        "what they make of it: a small model trained on that comes near to all of them (Kim and Rush 2016). What is "
+        "cut short goes on where it was when the same command is given again.",
+    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs: any cells, forwards or right to left")
+    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
+    p.add_argument("--corpus", metavar="DIR", help="the text to teach with (default: the first run's own)")
+    p.add_argument("--beam", type=positive, default=5, metavar="K")
+    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations of a source (default 1)")
+    p.add_argument(
+        "--choose", choices=("likely", "near"), default="likely",
+        help="likely: the best of the beam, the default. near: those of the beam nearest to the reference",
+    )  # fmt: skip
+    p.add_argument("--without-original", action="store_true", help="leave the pairs themselves out")
+    p.set_defaults(run=distill)
+
+    p = commands.add_parser(
+        "backtranslate",
+        help="make training pairs of text in the target language",
+        description="Translate lines of the target language with a reverse model, and write a corpus of the pairs that "
+        "there are and of these, whose sources start with a tag (Sennrich et al. 2016, Caswell et al. 2019).",
+    )
+    p.add_argument(
+        "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
+    )
+    p.add_argument("text", metavar="FILE", help="lines of the target language, plain or gzipped")
+    p.add_argument("--corpus", required=True, metavar="DIR", help="the pairs that there are")
+    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
+    p.add_argument("--beam", type=positive, default=5, metavar="K")
+    p.set_defaults(run=backtranslate)
 
     p = commands.add_parser("plot", help="draw a run's curves", description="Draw a run's curves as curves.png.")
     p.add_argument("folder", metavar="RUN")
@@ -149,17 +186,16 @@ def evaluate(a: argparse.Namespace) -> int:
     """`dragoman evaluate`."""
     from rich.progress import Progress
 
-    from dragoman.runtime.translator import Translator
-    from dragoman.translate.checkpoint import Run, make_folder, write_atomically, write_json
+    from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
     from dragoman.translate.corpus.files import read_raw
-    from dragoman.translate.evaluate import as_dict, records, score, translate_all, translator_of
+    from dragoman.translate.evaluate import as_dict, records, score, translate_all
 
     source, reference = ([line.decode("utf-8", "replace") for line in read_raw(f)] for f in (a.source, a.reference))
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
     if not source:
         raise UserError(f"{a.source} has no lines")
-    translator = translator_of(Run(a.model)) if Path(a.model).is_dir() else Translator.load(a.model)
+    translator = _translator(a.model)
     from rich.console import Console
 
     with Progress(console=Console(file=sys.stderr)) as bar:
@@ -181,11 +217,105 @@ def evaluate(a: argparse.Namespace) -> int:
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
     if a.json:
-        print(json.dumps({"model": a.model, "beam": beam, "sentences": len(source), **as_dict(scores)}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "model": a.model if len(a.model) > 1 else a.model[0],
+                    "beam": beam,
+                    "sentences": len(source),
+                    **as_dict(scores),
+                },
+                indent=2,
+            )
+        )
     else:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
     return 0
+
+
+def distill(a: argparse.Namespace) -> int:
+    """`dragoman distill`."""
+    from dragoman.translate import distill as making
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.committee import assemble
+    from dragoman.translate.corpus.store import Corpus, write_corpus
+
+    if a.count > a.beam:
+        raise UserError(f"--count {a.count} with --beam {a.beam}: they are taken from the beam, so 1 to {a.beam}")
+    runs = [Run(folder) for folder in a.runs]
+    corpus = Corpus(a.corpus or runs[0].config().data.corpus)
+    translator = assemble(runs)
+    _check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
+    with _making(a.out, corpus.languages) as (journal, progress):
+        splits, card = making.distill(
+            runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
+            keep=not a.without_original, progress=progress,
+        )  # fmt: skip
+        write_corpus(a.out, corpus.languages, splits, card)
+    print(f"{a.out}: {len(splits['train']):,} train")
+    return 0
+
+
+def backtranslate(a: argparse.Namespace) -> int:
+    """`dragoman backtranslate`."""
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.corpus.files import read_raw
+    from dragoman.translate.corpus.store import Corpus, write_corpus
+    from dragoman.translate.distill import back_translate
+    from dragoman.translate.evaluate import translator_of
+
+    run, corpus = Run(a.reverse), Corpus(a.corpus)
+    text = [line.decode("utf-8", "replace") for line in read_raw(a.text)]
+    translator = translator_of(run)
+    _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
+    with _making(a.out, corpus.languages) as (journal, progress):
+        splits, card = back_translate(run, translator, corpus, text, journal, beam=a.beam, progress=progress)
+        write_corpus(a.out, corpus.languages, splits, card)
+    made = card["back_translated"]
+    print(f"{a.out}: {len(splits['train']):,} train, {made['lines']:,} of them translated back")
+    if made["left_out"]:
+        print(f"  left out {made['left_out']:,} lines: empty, double, or held out")
+    return 0
+
+
+def _check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:
+    own = translator.bundle.source_language, translator.bundle.target_language
+    if own != languages:
+        raise UserError(f"{name} translates {'-'.join(own)}, and {where} needs a model for {'-'.join(languages)}")
+
+
+@contextmanager
+def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Callable[[int, int], None]]]:
+    """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from dragoman.translate.checkpoint import make_folder
+    from dragoman.translate.corpus.store import check_free
+
+    check_free(Path(out), languages)
+    journal = Path(out).with_name(Path(out).name + ".journal")
+    make_folder(journal.parent)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task("translating", total=None)
+        yield journal, lambda done, total: bar.update(task, completed=done, total=total)
+    journal.unlink(missing_ok=True)
+
+
+def _translator(models: Sequence[str]) -> Translator:
+    """Whatever translates: one .onnx file, or runs. Raises UserError for a mix."""
+    from dragoman.runtime.translator import Translator
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.committee import assemble
+
+    if len(models) == 1 and not Path(models[0]).is_dir():
+        return Translator.load(models[0])
+    for model in models:
+        if not Path(model).is_dir():
+            raise UserError(f"{model} is not a run's folder; only runs can translate together")
+    return assemble([Run(model) for model in models])
 
 
 def plot(a: argparse.Namespace) -> int:

@@ -20,6 +20,9 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     corpus: str  # a folder made by `dragoman corpus`
     max_length: Annotated[int, Meta(ge=8, le=1000)] = 100  # ids, </s> included; longer training pairs are left out
+    # Write translations from their last id to their first: another view of the same text, for a committee of teachers
+    # (Liu et al. 2016, "Agreement on target-bidirectional neural machine translation").
+    right_to_left: bool = False
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +57,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Annotated[float, Meta(gt=0)] | None = None  # stop here if `epochs` have not ended; the schedule knows
     epochs: Count = 30
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: Annotated[float, Meta(gt=0, le=1)] = 2e-3
     warmup: Annotated[int, Meta(ge=0)] = 400  # steps
     decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"

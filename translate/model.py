@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -259,8 +259,30 @@ class Decoder(nn.Module):
         return self.norm(x), torch.cat(states, -1) if len(states) > 1 else states[0], weights.mean(1)
 
 
-class Seq2Seq(nn.Module):
-    """The encoder-decoder. Search needs two things of it: `encode` and `step`."""
+class Network(nn.Module):
+    """What the search needs: of one encoder-decoder, or of several that decide together."""
+
+    bias: Tensor  # (V), of the output product
+    never: Tensor  # (V), what is added to the bias so that ids no translation holds are never written
+
+    def encode(self, source: Tensor, source_length: Tensor) -> Any:  # noqa: ANN401 (each network has its own)
+        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it.
+
+        The search reads two things of that: the mask of padding and the state before the first id (see Memory).
+        """
+        raise NotImplementedError
+
+    def step(self, token: Tensor, state: Tensor, memory: Any, bias: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
+        raise NotImplementedError
+
+    def look(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """The same without logits: where it looked (B, K, S), state (B, K, N)."""
+        raise NotImplementedError
+
+
+class Seq2Seq(Network):
+    """The encoder-decoder."""
 
     def __init__(self, c: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
         super().__init__()
@@ -276,7 +298,6 @@ class Seq2Seq(nn.Module):
         never = torch.zeros(target_vocabulary)
         never[[PAD, UNK, BOS]] = NEVER
         self.register_buffer("never", never, persistent=False)
-        self.never: Tensor
 
     def encode(self, source: Tensor, source_length: Tensor, *, stepping: bool = True) -> Memory:
         """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it.
@@ -304,3 +325,7 @@ class Seq2Seq(nn.Module):
         """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
         x, state, _ = self.decoder.step(token, state, memory)
         return self.output.logits(x, bias), state
+
+    def look(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        _, state, weights = self.decoder.step(token, state, memory)
+        return weights, state

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt  # after the backend is chosen
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Attention
-from dragoman.translate.checkpoint import read_metrics, write_atomically
+from dragoman.translate.checkpoint import read_rows, write_atomically
 
 
 def draw_curves(folder: str | Path) -> Path:
@@ -23,7 +23,7 @@ def draw_curves(folder: str | Path) -> Path:
     folder = Path(folder)
     if not (folder / "metrics.jsonl").exists():
         raise UserError(f"{folder} has no metrics.jsonl to draw; name a run's folder")
-    rows = read_metrics(folder / "metrics.jsonl")
+    rows = read_rows(folder / "metrics.jsonl")
     train = [r for r in rows if r["kind"] == "train"]
     valid = [r for r in rows if r["kind"] == "validation"]
     figure, (losses, scores, rates) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
 from dragoman.translate.cells import recurrence
-from dragoman.translate.model import NEVER, Memory, Seq2Seq
+from dragoman.translate.model import NEVER, Memory, Network
 
 EXTRA_LENGTH = 10  # ids that a translation may have beyond limit_ratio times its source
 # A sentence ends when no open hypothesis could beat its best finished ones even if its next LOOKAHEAD ids were
@@ -47,17 +47,18 @@ def _(state: Tensor, parent: Tensor) -> Tensor:
 
 
 class BeamSearch(nn.Module):
-    """Beam search over a Seq2Seq, with length-normalised scores: log-probability / length ** length_penalty.
+    """Beam search over a network, with length-normalised scores: log-probability / length ** length_penalty.
 
     The K places of a sentence hold open and finished hypotheses alike, ranked by normalised score; a finished one is
     frozen and adds no score. Back-pointers are kept and followed once at the end, and attention comes from
     reading the winners once more, so a step costs the same however long the translation is.
     """
 
-    def __init__(self, model: Seq2Seq, limit_ratio: int) -> None:
+    def __init__(self, model: Network, limit_ratio: int, *, right_to_left: bool = False) -> None:
+        """right_to_left: the network writes a translation from its last id to its first; results read forwards."""
         super().__init__()
-        self.model = model
-        self.limit_ratio = limit_ratio
+        self.model: Network = model
+        self.limit_ratio, self.right_to_left = limit_ratio, right_to_left
 
     def forward(
         self,
@@ -152,7 +153,12 @@ class BeamSearch(nn.Module):
         torch._check(steps <= T)
         target = follow(tokens, parents)
         attention = attend(model, target[:, :, : attended.shape[0]].contiguous(), memory, position)
-        return Hypotheses(target[:steps].permute(1, 2, 0), score, attention[:steps, ..., :S].permute(1, 2, 0, 3))
+        target, attention = target[:steps].permute(1, 2, 0), attention[:steps, ..., :S].permute(1, 2, 0, 3)
+        if self.right_to_left:
+            order = forwards(target)
+            target = target.gather(2, order)
+            attention = attention.gather(2, order[:, : attended.shape[0], :, None].expand_as(attention))
+        return Hypotheses(target, score, attention)
 
     @torch.no_grad()
     def search(
@@ -179,6 +185,16 @@ class BeamSearch(nn.Module):
             torch.zeros(attended, dtype=torch.int64, device=device),
         )
         return out
+
+
+def forwards(target: Tensor) -> Tensor:
+    """Where the ids of translations written from right to left stand when read forwards: (..., T) -> (..., T).
+
+    `</s>` and padding stay at their places. It is its own inverse.
+    """
+    written = (target > EOS).sum(-1, keepdim=True)
+    places = torch.arange(target.shape[-1], device=target.device).expand_as(target)
+    return torch.where(places < written, written - 1 - places, places)
 
 
 def even_width(source: Tensor) -> Tensor:
@@ -222,7 +238,7 @@ def follow(tokens: Tensor, parents: Tensor) -> Tensor:
     return target.flip(0)
 
 
-def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:
+def attend(model: Network, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:
     """The attention behind finished translations, by reading them once more: target (T, B, A) -> (T, B, A, S)."""
     T, B, A = target.shape
     S = memory.mask.shape[-1]
@@ -233,7 +249,7 @@ def attend(model: Seq2Seq, target: Tensor, memory: Memory, steps: Tensor) -> Ten
         return (position < end).all()
 
     def read(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        _, state, row = model.decoder.step(token, state, memory)
+        row, state = model.look(token, state, memory)
         token = target.index_select(0, position)[0]
         return position + 1, token, state, weights.index_put((position,), row[None])
 

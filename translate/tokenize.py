@@ -26,14 +26,18 @@ def default_vocabulary(pairs: int) -> int:
     return min(32000, max(500, round(35 * math.sqrt(pairs) / 500) * 500))
 
 
-def train_tokenizer(lines: Iterable[str], config: TokenizerConfig, vocabulary: int) -> Tokenizer:
-    """A SentencePiece model of `lines`. Unless the configuration asked for a vocabulary by number, one that the text
-    cannot fill is lowered, and one that cannot hold its characters raised. Raises UserError when none will do.
+def train_tokenizer(
+    lines: Iterable[str], config: TokenizerConfig, vocabulary: int, tags: Sequence[str] = ()
+) -> Tokenizer:
+    """A SentencePiece model of `lines`, in which each tag is one piece.
+
+    Unless the configuration asked for a vocabulary by number, one that the text cannot fill is lowered, and one that
+    cannot hold its characters raised. Raises UserError when none will do.
     """
     text = [normalise(line) for line in lines]
     for _ in range(3):
         try:
-            return _train(text, config.kind, vocabulary)
+            return _train(text, config.kind, vocabulary, tags)
         except RuntimeError as error:
             message = str(error)
             most, least = re.search(r"value <= (\d+)", message), re.search(r"required_chars\. \d+ vs (\d+)", message)
@@ -44,7 +48,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig, vocabulary: i
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 
-def _train(text: Sequence[str], kind: str, vocabulary: int) -> Tokenizer:
+def _train(text: Sequence[str], kind: str, vocabulary: int, tags: Sequence[str]) -> Tokenizer:
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(text),
@@ -54,6 +58,7 @@ def _train(text: Sequence[str], kind: str, vocabulary: int) -> Tokenizer:
         character_coverage=0.9995,  # the rest is spelt in bytes
         byte_fallback=True,
         split_digits=True,
+        user_defined_symbols=[*tags],
         normalization_rule_name="identity",  # runtime.tokenizer.normalise does it, the same in every language
         pad_id=PAD,
         unk_id=UNK,

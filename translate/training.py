@@ -24,14 +24,15 @@ from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.allocator import keep_freed_memory
-from dragoman.translate.batching import Batch, make_batch, plan
+from dragoman.translate.batching import Batch, make_batch, plan, turned_round
 from dragoman.translate.checkpoint import (
     Run,
+    append_row,
     differing_keys,
     load_tensors,
     load_weights,
     make_folder,
-    read_metrics,
+    read_rows,
     save_tensors,
     weights_of,
     write_atomically,
@@ -156,7 +157,7 @@ class Trainer:
         ]
         self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
         self.bfloat16 = wants_bfloat16(config.training.precision)
-        self.optimizer = self._optimizer()
+        self.optimizers = self._optimizers()
         if resuming:
             self._restore()
         self._record()
@@ -214,21 +215,36 @@ class Trainer:
         c = self.config.tokenizer
         vocabulary = c.vocabulary or default_vocabulary(len(train))
         sides = [[p.source for p in train], [p.target for p in train]]
+        tags = self.corpus.card.get("tags", [])
         if c.joint:
-            both = train_tokenizer(sides[0] + sides[1], c, vocabulary)
+            both = train_tokenizer(sides[0] + sides[1], c, vocabulary, tags)
             tokenizers = both, both
         else:
-            tokenizers = train_tokenizer(sides[0], c, vocabulary), train_tokenizer(sides[1], c, vocabulary)
+            tokenizers = train_tokenizer(sides[0], c, vocabulary, tags), train_tokenizer(sides[1], c, vocabulary)
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
         return tokenizers
 
-    def _optimizer(self) -> torch.optim.AdamW:
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """AdamW for all, or for embeddings and vectors, with Muon (Jordan et al. 2024) for the matrices of products."""
         c = self.config.training
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": c.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=c.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+        matrices = []
+        if c.optimizer == "muon":
+            matrices = [m.weight for m in self.model.modules() if isinstance(m, torch.nn.Linear)]
+        taken = {id(p) for p in matrices}
+        rest = [p for p in self.model.parameters() if id(p) not in taken]
+        groups = [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": c.weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=c.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+        ]
+        if matrices:  # steps of the size that AdamW's have (Liu et al. 2025), so that one rate serves both
+            optimizers.append(
+                torch.optim.Muon(matrices, lr=c.lr, weight_decay=c.weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
+        return optimizers
 
     def _record(self) -> None:
         """Write run.json: facts of the data and the machine."""
@@ -261,7 +277,12 @@ class Trainer:
         seed = (c.training.seed * 100_003 + epoch) % 2**31
         source, target = (sampler.encode(seed + side) for side, sampler in enumerate(self.samplers))
         rows = plan([len(s) for s in source], [len(t) for t in target], c.training.batch_tokens, seed)
-        return [make_batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
+        return [self._batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
+
+    def _batch(self, source: list[list[int]], target: list[list[int]]) -> Batch:
+        if self.config.data.right_to_left:
+            target = [turned_round(row) for row in target]
+        return make_batch(source, target)
 
     def progress(self, batches: int) -> float:
         """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
@@ -280,14 +301,16 @@ class Trainer:
     def train_step(self, batch: Batch, rate: float) -> tuple[float, float]:
         """One update. Returns the plain loss a target id, and the gradient's norm before clipping."""
         self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
         loss, plain = self.loss(batch)
         (loss / batch.tokens).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         if torch.isfinite(norm):  # a batch whose gradient overflowed teaches nothing
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         return float(plain) / batch.tokens, float(norm)
 
     def fit(self) -> dict[str, Any]:
@@ -366,11 +389,7 @@ class Trainer:
         self.display.step(progress, p.seconds, values)
 
     def _log(self, value: dict[str, Any]) -> None:
-        try:
-            with open(self.run.path("metrics.jsonl"), "a", encoding="utf-8") as file:
-                file.write(json.dumps(value) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {self.run.path('metrics.jsonl')}: {error.strerror or error}") from None
+        append_row(self.run.path("metrics.jsonl"), value)
 
     @torch.no_grad()
     def perplexity(self) -> tuple[float, float]:
@@ -382,14 +401,15 @@ class Trainer:
         rows = plan([len(s) for s in source], [len(t) for t in target], self.config.training.batch_tokens * 2, 0)
         total = tokens = 0.0
         for row in rows:
-            batch = make_batch([source[i] for i in row], [target[i] for i in row])
+            batch = self._batch([source[i] for i in row], [target[i] for i in row])
             total += float(self.loss(batch)[1])
             tokens += batch.tokens
         return total / tokens, math.exp(min(total / tokens, 50))
 
     def translator(self) -> Translator:
         """The network as it is now, ready to translate."""
-        return Translator(TorchEngine(BeamSearch(self.model, self.limit_ratio).eval()), bundle_of(self.run))
+        search = BeamSearch(self.model, self.limit_ratio, right_to_left=self.config.data.right_to_left)
+        return Translator(TorchEngine(search.eval()), bundle_of(self.run))
 
     def _scores(self, beam: int) -> dict[str, float]:
         valid = self.data.valid[: self.config.training.validation_sentences]
@@ -462,9 +482,10 @@ class Trainer:
         """Write last.safetensors: all that an exact resumption needs."""
         tensors = {f"model.{name}": tensor for name, tensor in weights_of(self.model).items()}
         names = {id(p): name for name, p in self.model.named_parameters()}
-        for p, state in self.optimizer.state.items():
-            for key, value in state.items():
-                tensors[f"optimizer.{key}.{names[id(p)]}"] = value
+        for optimizer in self.optimizers:
+            for p, state in optimizer.state.items():
+                for key, value in state.items():
+                    tensors[f"optimizer.{key}.{names[id(p)]}"] = value
         tensors["random"] = torch.get_rng_state()
         save_tensors(self.run.path("last.safetensors"), tensors, vars(self.position))
 
@@ -472,10 +493,13 @@ class Trainer:
         path = self.run.path("last.safetensors")
         tensors, facts = load_tensors(path)
         load_weights(self.model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
-        for name, p in self.model.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            if f"optimizer.step.{name}" in tensors:
-                self.optimizer.state[p] = {key: tensors[f"optimizer.{key}.{name}"].clone() for key in keys}
+        parameters = dict(self.model.named_parameters())
+        owners = {id(p): o for o in self.optimizers for group in o.param_groups for p in group["params"]}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, key, parameter = name.split(".", 2)
+                p = parameters[parameter]
+                owners[id(p)].state[p][key] = tensor.clone()
         torch.set_rng_state(tensors["random"])
         self.position = Position(**facts)
         self._rewind_log()
@@ -484,7 +508,7 @@ class Trainer:
         """Leave out of metrics.jsonl what came after the checkpoint: those steps are about to run again."""
         path = self.run.path("metrics.jsonl")
         if path.exists():
-            kept = [row for row in read_metrics(path) if row["step"] <= self.position.step]
+            kept = [row for row in read_rows(path) if row["step"] <= self.position.step]
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 

@@ -91,16 +91,21 @@ def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> di
     return {**splits, "train": kept}
 
 
-def write_corpus(
-    folder: str | Path, languages: tuple[str, str], splits: dict[str, list[Pair]], card: dict[str, Any]
-) -> None:
-    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; anything else is refused."""
-    folder = Path(folder).resolve()
+def check_free(folder: Path, languages: tuple[str, str]) -> None:
+    """Raise UserError if a folder holds anything but a corpus of these languages, which would be replaced."""
     if folder.exists():
         own = {CARD, *(f"{part}.{language}" for part in SPLITS for language in languages)}
         others = sorted({p.name for p in folder.iterdir()} - own) if folder.is_dir() else [folder.name]
         if others:
             raise UserError(f"--out {folder.name} holds something else, {others[0]}; name a new folder")
+
+
+def write_corpus(
+    folder: str | Path, languages: tuple[str, str], splits: dict[str, list[Pair]], card: dict[str, Any]
+) -> None:
+    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; anything else is refused."""
+    folder = Path(folder).resolve()
+    check_free(folder, languages)
     if not splits["train"]:
         raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
     beside = folder.with_name(folder.name + ".part")
@@ -112,7 +117,7 @@ def write_corpus(
                 text = "".join(pair[side] + "\n" for pair in splits[part])
                 (beside / f"{part}.{language}").write_text(text, "utf-8", newline="\n")
         counts = {part: len(splits[part]) for part in SPLITS}
-        full = {"source_language": languages[0], "target_language": languages[1], "pairs": counts, **card}
+        full = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
         (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if folder.exists():
             shutil.rmtree(folder)

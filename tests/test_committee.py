@@ -1,0 +1,256 @@
+"""Ensembles against brute force; committees against scores worked out apart; what they teach with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragoman.export.cli import main
+from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Translation
+from dragoman.translate import distill as making
+from dragoman.translate.batching import turned_round
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.committee import Committee, Ensemble, Party, assemble
+from dragoman.translate.config import load
+from dragoman.translate.corpus.store import Corpus, write_corpus
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+from dragoman.translate.tokenize import train_tokenizer
+from dragoman.translate.training import Trainer
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_toml
+
+SMALL = 7  # four special ids and three letters
+
+
+def network(seed: int, cell: str = "sru", vocabulary: int = VOCABULARY) -> Seq2Seq:
+    torch.manual_seed(seed)
+    model = Seq2Seq(tiny_config(cell), vocabulary, vocabulary)
+    for p in model.parameters():
+        p.data.mul_(2.0)
+    return model.requires_grad_(False).eval()
+
+
+def expected(models: list[Seq2Seq], source: Tensor, length: Tensor, ids: tuple[int, ...]) -> float:
+    """The log-probability of a target when each step averages probabilities, worked out in plain numbers."""
+    total = 0.0
+    rows = [
+        torch.softmax(m.logits(m(source, length, torch.tensor([[BOS, *ids[:-1]]]))) + m.never, -1)[0] for m in models
+    ]
+    for t, i in enumerate(ids):
+        total += math.log(sum(float(row[t, i]) for row in rows) / len(rows))
+    return total
+
+
+def test_ensemble_equals_brute_force() -> None:
+    models = [network(seed, cell, SMALL) for seed, cell in enumerate(CELLS[1:])]
+    search = BeamSearch(Ensemble(models), 2).eval()
+    source, length = torch.tensor([[4, 6, 5, EOS]]), torch.tensor([4])
+    every = [
+        (*body, *end)
+        for n in range(4)
+        for body in itertools.product((4, 5, 6), repeat=n)
+        for end in ([(EOS,)] if n < 3 else [()])
+    ]
+    scored = sorted(((expected(models, source, length, y) / len(y), y) for y in every), reverse=True)
+    out = search.search(source, length, beam=64, n_best=64, max_length=3)
+    for k, (score, ids) in enumerate(scored[:8]):
+        assert tuple(i for i in out.target[0, k].tolist() if i != PAD) == ids
+        assert float(out.score[0, k]) == pytest.approx(score, abs=1e-5)
+
+
+def test_ensemble_of_a_network_with_itself_changes_nothing() -> None:
+    model = network(1)
+    source, length = torch.randint(4, VOCABULARY, (5, 6)), torch.tensor([6, 2, 3, 6, 5])
+    alone = BeamSearch(model, 2).eval().search(source, length, beam=3, attended=1)
+    twice = BeamSearch(Ensemble([model, model]), 2).eval().search(source, length, beam=3, attended=1)
+    assert torch.equal(alone.target, twice.target)
+    torch.testing.assert_close(alone.score, twice.score)
+    torch.testing.assert_close(alone.attention, twice.attention)
+
+
+def test_right_to_left_reads_forwards() -> None:
+    model = network(2)
+    source, length = torch.randint(4, VOCABULARY, (5, 6)), torch.tensor([6, 2, 3, 6, 5])
+    written = BeamSearch(model, 2).eval().search(source, length, beam=3, n_best=3, max_length=9, attended=2)
+    read = BeamSearch(model, 2, right_to_left=True).eval().search(
+        source, length, beam=3, n_best=3, max_length=9, attended=2
+    )  # fmt: skip
+    assert torch.equal(written.score, read.score)
+    for b, k in itertools.product(range(5), range(3)):
+        ids = [i for i in written.target[b, k].tolist() if i != PAD]
+        closed = ids[-1] == EOS
+        order = [*reversed(range(len(ids) - closed)), *([len(ids) - 1] if closed else [])]
+        assert read.target[b, k].tolist()[: len(ids)] == [ids[t] for t in order]
+        if k < 2:
+            assert torch.equal(read.attention[b, k, : len(ids)], written.attention[b, k, order])
+
+
+@pytest.fixture(scope="module")
+def backwards_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that writes from right to left, with other tokenizers than the tiny run's."""
+    folder = tmp_path_factory.mktemp("backwards")
+    (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus, "backwards"))
+    changes = ["data.right_to_left=true", "tokenizer.vocabulary=310", "model.cell=gru", "training.seed=2"]
+    Trainer(load(folder / "tiny.toml", changes), folder / "backwards").fit()
+    return folder / "backwards"
+
+
+def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_run: Path) -> None:
+    translator = assemble([Run(tiny_run), Run(backwards_run)])
+    assert isinstance(translator.engine, Committee)
+    lines = [p.source for p in number_pairs(400)[3:60:8]]
+    results = translator.translate(lines, beam=4, n_best=4)
+    for line, result in zip(lines, results, strict=True):
+        judged = []
+        for hypothesis in result.hypotheses:
+            total = 0.0
+            for folder in (tiny_run, backwards_run):
+                run = Run(folder)
+                source, target = run.tokenizers()
+                model = run.search().model
+                assert isinstance(model, Seq2Seq)
+                ids = source.encode(line)
+                written = target.encode(hypothesis.text)
+                written = turned_round(written) if folder == backwards_run else written
+                total += expected([model.eval()], torch.tensor([ids]), torch.tensor([len(ids)]), tuple(written))
+            length = len(translator.target_tokenizer.encode(hypothesis.text))
+            judged.append(total / 2 / length)
+        assert [h.score for h in result.hypotheses] == pytest.approx(judged, abs=1e-4)
+        assert judged == sorted(judged, reverse=True)
+
+
+def test_members_with_equal_tokenizers_search_together(tiny_run: Path) -> None:
+    translator = assemble([Run(tiny_run), Run(tiny_run)])
+    assert not isinstance(translator.engine, Committee)
+    alone = assemble([Run(tiny_run)])
+    assert translator.translate("217").text == alone.translate("217").text
+    assert translator.bundle.config["name"] == "tiny+tiny"
+
+
+def test_judging_takes_any_number_of_lines(backwards_run: Path) -> None:
+    party = Party([Run(backwards_run)])
+    source = [party.tokenizers[0].encode(str(n)) for n in range(100)]
+    target = [party.written(party.tokenizers[1].encode("one two")) for _ in source]
+    together, apart = (
+        party.judge(source, target),
+        torch.cat([party.judge([s], [t]) for s, t in zip(source, target, strict=True)]),
+    )
+    torch.testing.assert_close(together, apart)
+
+
+def test_evaluate_takes_several_runs(
+    tiny_run: Path, backwards_run: Path, tiny_file: Path, tiny_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--source", str(tiny_corpus / "test.en"), "--reference", str(tiny_corpus / "test.xx"), "--json"]
+    assert main(["evaluate", str(tiny_run), str(backwards_run), *files]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == [str(tiny_run), str(backwards_run)]
+    assert main(["evaluate", str(tiny_run), str(tiny_file), *files]) == 2
+    assert "is not a run's folder" in capsys.readouterr().err
+
+
+def test_runs_of_other_languages_are_refused(tiny_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in tiny_run.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    facts = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**facts, "target_language": "yy"}))
+    with pytest.raises(UserError, match=r"translates en-yy and .* en-xx; give runs of one pair"):
+        assemble([Run(tiny_run), Run(other)])
+
+
+def test_distilled_corpus(
+    tiny_run: Path, backwards_run: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "made"
+    words = ["distill", str(tiny_run), str(backwards_run), "--out", str(out), "--beam", "3", "--count", "2"]
+    assert main([*words, "--choose", "near"]) == 0
+    made, original = Corpus(out), Corpus(tiny_corpus)
+    train, pairs = made.read("train"), original.read("train")
+    assert train[: len(pairs)] == pairs
+    assert len(pairs) * 2 < len(train) <= len(pairs) * 3
+    assert {p.source for p in train} == {p.source for p in pairs}
+    for part in ("valid", "test"):
+        assert made.read(part) == original.read(part)
+    assert made.card["distilled"]["teachers"] == ["tiny", "backwards"]
+    assert made.card["pairs"]["train"] == len(train)
+    assert not out.with_name("made.journal").exists()
+    near = train[len(pairs)]
+    others = assemble([Run(tiny_run), Run(backwards_run)]).translate(near.source, beam=3, n_best=3).hypotheses
+    best = max((h.text for h in others), key=lambda text: making.nearness(text, pairs[0].target))
+    assert near.target == best
+    assert main(["distill", str(tiny_run), "--out", str(out), "--count", "9"]) == 2
+    assert "--count 9 with --beam 5" in capsys.readouterr().err
+
+
+def test_interrupted_work_goes_on(
+    tiny_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "CHUNK", 50)
+    run, corpus = Run(tiny_run), Corpus(tiny_corpus)
+    translator, journal = assemble([run]), tmp_path / "journal"
+    asked: list[int] = []
+    translate = translator.translate
+
+    def counted(lines: list[str], beam: int, n_best: int) -> list[Translation]:
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(len(lines))
+        return translate(lines, beam=beam, n_best=n_best)
+
+    settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": True}
+    monkeypatch.setattr(translator, "translate", counted)
+    with pytest.raises(KeyboardInterrupt):
+        making.distill([run], translator, corpus, journal, progress=lambda *_: None, **settings)
+    with open(journal, "a") as file:
+        file.write('["cut sho')  # as a power cut leaves it
+    monkeypatch.setattr(translator, "translate", translate)
+    seen: list[int] = []
+    splits, _ = making.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings)
+    assert seen[0] == 150
+    again, _ = making.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
+    assert splits == again
+    making.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **{**settings, "beam": 3})
+    assert seen.count(0) == 1  # another beam is other work
+
+
+def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = number_pairs(400)
+    reverse = tmp_path / "reverse"
+    splits = {
+        part: [p._replace(source=p.target, target=p.source) for p in Corpus(tiny_corpus).read(part)]
+        for part in ("train", "valid", "test")
+    }
+    write_corpus(reverse, ("xx", "en"), splits, {"corpus": "numbers", "dropped": {}})
+    (tmp_path / "r.toml").write_text(tiny_toml(reverse, "reverse"))
+    Trainer(load(tmp_path / "r.toml", ["training.epochs=1"]), tmp_path / "run").fit()
+    more = [*(p.target for p in pairs[300:340]), "", pairs[301].target]
+    (tmp_path / "more.xx").write_text("".join(line + "\n" for line in more))
+    out = tmp_path / "out"
+    words = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "more.xx"), "--out", str(out)]
+    assert main([*words, "--corpus", str(tiny_corpus)]) == 0
+    made, held_out = (
+        Corpus(out),
+        {p.target for p in Corpus(tiny_corpus).read("test") + Corpus(tiny_corpus).read("valid")},
+    )
+    added = [p for p in made.read("train") if p.source.startswith(making.TAG)]
+    assert [p.target for p in added] == [line for line in more[:40] if line not in held_out]
+    tokenizer = train_tokenizer(
+        [p.source for p in made.read("train")], load(tmp_path / "r.toml").tokenizer, 290, [making.TAG]
+    )
+    ids = tokenizer.encode(added[0].source)
+    assert tokenizer.processor.PieceToId(making.TAG) in ids
+    (tmp_path / "b.toml").write_text(tiny_toml(out, "with-tags").replace("vocabulary = 300", ""))
+    Trainer(load(tmp_path / "b.toml", ["training.epochs=1"]), tmp_path / "tagged").fit()
+    assert Run(tmp_path / "tagged").tokenizers()[0].processor.PieceToId(making.TAG) > EOS
+    assert main([*words, "--corpus", str(reverse)]) == 2
+    assert "needs a model for en-xx" in capsys.readouterr().err

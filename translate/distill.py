@@ -1,0 +1,111 @@
+"""Training text that models make: a committee's translations for a student, and translations back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import sacrebleu
+
+from dragoman.runtime.tokenizer import normalise
+from dragoman.runtime.translator import Translation, Translator
+from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
+from dragoman.translate.corpus.store import Corpus, Pair
+
+TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
+CHUNK = 512  # lines translated between two entries of the journal
+
+Choice = Literal["likely", "near"]
+
+
+def distill(
+    runs: Sequence[Run], translator: Translator, corpus: Corpus, journal: Path, *, beam: int, count: int,
+    choice: Choice, keep: bool, progress: Callable[[int, int], None],
+) -> tuple[dict[str, list[Pair]], dict[str, Any]]:  # fmt: skip
+    """A corpus to train a student on: each training pair, and its source with what the teachers make of it.
+
+    Sequence-level knowledge distillation (Kim and Rush 2016). likely: the `count` most likely translations; near: the
+    `count` of the beam that are nearest to the reference, their sequence-level interpolation. keep: with the pairs
+    themselves, too.
+    """
+    train = corpus.read("train")
+    made = _translate(
+        translator, [p.source for p in train], journal, _facts(runs, corpus, beam), beam=beam, progress=progress
+    )
+    pairs = [*train] if keep else []
+    for pair, candidates in zip(train, made, strict=True):
+        if choice == "near":
+            candidates = sorted(candidates, key=lambda text: -nearness(text, pair.target))
+        chosen = [text for text in candidates if text][:count]
+        pairs += [Pair(pair.source, text) for text in chosen]
+    card = {
+        **corpus.card,
+        "distilled": {"teachers": _names(runs), "beam": beam, "count": count, "choice": choice, "with_original": keep},
+    }
+    return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
+
+
+def back_translate(
+    run: Run, translator: Translator, corpus: Corpus, text: Sequence[str], journal: Path, *, beam: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, list[Pair]], dict[str, Any]]:  # fmt: skip
+    """A corpus with more of its target language: each line of `text` and, tagged, what a reverse model makes of it.
+
+    Back-translation (Sennrich et al. 2016), tagged (Caswell et al. 2019). A line that stands in a held-out part of the
+    corpus is left out.
+    """
+    held_out = {p.target for part in ("valid", "test") for p in corpus.read(part)}
+    lines = [line for line in dict.fromkeys(map(normalise, text)) if line and line not in held_out]
+    made = _translate(translator, lines, journal, _facts([run], corpus, beam), beam=beam, progress=progress)
+    pairs = corpus.read("train")
+    pairs += [Pair(f"{TAG} {found[0]}", line) for found, line in zip(made, lines, strict=True) if found[0]]
+    added = len(pairs) - corpus.card["pairs"]["train"]
+    back = {"model": run.config().name, "lines": added, "left_out": len(text) - added, "beam": beam}
+    card = {**corpus.card, "tags": [TAG], "back_translated": back}
+    return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
+
+
+def nearness(text: str, reference: str) -> float:
+    """Sentence BLEU with smoothing, 0 to 100: how near a translation is to the reference."""
+    return float(sacrebleu.sentence_bleu(text, [reference]).score)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.config().name for run in runs]
+
+
+def _facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:
+    """What the translations in a journal depend on, besides the lines themselves."""
+    weights = [hashlib.sha256(run.path("model.safetensors").read_bytes()).hexdigest() for run in runs]
+    return {"corpus": corpus.digest(), "teachers": weights, "beam": beam}
+
+
+def _translate(
+    translator: Translator, lines: Sequence[str], journal: Path, facts: dict[str, Any], *, beam: int,
+    progress: Callable[[int, int], None],
+) -> list[list[str]]:  # fmt: skip
+    """The beam's translations of each line, best first.
+
+    They are noted in a journal as they are made, so that work that is cut short goes on from there.
+    """
+    facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+    done = _read_journal(journal, facts)
+    write_atomically(journal, "".join(json.dumps(row) + "\n" for row in [facts, *done]).encode())
+    progress(len(done), len(lines))
+    for start in range(len(done), len(lines), CHUNK):
+        results: list[Translation] = translator.translate(lines[start : start + CHUNK], beam=beam, n_best=beam)
+        for result in results:
+            texts = [*dict.fromkeys(h.text for h in result.hypotheses)] or [""]
+            append_row(journal, texts)
+            done.append(texts)
+        progress(len(done), len(lines))
+    return done
+
+
+def _read_journal(journal: Path, facts: dict[str, Any]) -> list[list[str]]:
+    """What a journal of the same work holds; nothing if it is of other work, or there is none."""
+    rows = read_rows(journal) if journal.exists() else []
+    return rows[1:] if rows and rows[0] == facts else []
