@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check fast slow format results bench clean
+.PHONY: quickstart test check fast slow format results bench bench-train clean
 
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
@@ -29,6 +29,11 @@ bench: .venv/installed .venv-peer/installed
 	$(BIN)/python bench/speed.py --record docs/results/speed.jsonl
 	$(BIN)/python docs/tables.py
 
+# Training's tokens a second against JoeyNMT's, on CORPUS (default: made phrases); eight minutes, nothing else running.
+bench-train: .venv/installed .venv-joeynmt/installed
+	$(BIN)/python bench/training.py $(if $(CORPUS),--corpus $(CORPUS)) --record docs/results/training.jsonl
+	$(BIN)/python docs/tables.py
+
 results: .venv/installed
 	$(BIN)/python docs/tables.py
 
@@ -42,5 +47,10 @@ results: .venv/installed
 	.venv-peer/bin/pip install -q -r bench/requirements.txt
 	touch $@
 
+.venv-joeynmt/installed: bench/joeynmt.txt
+	test -x .venv-joeynmt/bin/python || $(PYTHON) -m venv .venv-joeynmt
+	.venv-joeynmt/bin/pip install -q -r bench/joeynmt.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peer build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peer .venv-joeynmt build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

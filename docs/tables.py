@@ -1,7 +1,7 @@
-"""Draw the tables of docs/results.md from docs/results/*.json, and of docs/speed.md from docs/results/speed.jsonl.
+"""Draw the tables of docs/results.md from docs/results/*.json, and of docs/speed.md from the .jsonl files there.
 
 What `make results` runs. Each .json file holds one measurement, an object with at least the keys in KEYS; each line
-of speed.jsonl is one figure of `make bench`.
+of speed.jsonl is one figure of `make bench`, and of training.jsonl one of `make bench-train`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,29 @@ def speed(lines: list[dict[str, Any]]) -> str:
             f"| {r['figure']} | {r['batch']} | {r['beam']} | {r.get('ours_ms', '')} | {r.get('peer_ms', '')} "
             f"| **{value}** | {r['spread'][0]} to {r['spread'][1]} | {r.get('peer', r.get('limit', ''))} |"
         )
-    out += ["", *sorted({f"`{r['command']}`, commit {r['commit']}, {r['machine']}" for r in lines}), ""]
-    return "\n".join(out)
+    return "\n".join([*out, "", *commands(lines), ""])
+
+
+def training(lines: list[dict[str, Any]]) -> str:
+    """One row for each figure of `make bench-train`."""
+    out = ["| figure | threads | tokens/s | peer's tokens/s | ratio | lowest, highest turn | against | corpus |"]
+    out.append("|---|---|---|---|---|---|---|---|")
+    for r in lines:
+        out.append(
+            f"| {r['figure']} | {r['threads']} | {r['ours']:,} | {r['peer']:,} | **{r['ratio']}** "
+            f"| {r['spread'][0]}, {r['spread'][1]} | {r['against']} | {r['corpus']} |"
+        )
+    return "\n".join([*out, "", *commands(lines), ""])
+
+
+def commands(lines: list[dict[str, Any]]) -> list[str]:
+    """What figures were made by."""
+    return sorted({f"`{r['command']}`, commit {r['commit']}, {r['machine']}" for r in lines})
+
+
+def read_lines(name: str) -> list[dict[str, Any]]:
+    """The figures of a bench."""
+    return [json.loads(line) for line in (HERE / "results" / name).read_text("utf-8").splitlines()]
 
 
 def redraw(page: Path, text: str) -> None:
@@ -78,8 +99,7 @@ def redraw(page: Path, text: str) -> None:
 def main() -> int:
     """Redraw both pages."""
     redraw(HERE / "results.md", tables(read()))
-    figures = (HERE / "results" / "speed.jsonl").read_text("utf-8").splitlines()
-    redraw(HERE / "speed.md", speed([json.loads(line) for line in figures]))
+    redraw(HERE / "speed.md", speed(read_lines("speed.jsonl")) + "\n" + training(read_lines("training.jsonl")))
     return 0
 
 

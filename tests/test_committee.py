@@ -21,7 +21,7 @@ from dragoman.translate.batching import turned_round
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
-from dragoman.translate.corpus.store import Corpus, write_corpus
+from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.tokenize import train_tokenizer
@@ -226,11 +226,8 @@ def test_interrupted_work_goes_on(
 def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = number_pairs(400)
     reverse = tmp_path / "reverse"
-    splits = {
-        part: [p._replace(source=p.target, target=p.source) for p in Corpus(tiny_corpus).read(part)]
-        for part in ("train", "valid", "test")
-    }
-    write_corpus(reverse, ("xx", "en"), splits, {"corpus": "numbers", "dropped": {}})
+    assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
+    assert Corpus(reverse).read("test")[3] == Corpus(tiny_corpus).read("test")[3][::-1]
     (tmp_path / "r.toml").write_text(tiny_toml(reverse, "reverse"))
     Trainer(load(tmp_path / "r.toml", ["training.epochs=1"]), tmp_path / "run").fit()
     more = [*(p.target for p in pairs[300:340]), "", pairs[301].target]

@@ -29,7 +29,19 @@ def commands() -> list[str]:
 
 def test_commands_are_there_and_parse() -> None:
     words = [shlex.split(re.split(r" [<>|] ", line)[0])[1:] for line in commands()]
-    assert {"corpus", "train", "evaluate", "export", "verify", "info", "bench", "translate"} == {w[0] for w in words}
+    asked = {
+        "corpus",
+        "train",
+        "evaluate",
+        "export",
+        "verify",
+        "info",
+        "bench",
+        "translate",
+        "distill",
+        "backtranslate",
+    }
+    assert asked == {w[0] for w in words}
     assert all(callable(cli.parse(w).run) for w in words)
 
 
@@ -43,7 +55,9 @@ def test_commands_and_python_run(tmp_path: Path) -> None:
     pairs = number_pairs(300)
     for side, language in enumerate(("en", "de")):
         (tmp_path / f"my.{language}").write_text("".join(p[side] + "\n" for p in pairs))
-    (tmp_path / "my.toml").write_text(tiny_toml(Path("data/my"), "my"))  # as in the README, but trained in seconds
+    (tmp_path / "more.de").write_text("".join(p.target + "\n" for p in number_pairs(340)[300:]))
+    toml = tiny_toml(Path("data/my"), "my").replace("vocabulary = 300", "")  # each corpus fills another
+    (tmp_path / "my.toml").write_text(toml)  # as in the README, but trained in seconds
     dragoman = f"{shlex.quote(sys.executable)} -m dragoman.export "
     for line in commands():
         command = line.replace("dragoman ", dragoman, 1)

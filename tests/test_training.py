@@ -115,8 +115,9 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
-def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path) -> None:
-    config = load(toml)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path, optimizer: str) -> None:
+    config = load(toml, [f"training.optimizer={optimizer}"])
     Trainer(config, tmp_path / "whole").fit()
     for stop in (1, 10):  # in the middle of the first and of a later epoch
         trainer = Trainer(config, tmp_path / f"cut{stop}")

@@ -47,6 +47,11 @@ def add_commands(commands: Commands) -> None:
     )
     k.add_argument("--from", required=True, dest="folder", metavar="FOLDER")
     k.set_defaults(run=corpus_multi30k)
+    about = "Another corpus with source and target exchanged, its parts as they are."
+    k = kinds.add_parser("reversed", help=about, description=about)
+    k.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
+    k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    k.set_defaults(run=corpus_reversed)
 
     p = commands.add_parser(
         "train",
@@ -161,6 +166,17 @@ def corpus_multi30k(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.store import parse_pair
 
     return _write(a, *from_multi30k(a.folder, parse_pair(a.pair)))
+
+
+def corpus_reversed(a: argparse.Namespace) -> int:
+    """`dragoman corpus reversed`."""
+    from dragoman.translate.corpus.store import SPLITS, Corpus, Pair, write_corpus
+
+    corpus = Corpus(a.corpus)
+    splits = {part: [Pair(p.target, p.source) for p in corpus.read(part)] for part in SPLITS}
+    write_corpus(a.out, corpus.languages[::-1], splits, corpus.card)
+    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
+    return 0
 
 
 def train(a: argparse.Namespace) -> int:
