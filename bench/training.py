@@ -113,7 +113,7 @@ def ours(options: argparse.Namespace, corpus: Path, changes: list[str]) -> tuple
 
 def joeynmt(python: Path, folder: Path) -> float:
     """One turn of JoeyNMT, from what it logs of itself."""
-    words = [python, "-m", "joeynmt", "train", folder / "bench.yaml", "--skip-test"]
+    words = [str(python), "-m", "joeynmt", "train", str(folder / "bench.yaml"), "--skip-test"]
     out = subprocess.run(words, capture_output=True, text=True, check=False)
     rates = [float(r) for r in re.findall(r"Tokens per Sec:\s*([\d.]+)", out.stdout + out.stderr)]
     if len(rates) < STEPS // 10:

@@ -125,7 +125,7 @@ def verify(a: argparse.Namespace) -> int:
     from dragoman.runtime.bundle import read_sealed
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import Run
-    from dragoman.translate.corpus.files import read_raw
+    from dragoman.translate.corpus.readers import read_raw
     from dragoman.translate.evaluate import TorchEngine
 
     run = Run(a.against)

@@ -11,8 +11,9 @@ import pytest
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.files import from_files, from_multi30k
-from dragoman.translate.corpus.store import Corpus, Pair, clean, parse_pair, split, write_corpus
+from dragoman.translate.corpus.files import Made, from_multi30k, make
+from dragoman.translate.corpus.readers import read_files
+from dragoman.translate.corpus.store import RULES, Corpus, Pair, clean, parse_pair, split, write_corpus
 from tiny import MULTI30K, needs_multi30k, number_pairs
 
 
@@ -20,6 +21,10 @@ def write(path: Path, lines: list[bytes]) -> str:
     data = b"".join(line + b"\n" for line in lines)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return str(path)
+
+
+def from_files(paths: list[str], valid: int | None = None, test: int | None = None) -> Made:
+    return make(read_files(paths, ("en", "de")), ("en", "de"), {}, valid, test, off=RULES)
 
 
 def test_two_files_or_one_tsv_give_the_same(tmp_path: Path) -> None:
@@ -60,7 +65,7 @@ def test_held_out_sources_occur_nowhere_else() -> None:
     [
         ({"a": [b"x", b"y"], "b": [b"x"]}, "a has 2 lines and .*b has 1"),
         ({"a": [b"x\ty", b"no tab"]}, "line 2: no tab"),
-        ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "3 files were given"),
+        ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "a: a file of both languages ends in"),
         ({"a": [b""], "b": [b""]}, "too few"),
     ],
 )

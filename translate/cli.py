@@ -6,16 +6,18 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import Interrupted, UserError
+from dragoman.translate.corpus.store import RULES
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
+    from dragoman.translate.corpus.readers import Raw
     from dragoman.translate.corpus.store import Pair
 
 RUNS = Path("runs")
@@ -36,12 +38,32 @@ def add_commands(commands: Commands) -> None:
     k.add_argument("--size", type=positive, default=40000, metavar="N", help="training pairs (default 40000)")
     k.add_argument("--seed", type=int, default=1, metavar="N")
     k.set_defaults(run=corpus_cldr)
-    k = kind("files", "Two parallel files, or one TSV of source and target; plain or gzipped, UTF-8.")
-    k.add_argument("files", nargs="+", metavar="FILE", help="SOURCE TARGET, or one TSV")
-    k.add_argument("--valid", type=positive, metavar="N", help="pairs to validate on (default 1000, or a tenth of few)")
-    k.add_argument("--test", type=positive, metavar="N", help="pairs to test on (default 1000, or a tenth of few)")
-    k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out pairs")
+
+    def cleaned(k: argparse.ArgumentParser) -> None:
+        k.add_argument(
+            "--valid", type=positive, metavar="N", help="pairs to validate on (default 1000, or a tenth of few)"
+        )
+        k.add_argument("--test", type=positive, metavar="N", help="pairs to test on (default 1000, or a tenth of few)")
+        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out pairs")
+        k.add_argument(
+            "--allow", action="append", default=[], metavar="RULE",
+            help="keep the pairs that break a rule of cleaning: " + "; ".join(f"{n}: {t}" for n, t in RULES.items())
+            + "; all: every one of them",
+        )  # fmt: skip
+        k.add_argument("--dropped", metavar="FILE", help="list the pairs that a rule dropped: rule, source, target")
+
+    k = kind("files", "Parallel text in files, cleaned: UTF-8, plain or gzipped.")
+    k.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="SOURCE TARGET as plain text; or files of both languages, and folders of them: "
+        ".tsv, .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+    )  # fmt: skip
+    cleaned(k)
     k.set_defaults(run=corpus_files)
+    k = kind("libreoffice", "LibreOffice's help and interface, from Debian's or Ubuntu's packages, cleaned.")
+    k.add_argument("--from", dest="folder", metavar="DIR", help="has the .deb files (default: apt-get downloads them)")
+    cleaned(k)
+    k.set_defaults(run=corpus_libreoffice)
     k = kind(
         "multi30k", "The Multi30k captions, from a folder with the files of task 1 (train, val, test_2016_flickr)."
     )
@@ -137,7 +159,7 @@ def _write(a: argparse.Namespace, splits: dict[str, list[Pair]], card: dict[str,
 
     write_corpus(a.out, parse_pair(a.pair), splits, card)
     print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
-    for reason, n in card["dropped"].items():
+    for reason, n in sorted(card["dropped"].items(), key=lambda item: -item[1]):
         print(f"  dropped {n:,}: {reason}")
     return 0
 
@@ -153,11 +175,44 @@ def corpus_cldr(a: argparse.Namespace) -> int:
 
 def corpus_files(a: argparse.Namespace) -> int:
     """`dragoman corpus files`."""
-    from dragoman.translate.corpus.files import from_files
+    from dragoman.translate.corpus.readers import read_files
     from dragoman.translate.corpus.store import parse_pair
 
-    parse_pair(a.pair)
-    return _write(a, *from_files(a.files, a.valid, a.test, a.seed))
+    return _cleaned(
+        a, read_files(a.files, parse_pair(a.pair)), {"corpus": "files", "from": [Path(p).name for p in a.files]}
+    )
+
+
+def corpus_libreoffice(a: argparse.Namespace) -> int:
+    """`dragoman corpus libreoffice`."""
+    from dragoman.translate.corpus.libreoffice import read_libreoffice
+    from dragoman.translate.corpus.store import parse_pair
+
+    rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, lambda line: print(line, file=sys.stderr))
+    return _cleaned(a, rows, facts)
+
+
+def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
+    """Clean, split and write raw pairs."""
+    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.corpus.files import make
+    from dragoman.translate.corpus.store import parse_pair
+
+    for rule in a.allow:
+        if rule not in RULES and rule != "all":
+            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    listed: list[str] = []
+
+    def note(rule: str, pair: Pair) -> None:
+        listed.append(f"{rule}\t{pair.source}\t{pair.target}\n")
+
+    off = RULES if "all" in a.allow else a.allow
+    made = make(rows, parse_pair(a.pair), card, a.valid, a.test, a.seed, off, note if a.dropped else None)
+    code = _write(a, *made)
+    if a.dropped:
+        write_atomically(Path(a.dropped), "".join(listed).encode())
+        print(f"  listed in {a.dropped}")
+    return code
 
 
 def corpus_multi30k(a: argparse.Namespace) -> int:
@@ -203,7 +258,7 @@ def evaluate(a: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
-    from dragoman.translate.corpus.files import read_raw
+    from dragoman.translate.corpus.readers import read_raw
     from dragoman.translate.evaluate import as_dict, records, score, translate_all
 
     source, reference = ([line.decode("utf-8", "replace") for line in read_raw(f)] for f in (a.source, a.reference))
@@ -276,7 +331,7 @@ def distill(a: argparse.Namespace) -> int:
 def backtranslate(a: argparse.Namespace) -> int:
     """`dragoman backtranslate`."""
     from dragoman.translate.checkpoint import Run
-    from dragoman.translate.corpus.files import read_raw
+    from dragoman.translate.corpus.readers import read_raw
     from dragoman.translate.corpus.store import Corpus, write_corpus
     from dragoman.translate.distill import back_translate
     from dragoman.translate.evaluate import translator_of

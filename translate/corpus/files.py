@@ -1,75 +1,59 @@
-"""Corpora from files: two parallel files or one TSV, plain or gzipped, and the Multi30k folder."""
+"""Corpora from files of parallel text, and from the Multi30k folder."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.store import Pair, clean, split, without_held_out
+from dragoman.translate.corpus.cleaning import scrub
+from dragoman.translate.corpus.readers import Raw, read_parallel
+from dragoman.translate.corpus.store import RULES, Pair, clean, split, without_held_out
 
 HELD_OUT = 1000
+Made = tuple[dict[str, list[Pair]], dict[str, Any]]  # the parts of a corpus, and its card
+Listing = Callable[[str, Pair], None]
 
 
-def read_raw(path: str | Path) -> list[bytes]:
-    """The lines of a file, plain or gzipped, as bytes; split at line feeds, a closing carriage return left out."""
-    try:
-        data = Path(path).read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if not data:
-        return []
-    return [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")]
+def make(
+    rows: Iterable[Raw],
+    languages: tuple[str, str],
+    card: dict[str, Any],
+    valid: int | None = None,
+    test: int | None = None,
+    seed: int = 1,
+    off: Collection[str] = (),
+    listed: Listing | None = None,
+) -> Made:
+    """Clean raw pairs and hold some out: by default 1,000 to validate and to test on, or a tenth of few.
 
-
-def _parallel(source: str | Path, target: str | Path) -> list[tuple[bytes, bytes]]:
-    left, right = read_raw(source), read_raw(target)
-    if len(left) != len(right):
-        raise UserError(
-            f"{source} has {len(left):,} lines and {target} has {len(right):,}: "
-            "line N of one must be the translation of line N of the other"
-        )
-    return list(zip(left, right, strict=True))
-
-
-def _tsv(path: str | Path) -> list[tuple[bytes, bytes]]:
-    rows = []
-    for number, line in enumerate(read_raw(path), 1):
-        fields = line.split(b"\t")
-        if len(fields) < 2 and line.strip():
-            raise UserError(f"{path}, line {number}: no tab; each line needs source, tab, target")
-        rows.append((fields[0], fields[1]) if len(fields) > 1 else (b"", b""))
-    return rows
-
-
-def from_files(
-    paths: list[str], valid: int | None, test: int | None, seed: int = 1
-) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    """A corpus from two parallel files or one TSV. Held-out parts default to 1,000 pairs, or a tenth of few."""
-    if len(paths) > 2:
-        raise UserError(f"{len(paths)} files were given: name a source and a target file, or one TSV")
-    rows = _tsv(paths[0]) if len(paths) == 1 else _parallel(paths[0], paths[1])
+    listed: called with the rule and the pair for each one that a rule of cleaning drops.
+    """
+    read = 0
     dropped: Counter[str] = Counter()
-    pairs = list(clean(rows, dropped))
+
+    def counted() -> Iterator[Raw]:
+        nonlocal read
+        for row in rows:
+            read += 1
+            yield row
+
+    def note(rule: str, pair: Pair) -> None:
+        dropped[RULES[rule]] += 1
+        if listed:
+            listed(rule, pair)
+
+    pairs = list(scrub(clean(counted(), dropped), languages, off, note))
     few = max(1, len({p.source for p in pairs}) // 10)
     counts = [min(HELD_OUT, few) if n is None else n for n in (valid, test)]
     splits = split(pairs, counts[0], counts[1], seed)
     left_over = len(pairs) - sum(len(part) for part in splits.values())
     if left_over:
         dropped["another pair of the same source is held out"] = left_over
-    card = {
-        "corpus": "files",
-        "from": [Path(p).name for p in paths],
-        "read": len(rows),
-        "dropped": dict(dropped),
-        "seed": seed,
-    }
-    return splits, card
+    rules = [name for name in RULES if name not in off]
+    return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}
 
 
 def from_multi30k(folder: str, languages: tuple[str, str]) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
@@ -85,7 +69,7 @@ def from_multi30k(folder: str, languages: tuple[str, str]) -> tuple[dict[str, li
             if not found:
                 raise UserError(f"--from {folder}: {name}.{language} or {name}.{language}.gz is not there")
             paths.append(found[0])
-        rows = _parallel(*paths)
+        rows = [*read_parallel(*paths)]
         total += len(rows)
         splits[part] = list(clean(rows, dropped))
     card = {

@@ -1,0 +1,109 @@
+"""Each rule of cleaning drops what it names and keeps what looks like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.export.cli import main
+from dragoman.translate.corpus.cleaning import Cleaner, numbers, script_of, scrub
+from dragoman.translate.corpus.store import RULES, Corpus, Pair
+
+USUAL = [Pair("a sentence of some length", "ein Satz von einiger Länge")] * 5
+
+BAD = [
+    ("same", ("Never translated", "never translated"), "de"),
+    ("long", ("word " * 500, "Wort " * 500), "de"),
+    ("mojibake", ("The café is closed", "Das CafÃ© ist geschlossen"), "de"),
+    ("script", ("Good morning, friends", "Guten Morgen, Freunde"), "ru"),
+    ("script", ("Доброе утро, друзья", "Guten Morgen, Freunde"), "de"),
+    ("ratio", ("Yes", "Das ist eine Übersetzung von etwas ganz anderem"), "de"),
+    ("ratio", ("This was said at great length and in many words", "Ja"), "de"),
+    ("numbers", ("1,234 dogs and 56 cats", "1.234 Hunde und 57 Katzen"), "de"),
+    ("numbers", ("From 1871 to 1918", "Seit 1871"), "de"),
+]
+GOOD = [
+    (("1,234.5 km in 2024", "1.234,5 km im Jahr 2024"), "de"),
+    (("3 dogs", "drei Hunde"), "de"),
+    (("42", "two and forty"), "xx"),
+    (("25 people", "२५ लोग"), "hi"),
+    (("1 000 000 people", "1.000.000 Leute"), "de"),
+    (("404", "404"), "de"),
+    (("Yes", "Jawohl"), "de"),
+    (("Open the file in LibreOffice", "Открыть файл в LibreOffice"), "ru"),
+    (("Good morning", "おはようございます"), "ja"),
+    (("OpenGL on Linux", "OpenGL на Linux"), "ru"),
+    (("“Quoted” – naïve café", "„Zitiert“ – naives Café"), "de"),
+]
+
+
+@pytest.mark.parametrize(("rule", "pair", "language"), BAD)
+def test_what_misleads_is_dropped(rule: str, pair: tuple[str, str], language: str) -> None:
+    assert Cleaner(USUAL, ("en", language)).broken(Pair(*pair)) == rule
+    assert Cleaner(USUAL, ("en", language), off=[rule]).broken(Pair(*pair)) is None
+
+
+@pytest.mark.parametrize(("pair", "language"), GOOD)
+def test_what_teaches_is_kept(pair: tuple[str, str], language: str) -> None:
+    assert Cleaner(USUAL, ("en", language)).broken(Pair(*pair)) is None
+
+
+def test_duplicates() -> None:
+    pairs = [
+        Pair("Page 12 of 30", "Seite 12 von 30"),
+        Pair("Page 12 of 30", "Seite 12 von 30"),
+        Pair("page 7 of 10.", "Seite 7 von 10."),
+        Pair("Page 12 of 30", "Blatt 12 von 30"),
+    ]
+    seen: list[tuple[str, Pair]] = []
+    assert list(scrub(pairs, ("en", "de"), (), lambda rule, pair: seen.append((rule, pair)))) == [pairs[0], pairs[3]]
+    assert seen == [("duplicate", pairs[1]), ("near duplicate", pairs[2])]
+    assert list(scrub(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
+
+
+@given(st.text(), st.text(), st.sampled_from(["de", "ja", "ar", "xx"]))
+def test_any_text_has_an_answer(source: str, target: str, language: str) -> None:
+    assert Cleaner([], ("en", language)).broken(Pair(source, target)) in (None, *RULES)
+
+
+@given(st.integers(10, 10**12))
+def test_numbers_are_the_same_however_they_are_grouped(n: int) -> None:
+    expected = {str(n): 1}
+    for separator in (",", ".", " ", "'", "\u202f"):
+        assert numbers(f"{n:,}".replace(",", separator)) == expected
+    assert numbers(str(n).translate({ord("0") + i: chr(0x966 + i) for i in range(10)})) == expected
+
+
+def test_scripts_by_cldr() -> None:
+    found = {code: script_of(code) for code in ("de", "sr", "sr_Latn", "zh_TW", "ja", "xx", "pt_BR")}
+    assert found == {
+        "de": "Latn",
+        "sr": "Cyrl",
+        "sr_Latn": "Latn",
+        "zh_TW": "Hant",
+        "ja": "Jpan",
+        "xx": None,
+        "pt_BR": "Latn",
+    }
+
+
+def test_the_commands_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*((f"line number {n}00", f"Zeile Nummer {n}00") for n in range(10, 40)), ("untranslated", "untranslated")]
+    rows += [("twelve 12", "dreizehn 13")]
+    (tmp_path / "a.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in rows))
+    words = ["corpus", "files", str(tmp_path / "a.tsv"), "--pair", "en-de", "--valid", "2", "--test", "2", "--out"]
+    words += [str(tmp_path / "out")]
+    assert main([*words, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]) == 0
+    assert Corpus(tmp_path / "out").card["dropped"] == {RULES["same"]: 1, RULES["numbers"]: 1}
+    assert (tmp_path / "dropped").read_text().splitlines() == [
+        "same\tuntranslated\tuntranslated",
+        "numbers\ttwelve 12\tdreizehn 13",
+    ]
+    assert "dropped 1: numbers that do not match" in capsys.readouterr().out
+    assert main([*words, "--allow", "all"]) == 0
+    assert Corpus(tmp_path / "out").card["pairs"]["train"] == 28
+    assert main([*words, "--allow", "nonsense"]) == 2
+    assert "--allow nonsense: there is no such rule; give one of duplicate," in capsys.readouterr().err

@@ -1,0 +1,209 @@
+"""Formats of parallel text: what each reader takes, and what it says of what it cannot."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import polib
+import pytest
+
+from dragoman.export.cli import main
+from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus import libreoffice
+from dragoman.translate.corpus.readers import read_files
+from dragoman.translate.corpus.store import Corpus
+
+EN_DE = ("en", "de")
+
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+<tmx version="1.4"><header srclang="en-US" segtype="sentence"/><body>
+<tu><note>n</note><tuv xml:lang="en-US"><prop>p</prop>
+<seg>Press <bpt i="1">&lt;b&gt;</bpt>Start<ept i="1">&lt;/b&gt;</ept> now &amp; go</seg></tuv>
+<tuv xml:lang="de-DE"><seg>Jetzt <hi>Start</hi> drücken</seg></tuv></tu>
+<tu><tuv xml:lang="fr"><seg>Bonjour</seg></tuv><tuv xml:lang="de"><seg>Guten Tag</seg></tuv></tu>
+<tu><tuv xml:lang="en"><seg>One</seg></tuv><tuv xml:lang="de"><seg>Eins</seg></tuv></tu>
+</body></tmx>
+"""
+XLIFF1 = """<?xml version="1.0"?>
+<xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2">
+<file source-language="en" target-language="de-AT" original="x"><body>
+<trans-unit id="1"><source>Hello <x id="1"/>world</source><target>Hallo <x id="1"/>Welt</target>
+<alt-trans><source>no</source><target>nein</target></alt-trans></trans-unit>
+<trans-unit id="2"><source>Open</source></trans-unit>
+<trans-unit id="3"><source>Draft</source><target state="needs-translation">Draft</target></trans-unit>
+<group><trans-unit id="4" translate="no"><source>Code</source><target>Code</target></trans-unit>
+<trans-unit id="5"><source>Bye</source><target>Tschüss</target></trans-unit></group>
+</body></file></xliff>
+"""
+XLIFF2 = """<xliff version="2.0" srcLang="en" trgLang="de" xmlns="urn:oasis:names:tc:xliff:document:2.0">
+<file id="f"><unit id="1">
+<segment><source>A <pc id="1">big</pc> dog</source><target>Ein <pc id="1">großer</pc> Hund</target></segment>
+<segment><source>And more</source></segment></unit></file></xliff>
+"""
+PO = r"""
+msgid ""
+msgstr ""
+"Language: de_DE\n"
+"Content-Type: text/plain; charset=UTF-8\n"
+"Plural-Forms: nplurals=2; plural=n != 1;\n"
+
+msgctxt "menu"
+msgid "Open"
+msgstr "Öffnen"
+
+#, fuzzy
+msgid "Close"
+msgstr "Schluss"
+
+msgid "%d file"
+msgid_plural "%d files"
+msgstr[0] "%d Datei"
+msgstr[1] "%d Dateien"
+
+msgid "Untranslated"
+msgstr ""
+
+#~ msgid "Old"
+#~ msgstr "Alt"
+"""
+
+
+def read(path: Path, text: str | bytes, languages: tuple[str, str] = EN_DE) -> list[tuple[str, str]]:
+    data = text.encode() if isinstance(text, str) else text
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    rows = read_files([str(path)], languages)
+    return [tuple(s.decode() if isinstance(s, bytes) else s for s in row) for row in rows]  # type: ignore[misc]  # two
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_tmx(tmp_path: Path, end: str) -> None:
+    rows = read(tmp_path / f"memory.tmx{end}", TMX)
+    assert rows == [("Press Start now & go", "Jetzt Start drücken"), ("One", "Eins")]
+    assert read(tmp_path / f"memory.tmx{end}", TMX, ("de", "fr")) == [("Guten Tag", "Bonjour")]
+    with pytest.raises(UserError, match=r"no unit in en-it; the pairs it has: .*de-fr"):
+        read(tmp_path / f"memory.tmx{end}", TMX, ("en", "it"))
+
+
+def test_xliff(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.xlf", XLIFF1) == [("Hello world", "Hallo Welt"), ("Bye", "Tschüss")]
+    assert read(tmp_path / "a.xlf", XLIFF1, ("de", "en"))[1] == ("Tschüss", "Bye")
+    assert read(tmp_path / "b.xliff", XLIFF2) == [("A big dog", "Ein großer Hund")]
+    with pytest.raises(UserError, match="no translated unit in en-fr; the pairs it has: en-de-AT"):
+        read(tmp_path / "a.xlf", XLIFF1, ("en", "fr"))
+
+
+def test_gettext(tmp_path: Path) -> None:
+    expected = [("Open", "Öffnen"), ("%d files", "%d Dateien"), ("%d file", "%d Datei")]
+    assert read(tmp_path / "de.po", PO) == expected
+    assert read(tmp_path / "de.po.gz", PO) == expected
+    assert read(tmp_path / "de.po", PO, ("de", "en"))[0] == ("Öffnen", "Open")
+    polib.pofile(str(tmp_path / "de.po")).save_as_mofile(str(tmp_path / "de.mo"))
+    assert sorted(read_files([str(tmp_path / "de.mo")], EN_DE)) == sorted(expected)
+    with pytest.raises(UserError, match="translated into de_DE, which is neither side of en-fr"):
+        read(tmp_path / "de.po", PO, ("en", "fr"))
+
+
+def test_json_lines_and_tables(tmp_path: Path) -> None:
+    rows = [{"en": "a", "de": "b", "fr": "c"}, {"translation": {"de": "d", "en": "e"}}, {"source": "f", "target": "g"}]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    assert read(tmp_path / "x.jsonl", text + "\n") == [("a", "b"), ("e", "d"), ("f", "g")]
+    assert read(tmp_path / "x.tsv", "\ufeffa\tb\tmore\r\nc\td\n".encode("utf-16")) == [("a", "b"), ("c", "d")]
+    assert read(tmp_path / "x.tsv", b"\xef\xbb\xbfa\tb\n") == [("a", "b")]
+
+
+def test_a_folder_of_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.tmx").write_text(TMX, "utf-8")
+    (tmp_path / "b.po").write_text(PO, "utf-8")
+    (tmp_path / "README").write_text("not text to learn from")
+    assert len(list(read_files([str(tmp_path)], EN_DE))) == 5
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty holds no file that ends in \.tsv, "):
+        list(read_files([str(tmp_path / "empty")], EN_DE))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.tmx", TMX[:400], r"a\.tmx, line 6, column 67: broken XML: unclosed token$"),
+        ("a.tmx", TMX.encode().replace("ü".encode(), b"\xfc"), "a.tmx, line 5, column 51: broken XML: not well-formed"),
+        ("a.xlf", "", "a.xlf, line 1, column 1: broken XML: no element found"),
+        ("a.po", PO + "\nnonsense\n", r"a\.po is no gettext catalogue: .*line \d+"),
+        ("a.po", b'msgid "\xff"\nmsgstr "x"\n', r"a\.po is no gettext catalogue: .*utf-8"),
+        ("a.mo", b"\xde\x12\x04\x95abc", r"a\.mo is no gettext catalogue"),
+        ("a.jsonl", '{"en": "a", "de": "b"}\n{"en": 1}\n', "line 2: each line needs an object with the texts 'en'"),
+        ("a.jsonl", "[1]\n", "line 1: each line needs an object"),
+        ("a.jsonl", "{\n", "line 1: not JSON"),
+        ("a.tmx.gz", b"\x1f\x8bgarbage", "cannot read .*a.tmx.gz"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    with pytest.raises(UserError, match=message):
+        list(read_files([str(path)], EN_DE))
+
+
+def test_entities_do_not_explode(tmp_path: Path) -> None:
+    bomb = '<!DOCTYPE t [<!ENTITY a "' + "x" * 1000 + '">' + "".join(
+        f'<!ENTITY {chr(98 + i)} "{f"&{chr(97 + i)};" * 10}">' for i in range(8)
+    )  # fmt: skip
+    (tmp_path / "a.tmx").write_text(f"{bomb}]><tmx><body><tu><tuv><seg>&i;</seg></tuv></tu></body></tmx>")
+    with pytest.raises(UserError, match=r"line 1.*broken XML"):
+        list(read_files([str(tmp_path / "a.tmx")], EN_DE))
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb, which packs the packages of this test, is not here")
+def test_libreoffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = '<h1 id="hd_1"><a name="x"></a>{0}</h1><p id="par_1">{1} <b>{2}</b>.<br>{3}</p><p>no id</p>'
+    words = {
+        "en-US": ("Help", "Press", "Start", "Then wait"),
+        "de": ("Hilfe", "Drücken Sie", "Start", "Dann warten Sie"),
+    }
+    for code, text in words.items():
+        name = f"libreoffice-help-{code.lower()}"
+        where = tmp_path / name / "usr/share/libreoffice/help" / code / "text/shared"
+        where.mkdir(parents=True)
+        (where / "a.html").write_text(page.format(*text), "utf-8")
+        pack(tmp_path, name)
+    where = tmp_path / "libreoffice-l10n-de" / "usr/lib/libreoffice/program/resource/de/LC_MESSAGES"
+    where.mkdir(parents=True)
+    catalogue = polib.POFile()
+    catalogue.append(polib.POEntry(msgctxt="MENU", msgid="~Open file", msgstr="Datei ö~ffnen"))
+    catalogue.append(polib.POEntry(msgctxt="NAME", msgid="my_own_name", msgstr="my_own_name"))
+    catalogue.save_as_mofile(str(where / "cui.mo"))
+    pack(tmp_path, "libreoffice-l10n-de")
+    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path))
+    assert rows == [
+        ("Help", "Hilfe"),
+        ("Press Start. Then wait", "Drücken Sie Start. Dann warten Sie"),
+        ("Open file", "Datei öffnen"),
+        ("my_own_name", "my_own_name"),
+    ]
+    assert (facts["read_help"], facts["read_interface"]) == (2, 2)
+    words_ = ["corpus", "libreoffice", "--from", str(tmp_path), "--valid", "1", "--test", "1", "--pair"]
+    out = str(tmp_path / "corpus")
+    assert main([*words_, "en-de", "--out", out, "--dropped", str(tmp_path / "dropped.tsv")]) == 0
+    assert (tmp_path / "dropped.tsv").read_text() == "same\tmy_own_name\tmy_own_name\n"
+    assert Corpus(out).card["dropped"] == {"source equal to target": 1}
+    assert main([*words_, "en-fr", "--out", out]) == 2
+    assert "no libreoffice-help-fr_*.deb is there" in capsys.readouterr().err
+
+
+def pack(folder: Path, name: str) -> None:
+    (folder / name / "DEBIAN").mkdir()
+    control = (
+        f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: x\n"
+    )
+    (folder / name / "DEBIAN/control").write_text(control)
+    subprocess.run(["dpkg-deb", "-b", name, f"{name}_1_all.deb"], cwd=folder, check=True, capture_output=True)
+
+
+def test_libreoffice_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"apt-get and dpkg-deb are not here: .*libreoffice-l10n-pt-br; .*--from"):
+        libreoffice.read_libreoffice(("en", "pt_BR"), None)

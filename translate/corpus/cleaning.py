@@ -1,0 +1,170 @@
+"""Rules that tell pairs that teach from pairs that mislead, each of which can be turned off."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import islice
+
+import regex
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+from ftfy.badness import is_bad
+
+from dragoman.translate.corpus.store import MAX_CHARACTERS, RULES, Pair
+
+# A side may be this many times as long as the corpus's usual ratio makes the other, give or take SLACK characters,
+# which short texts need: "Yes" is "Jawohl".
+RATIO, SLACK = 2.5, 12
+SAMPLE = 2000  # pairs that the usual ratio is found from
+LETTERS = 6  # fewer in a script say nothing: names, units, codes
+
+# Scripts that CLDR names for a language and that text mixes, by Unicode's names.
+TOGETHER = {"Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
+NUMBER = regex.compile(r"\p{Nd}+(?:[.,\u00a0\u202f' ]\p{Nd}{3})*(?!\p{Nd})")
+
+Rule = Callable[[Pair], bool]
+
+
+def same(pair: Pair) -> bool:
+    """Text that was never translated. (Numbers and signs alone have nothing to translate.)"""
+    return pair.source.casefold() == pair.target.casefold() and any(c.isalpha() for c in pair.source)
+
+
+def long(pair: Pair) -> bool:
+    """More than a sentence or a paragraph."""
+    return max(len(pair.source), len(pair.target)) > MAX_CHARACTERS
+
+
+def garbled(pair: Pair) -> bool:
+    """Text that was decoded by another encoding than it was written in: ftfy's test for mojibake."""
+    return is_bad(pair.source) or is_bad(pair.target)
+
+
+def numbers(text: str) -> Counter[str]:
+    """The numbers of two digits or more in a text, in plain digits and without what groups them."""
+    found: Counter[str] = Counter()
+    for match in NUMBER.finditer(text):
+        digits = "".join(str(unicodedata.digit(c)) for c in match[0] if c.isdecimal())
+        if len(digits) > 1:
+            found[digits] += 1
+    return found
+
+
+def other_numbers(pair: Pair) -> bool:
+    """Other numbers on one side than on the other. A side that has none may say them in words."""
+    source, target = numbers(pair.source), numbers(pair.target)
+    return bool(source and target) and source != target
+
+
+class Ratio:
+    """One side far longer than the other, for this corpus."""
+
+    def __init__(self, sample: Sequence[Pair]) -> None:
+        logs = sorted(math.log(len(p.target) / len(p.source)) for p in sample if min(map(len, p)))
+        self.usual = math.exp(logs[len(logs) // 2]) if logs else 1.0
+
+    def __call__(self, pair: Pair) -> bool:
+        source, target = len(pair.source) * self.usual, len(pair.target)
+        return max(source, target) > RATIO * min(source, target) + SLACK
+
+
+class Script:
+    """A side most of whose letters are of a script that its language is not written in, by CLDR."""
+
+    def __init__(self, languages: tuple[str, str]) -> None:
+        self.scripts = [script_of(language) for language in languages]
+
+    def __call__(self, pair: Pair) -> bool:
+        words = [side.split() for side in pair]
+        own = [[w for w in mine if w not in other] for mine, other in (words, words[::-1])]  # names stand on both sides
+        return any(script and _foreign("".join(w), script) for w, script in zip(own, self.scripts, strict=True))
+
+
+@cache
+def script_of(language: str) -> str | None:
+    """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
+    try:
+        locale = Locale.parse(language)
+    except (ValueError, UnknownLocaleError):
+        return None
+    if locale.script:
+        return str(locale.script)
+    likely = get_global("likely_subtags")
+    for key in (str(locale), locale.language):
+        if key in likely:
+            return next((part for part in likely[key].split("_")[1:] if len(part) == 4), None)
+    return None
+
+
+@cache
+def _letters(script: str) -> regex.Pattern[str]:
+    names = "".join(rf"\p{{sc={name}}}" for name in TOGETHER.get(script, (script,)))
+    return regex.compile(f"[{names}]")
+
+
+def _foreign(text: str, script: str) -> bool:
+    letters = "".join(c for c in text if c.isalpha())
+    return len(letters) >= LETTERS and 2 * len(_letters(script).findall(letters)) < len(letters)
+
+
+class Duplicates:
+    """Pairs that came before: the same, or (near) the same but for case, punctuation, spaces and the digits."""
+
+    def __init__(self, *, near: bool) -> None:
+        self.near = near
+        self.seen: set[bytes] = set()
+
+    def __call__(self, pair: Pair) -> bool:
+        sides = [_NEARLY.sub("", regex.sub(r"\p{Nd}+", "0", s.casefold())) for s in pair] if self.near else pair
+        key = hashlib.blake2b("\0".join(sides).encode(), digest_size=8).digest()
+        if key in self.seen:
+            return True
+        self.seen.add(key)
+        return False
+
+
+_NEARLY = regex.compile(r"[\p{P}\p{S}\p{Z}]+")
+
+
+class Cleaner:
+    """The rules of a corpus, in the order in which they are asked."""
+
+    def __init__(self, sample: Sequence[Pair], languages: tuple[str, str], off: Collection[str] = ()) -> None:
+        """sample: some of the pairs, from which the usual ratio of lengths is found. off: names in RULES."""
+        rules: dict[str, Rule] = {
+            "duplicate": Duplicates(near=False),
+            "same": same,
+            "long": long,
+            "mojibake": garbled,
+            "script": Script(languages),
+            "ratio": Ratio(sample),
+            "numbers": other_numbers,
+            "near duplicate": Duplicates(near=True),  # last, so that what it keeps is not dropped by another rule
+        }
+        assert [*rules] == [*RULES]
+        self.rules = {name: rule for name, rule in rules.items() if name not in off}
+
+    def broken(self, pair: Pair) -> str | None:
+        """The first rule that a pair breaks, or None."""
+        return next((name for name, rule in self.rules.items() if rule(pair)), None)
+
+
+def scrub(
+    pairs: Iterable[Pair], languages: tuple[str, str], off: Collection[str], dropped: Callable[[str, Pair], None]
+) -> Iterator[Pair]:
+    """The pairs that break no rule; the others are given to `dropped` with the rule's name."""
+    rest = iter(pairs)
+    sample = [*islice(rest, SAMPLE)]
+    cleaner = Cleaner(sample, languages, off)
+    for part in (sample, rest):
+        for pair in part:
+            rule = cleaner.broken(pair)
+            if rule:
+                dropped(rule, pair)
+            else:
+                yield pair

@@ -1,0 +1,280 @@
+"""Readers of the formats that parallel text comes in. Each gives raw pairs, source first, and never a whole file at
+once where the format allows.
+
+Plain text in two files, TSV, JSON Lines, TMX 1.4 (the exchange format of translation memories), XLIFF 1.2 and 2.x,
+and gettext's PO and MO; any of them gzipped, and folders of them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from xml.etree import ElementTree
+
+import polib
+
+from dragoman.runtime.errors import UserError
+
+Raw = tuple[bytes | str, bytes | str]
+Reader = Callable[[Path, tuple[str, str]], Iterable[Raw]]
+
+# What stands inside these is code of the format that the text came from, not text (TMX 1.4 and XLIFF 1.2, "inline").
+CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sub"}
+XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
+UNFINISHED = {"new", "needs-translation"}  # states of a target that is not one yet (XLIFF 1.2)
+LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+@contextmanager
+def open_raw(path: str | Path) -> Iterator[BinaryIO]:
+    """A file's bytes, unpacked where it is gzipped. Raises UserError, also for what goes wrong while it is read."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not packed:
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield cast(BinaryIO, unpacked)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """All of them. Raises UserError."""
+    with open_raw(path) as file:
+        return file.read()
+
+
+def read_raw(path: str | Path) -> list[bytes]:
+    """The lines of a file, plain or gzipped, as bytes; split at line feeds, a closing carriage return left out."""
+    data = read_bytes(path)
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # as spreadsheets write it
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    return [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")] if data else []
+
+
+def read_parallel(source: str | Path, target: str | Path) -> Iterable[Raw]:
+    """Two files, line N of one the translation of line N of the other."""
+    left, right = read_raw(source), read_raw(target)
+    if len(left) != len(right):
+        raise UserError(
+            f"{source} has {len(left):,} lines and {target} has {len(right):,}: "
+            "line N of one must be the translation of line N of the other"
+        )
+    return zip(left, right, strict=True)
+
+
+def read_tsv(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+    """Source, tab, target; further columns are left out."""
+    for number, line in enumerate(read_raw(path), 1):
+        fields = line.split(b"\t")
+        if len(fields) > 1:
+            yield fields[0], fields[1]
+        elif line.strip():
+            raise UserError(f"{path}, line {number}: no tab; each line needs source, tab, target")
+
+
+def read_jsonl(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+    """An object a line, with both languages' codes as keys, or `source` and `target`; inside `translation`, too."""
+    for number, line in enumerate(read_raw(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: not JSON: {error}") from None
+        inner = row.get("translation", row) if isinstance(row, dict) else None
+        for keys in (languages, ("source", "target")):
+            if isinstance(inner, dict) and all(isinstance(inner.get(key), str) for key in keys):
+                yield inner[keys[0]], inner[keys[1]]
+                break
+        else:
+            wanted = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
+            raise UserError(f"{path}, line {number}: each line needs an object with the texts {wanted}")
+
+
+def read_tmx(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+    """The units of a translation memory that have both languages. Raises UserError when none has."""
+    seen: Counter[str] = Counter()
+    found = False
+    for unit in _elements(path, "tu"):
+        texts: dict[str, str] = {}
+        for variant in unit:
+            code, segment = variant.get(LANGUAGE) or variant.get("lang"), variant.find("{*}seg")
+            if code and segment is not None:
+                texts.setdefault(code, _text(segment))
+        source, target = (_of_language(texts, language) for language in languages)
+        if source is not None and target is not None:
+            found = True
+            yield source, target
+        elif not found:
+            codes = sorted(texts)
+            seen.update(f"{a}-{b}" for i, a in enumerate(codes) for b in codes[i + 1 :])
+    if not found:
+        raise UserError(f"{path} has no unit in {'-'.join(languages)}; {_offer(seen)}")
+
+
+def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+    """The translated units of XLIFF 1.2 and 2.x, in either direction. Raises UserError for other languages."""
+    own = "", ""
+    seen: Counter[str] = Counter()
+    found = False
+    for unit in _elements(path, "trans-unit", "segment", opening=("xliff", "file")):
+        name = _name(unit)
+        if name in ("xliff", "file"):
+            source, target = (unit.get(a, unit.get(b, "")) for a, b in XLIFF_LANGUAGES)
+            if source and target:
+                own = source, target
+                seen[f"{source}-{target}"] += 1
+            continue
+        turned = _direction(own, languages)
+        if turned is None or unit.get("translate") == "no":
+            continue
+        source_text, target_text = unit.find("{*}source"), unit.find("{*}target")
+        if source_text is not None and target_text is not None and target_text.get("state") not in UNFINISHED:
+            found = True
+            pair = _text(source_text), _text(target_text)
+            yield pair[::-1] if turned else pair
+    if not found:
+        raise UserError(f"{path} has no translated unit in {'-'.join(languages)}; {_offer(seen)}")
+
+
+def read_po(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+    """The finished messages of a gettext catalogue, .po or .mo; of plural forms the first and the last.
+
+    Raises UserError when it is translated into neither language.
+    """
+    data = read_bytes(path)
+    packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
+    try:
+        catalogue: Any = polib.mofile(str(path)) if packed else polib.pofile(data.decode())
+    except (OSError, ValueError, LookupError, IndexError, struct.error) as error:
+        raise UserError(f"{path} is no gettext catalogue: {error}") from None
+    declared = catalogue.metadata.get("Language", "")
+    turned = _direction((languages[0] if not declared else "", declared or languages[1]), languages)
+    if turned is None:
+        raise UserError(f"{path} is translated into {declared}, which is neither side of {'-'.join(languages)}")
+    for entry in catalogue.translated_entries():
+        forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
+        pairs = [(entry.msgid, forms[0])]
+        if entry.msgid_plural:
+            pairs = [(entry.msgid_plural, forms[-1]), *(pairs if len(forms) > 1 else [])]
+        for pair in pairs:
+            yield pair[::-1] if turned else pair
+
+
+READERS: dict[str, Reader] = {
+    ".tsv": read_tsv, ".jsonl": read_jsonl, ".tmx": read_tmx, ".xlf": read_xliff, ".xliff": read_xliff,
+    ".po": read_po, ".mo": read_po,
+}  # fmt: skip
+
+
+def reader_of(path: Path) -> Reader | None:
+    """The reader of a file that holds both languages, by its name; None for others."""
+    return READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+
+
+def read_files(paths: Iterable[str], languages: tuple[str, str]) -> Iterator[Raw]:
+    """The pairs of a source and a target file, or of any number of files and folders that hold both languages.
+
+    Raises UserError for anything else, or what a reader cannot read.
+    """
+    given = [Path(p) for p in paths]
+    if len(given) == 1 and given[0].is_file() and not reader_of(given[0]):
+        yield from read_tsv(given[0], languages)
+        return
+    if len(given) == 2 and not any(p.is_dir() or reader_of(p) for p in given):
+        yield from read_parallel(*given)
+        return
+    for path in given:
+        if path.is_dir():
+            files = [p for p in sorted(path.rglob("*")) if p.is_file() and reader_of(p)]
+            if not files:
+                raise UserError(f"{path} holds no file that ends in {', '.join(READERS)}")
+            for file in files:
+                yield from cast(Reader, reader_of(file))(file, languages)
+        elif reader := reader_of(path):
+            yield from reader(path, languages)
+        elif not path.exists():
+            raise UserError(f"cannot read {path}: there is no such file")
+        else:
+            raise UserError(
+                f"{path}: a file of both languages ends in {', '.join(READERS)}; "
+                "plain text takes two files, the source's and the target's"
+            )
+
+
+def _elements(path: Path, *names: str, opening: tuple[str, ...] = ()) -> Iterator[ElementTree.Element]:
+    """The elements of these names as they end, and of `opening` as they start; memory holds one at a time.
+
+    Raises UserError with the line for broken XML. Python's parser fetches nothing and bounds what entities grow to.
+    """
+    above: list[ElementTree.Element] = []
+    with open_raw(path) as file:
+        try:
+            for event, element in ElementTree.iterparse(file, ("start", "end")):
+                if event == "start":
+                    above.append(element)
+                    if _name(element) in opening:
+                        yield element
+                    continue
+                above.pop()
+                if _name(element) in names:
+                    yield element
+                    above[-1].remove(element)
+        except ElementTree.ParseError as error:
+            line, column = error.position
+            raise UserError(
+                f"{path}, line {line}, column {column + 1}: broken XML: {str(error).partition(':')[0]}"
+            ) from None
+        except (ValueError, LookupError) as error:  # an encoding that is not known
+            raise UserError(f"cannot read {path}: {error}") from None
+
+
+def _name(element: ElementTree.Element) -> str:
+    """An element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def _text(element: ElementTree.Element) -> str:
+    """The text inside, without what is code."""
+    parts = [element.text or ""]
+    for child in element:
+        if _name(child) not in CODES:
+            parts.append(_text(child))
+        parts.append(child.tail or "")
+    return "".join(parts)
+
+
+def _matches(code: str, language: str) -> bool:
+    """Whether a language code such as `de-AT` or `pt_BR` means a language, such as `de`."""
+    code, language = (c.lower().replace("_", "-") for c in (code, language))
+    return code == language or code.startswith(language + "-")
+
+
+def _of_language(texts: dict[str, str], language: str) -> str | None:
+    return next((text for code, text in texts.items() if _matches(code, language)), None)
+
+
+def _direction(own: tuple[str, str], languages: tuple[str, str]) -> bool | None:
+    """Whether text from own[0] to own[1] must be turned round to go between languages; None if it cannot."""
+    for turned, (source, target) in ((False, languages), (True, languages[::-1])):
+        if (not own[0] or _matches(own[0], source)) and _matches(own[1], target):
+            return turned
+    return None
+
+
+def _offer(seen: Counter[str]) -> str:
+    pairs = ", ".join(pair for pair, _ in seen.most_common(10))
+    return f"the pairs it has: {pairs}" if pairs else "it has none in any pair of languages"
