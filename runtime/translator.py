@@ -339,7 +339,7 @@ class Translator:
         )
 
 
-def pad(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
+def pad(rows: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]]) -> tuple[Ids, Ids]:
     """Rows of ids as one matrix (B, S) filled up with `<pad>`, and their lengths (B)."""
     length = np.array([len(row) for row in rows], dtype=np.int64)
     out = np.full((len(rows), int(length.max())), PAD, dtype=np.int64)

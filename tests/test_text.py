@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.tokenize import Sampler, _Dropout, default_vocabulary, encode, train_tokenizer
+from dragoman.translate.corpus.ragged import ragged
+from dragoman.translate.tokenize import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer, words_of
 
 nasty = st.text(
     st.one_of(
@@ -32,6 +35,17 @@ def tokenizer(kind: str = "bpe") -> Tokenizer:
 BPE = tokenizer()
 
 
+def draw(t: Tokenizer, lines: list[str], rate: float, kind: str = "bpe", seed: int = 1) -> list[list[int]]:
+    """Lines as ids, in segmentations drawn with a seed."""
+    words = [words_of(line) for line in lines]
+    counts = Counter(word for line in words for word in line)
+    config = TokenizerConfig(kind=kind, sampling=rate)  # type: ignore[arg-type]  # bpe or unigram
+    found = segmentations(t, [*counts], [*counts.values()], config, 1)
+    number = {word: i for i, word in enumerate(counts)}
+    text = found.draw(ragged([number[word] for word in line] for line in words), np.random.default_rng(seed))
+    return [text.row(i).tolist() for i in range(text.rows)]
+
+
 @given(nasty)
 def test_normalise_settles_at_once(text: str) -> None:
     once = normalise(text)
@@ -44,7 +58,7 @@ def test_normalise_settles_at_once(text: str) -> None:
 @given(nasty)
 def test_training_and_run_time_agree(text: str) -> None:
     assert encode(BPE, [normalise(text)])[0] == BPE.encode(text)
-    assert Sampler(BPE, [normalise(text)], 0, "bpe", 1).encode(1)[0] == BPE.encode(text)
+    assert draw(BPE, [normalise(text)], 0) == [BPE.encode(text)]
 
 
 @given(st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs", "Cc"])))
@@ -80,9 +94,8 @@ def test_a_million_characters_without_a_space() -> None:
 def test_sampling_is_reproducible_and_spells_the_same_text(kind: str) -> None:
     t = tokenizer(kind)
     lines = [normalise(line) for line in LINES]
-    sampler = Sampler(t, lines, 0.2, kind, 1)
-    first, again, other = (sampler.encode(seed) for seed in (5, 5, 6))
-    assert first == again == Sampler(t, lines, 0.2, kind, 1).encode(5)
+    first, again, other = (draw(t, lines, 0.2, kind, seed) for seed in (5, 5, 6))
+    assert first == again
     assert first != other
     assert [t.decode(ids) for ids in first] == lines
     assert all(ids[-1] == EOS for ids in first)
@@ -93,9 +106,11 @@ def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> N
     (tmp_path / "t.model").write_bytes(tokenizer(kind).model)
     code = (
         "import sys; from pathlib import Path; from dragoman.runtime.tokenizer import Tokenizer\n"
-        "from dragoman.translate.tokenize import Sampler\n"
+        "from dragoman.translate.config import TokenizerConfig\n"
+        "from dragoman.translate.tokenize import segmentations\n"
         "t = Tokenizer(Path(sys.argv[1]).read_bytes())\n"
-        "print(Sampler(t, ['The quick brown fox', 'jumps over the lazy dog'], 0.3, sys.argv[2], 1).encode(7))"
+        "config = TokenizerConfig(kind=sys.argv[2], sampling=0.3)\n"
+        "print(segmentations(t, 'The quick brown fox jumps'.split(), [5] * 5, config, 1).pieces.flat.tolist())"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "t.model"), kind]
     assert subprocess.check_output(words) == subprocess.check_output(words)
@@ -110,7 +125,7 @@ def test_bpe_without_dropout_is_sentencepieces(text: str) -> None:
 
 def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
     lines = [normalise(line) for line in LINES]
-    mine = sum(sum(map(len, Sampler(BPE, lines, 0.1, "bpe", seed).encode(seed))) for seed in range(40))
+    mine = sum(sum(map(len, draw(BPE, lines, 0.1, seed=seed))) for seed in range(40))
     p = BPE.processor
     theirs = sum(len(p.EncodeAsIds(x, enable_sampling=True, alpha=0.1, nbest_size=-1)) + 1 for x in lines * 40)
     assert mine == pytest.approx(theirs, rel=0.03)  # both are random

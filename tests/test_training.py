@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -58,8 +59,8 @@ def test_learning_rate() -> None:
 
 
 def test_limit_ratio_is_above_what_training_shows() -> None:
-    assert limit_ratio([(10, 10)] * 50) == 2
-    assert limit_ratio([(10, 40)] * 50) == 5
+    assert limit_ratio(np.full(50, 10), np.full(50, 10)) == 2
+    assert limit_ratio(np.full(50, 10), np.full(50, 40)) == 5
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:
@@ -221,7 +222,7 @@ def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
 
 def test_large_seeds(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml, ["training.seed=2147483647"]), tmp_path / "run")
-    assert len(trainer.batches(3)) > 1
+    assert trainer.batches(3).expected > 1
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"\x80\x04pickle", lambda d: b""])

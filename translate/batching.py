@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dragoman.runtime.bundle import BOS, EOS
+from dragoman.runtime.bundle import BOS, EOS, PAD
 from dragoman.runtime.translator import pad
+from dragoman.translate.corpus.ragged import Ints, Ragged
+from dragoman.translate.corpus.shards import Shards
+
+WINDOW = 200_000  # rows that are shuffled and batched together: bounds what is in memory
 
 
 class Batch(NamedTuple):
@@ -23,16 +29,21 @@ class Batch(NamedTuple):
     tokens: int  # target ids that are not padding
 
 
-def turned_round(ids: Sequence[int]) -> list[int]:
+Row = Sequence[int] | Ints
+
+
+def turned_round(ids: Row) -> list[int]:
     """Ids that end in `</s>` from last to first, `</s>` still at the end: how a right-to-left model writes them."""
     return [*reversed(ids[:-1]), EOS]
 
 
-def make_batch(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:
+def make_batch(source: Sequence[Row], target: Sequence[Row]) -> Batch:
     """One batch of rows that end in `</s>`."""
     source_ids, source_length = map(torch.from_numpy, pad(source))
     target_out, target_length = pad(target)
-    target_in, _ = pad([[BOS, *row[:-1]] for row in target])
+    target_in = np.full_like(target_out, BOS)
+    target_in[:, 1:] = target_out[:, :-1]
+    target_in[target_in == EOS] = PAD
     return Batch(
         source_ids, source_length, torch.from_numpy(target_in), torch.from_numpy(target_out), int(target_length.sum())
     )
@@ -59,3 +70,37 @@ def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: 
         batches.append(batch)
     rng.shuffle(batches)
     return batches
+
+
+class Epoch:
+    """The batches of one pass over encoded text, made as they are asked for, a window of rows at a time."""
+
+    def __init__(self, text: Shards, rows: Ints, batch_tokens: int, seed: int, *, turned: bool = False) -> None:
+        """turned: targets from last to first."""
+        self.text, self.rows, self.batch_tokens, self.seed, self.turned = text, rows, batch_tokens, seed, turned
+        if len(rows) > WINDOW:
+            self.rows = np.random.default_rng(seed).permutation(rows)
+        self.first = self._window(0)
+        # All there will be, when the text is one window; of more windows the first is taken as typical.
+        self.expected = round(len(self.first[2]) * len(rows) / len(self.rows[:WINDOW]))
+
+    def _window(self, number: int) -> tuple[Ragged, Ragged, list[list[int]]]:
+        """Sources, targets, and which of them go together."""
+        rows = self.rows[number * WINDOW : (number + 1) * WINDOW]
+        source, target = (
+            self.text.draw(side, rows, np.random.default_rng([self.seed, number, side])) for side in (0, 1)
+        )
+        batches = plan(source.lengths.tolist(), target.lengths.tolist(), self.batch_tokens, self.seed + number)
+        return source, target, batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """From the batch of this number on."""
+        for number in range(math.ceil(len(self.rows) / WINDOW)):
+            source, target, batches = self._window(number) if number else self.first
+            for rows in batches[start:]:
+                targets = [turned_round(target.row(i)) if self.turned else target.row(i) for i in rows]
+                yield make_batch([source.row(i) for i in rows], targets)
+            start = max(0, start - len(batches))

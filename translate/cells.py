@@ -7,12 +7,12 @@ G gates, N numbers kept between steps (H, or 2H for the LSTM). Two directions ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-CellName = Literal["elman", "lstm", "gru", "sru"]
+from dragoman.translate.config import CellName
 
 
 def recurrence(step: Callable[..., tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401

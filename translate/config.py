@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.cells import CellName
 
+CellName = Literal["elman", "lstm", "gru", "sru"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 

@@ -32,7 +32,7 @@ class Display:
         )
         self.live = self.console.is_terminal and not quiet
         self.task: TaskID | None = None
-        self.spoken = 0.0
+        self.spoken = time.monotonic() - 55  # when the last line was written: soon after the start the first
 
     def __enter__(self) -> Display:
         if self.live:
@@ -54,6 +54,12 @@ class Display:
         precision = "bfloat16 products" if bfloat16 else "float32"
         self.message(f"training {parameters:,} parameters for at most {epochs} epochs, {precision}")
         self.task = self.bar.add_task("training", total=1.0, left="", detail="")
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Work before the first step, which is only worth a word where there is much of it."""
+        if time.monotonic() - self.spoken > 10 and total:
+            self.spoken = time.monotonic()
+            self.message(f"{done / total:4.0%}  {what}: {done:,} of {total:,}")
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
         """A report every few steps; progress from 0 to 1."""

@@ -7,15 +7,19 @@ import io
 import math
 import random
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import sentencepiece
 
 from dragoman.runtime.bundle import BOS, EOS, PAD, UNK
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, ragged, spans
+
+SPACE = "\u2581"  # what SentencePiece writes for a space
 
 
 def default_vocabulary(pairs: int) -> int:
@@ -29,15 +33,14 @@ def default_vocabulary(pairs: int) -> int:
 def train_tokenizer(
     lines: Iterable[str], config: TokenizerConfig, vocabulary: int, tags: Sequence[str] = ()
 ) -> Tokenizer:
-    """A SentencePiece model of `lines`, in which each tag is one piece.
+    """A SentencePiece model of `lines`, which are read more than once, in which each tag is one piece.
 
     Unless the configuration asked for a vocabulary by number, one that the text cannot fill is lowered, and one that
     cannot hold its characters raised. Raises UserError when none will do.
     """
-    text = [normalise(line) for line in lines]
     for _ in range(3):
         try:
-            return _train(text, config.kind, vocabulary, tags)
+            return _train(lines, config.kind, vocabulary, tags)
         except RuntimeError as error:
             message = str(error)
             most, least = re.search(r"value <= (\d+)", message), re.search(r"required_chars\. \d+ vs (\d+)", message)
@@ -48,10 +51,10 @@ def train_tokenizer(
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 
-def _train(text: Sequence[str], kind: str, vocabulary: int, tags: Sequence[str]) -> Tokenizer:
+def _train(lines: Iterable[str], kind: str, vocabulary: int, tags: Sequence[str]) -> Tokenizer:
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(text),
+        sentence_iterator=map(normalise, lines),
         model_writer=out,
         model_type=kind,
         vocab_size=vocabulary,
@@ -77,45 +80,58 @@ def encode(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
     return [[*tokenizer.processor.EncodeAsIds(line), EOS] for line in lines]
 
 
-class Sampler:
-    """Random segmentations of a fixed text: BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018).
+POOL = 64  # the most segmentations of a word that are kept
 
-    SentencePiece can sample too, but its generator gives other numbers in every process, whatever the seed: neither
-    a run nor its resumption could be reproduced. Words are segmented independently, as SentencePiece does, and
-    each word of the text has a pool of segmentations from which its occurrences draw.
+
+class Segmentations(NamedTuple):
+    """How each word of a text may be cut into pieces."""
+
+    pieces: Ragged  # each segmentation's ids
+    ends: Ints  # (words + 1): word w has the segmentations ends[w] to ends[w + 1]
+    usual: Ints  # (words): how many ids each has in the usual segmentation
+
+    def draw(self, text: Ragged, random: np.random.Generator) -> Ragged:
+        """Lines of words as ids that end in `</s>`, each word in one of its segmentations at random."""
+        first = self.ends[text.flat]
+        choices = self.ends[text.flat + 1] - first
+        chosen = first + (random.random(len(first)) * choices).astype(np.int64)
+        starts = self.pieces.ends[chosen]
+        lengths = self.pieces.ends[chosen + 1] - starts
+        ends = ends_of(lengths)[text.ends]  # of each line, before it is closed
+        closed = ends + np.arange(len(ends))
+        out = np.full(closed[-1], EOS, np.int32)
+        inside = np.ones(len(out), bool)
+        inside[closed[1:] - 1] = False
+        out[inside] = self.pieces.flat[spans(starts, lengths)]
+        return Ragged(out, closed)
+
+
+def words_of(line: str) -> list[str]:
+    """What SentencePiece segments independently: words, but for text that spells its mark for a space."""
+    return [line] if SPACE in line else line.split(" ")
+
+
+def segmentations(
+    tokenizer: Tokenizer, words: Sequence[str], counts: Sequence[int], config: TokenizerConfig, seed: int
+) -> Segmentations:
+    """BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018): a pool of segmentations for each word.
+
+    As many are drawn as its count asks for, up to POOL; just the usual one without sampling. SentencePiece can sample
+    too, but its generator gives other numbers in every process, whatever the seed: neither a run nor its resumption
+    could be reproduced.
     """
-
-    POOL = 64
-
-    def __init__(self, tokenizer: Tokenizer, lines: Sequence[str], rate: float, kind: str, seed: int) -> None:
-        """rate: the share of merges dropped (BPE), or the smoothing exponent (unigram); 0 gives the usual ids."""
-        self.tokenizer, self.rate = tokenizer, rate
-        p = tokenizer.processor
-        if not rate:
-            self.plain = encode(tokenizer, lines)
-            return
-        words = [line.split(" ") for line in lines]
-        counts = Counter(word for line in words for word in line)
-        draw = _unigram_pool if kind == "unigram" else _Dropout(tokenizer, rate).pool
-        pools = {}
-        for word, count in counts.items():
-            rng = random.Random(f"{seed} {word}")
-            pools[word] = draw(p, word, rate, rng, min(self.POOL, 4 * count))
-        self.lines = [[pools[word] for word in line] for line in words]
-
-    def encode(self, seed: int) -> list[list[int]]:
-        """One random segmentation of every line, each with `</s>`. The same seed gives the same, anywhere."""
-        if not self.rate:
-            return self.plain
-        number = random.Random(seed).random
-        out = []
-        for line in self.lines:
-            ids: list[int] = []
-            for pool in line:
-                ids += pool[int(number() * len(pool))]
-            ids.append(EOS)
-            out.append(ids)
-        return out
+    p, rate = tokenizer.processor, config.sampling
+    usual: list[list[int]] = p.EncodeAsIds([*words])
+    lengths = np.fromiter(map(len, usual), np.int64, len(usual))
+    if not rate:
+        return Segmentations(ragged(usual), np.arange(len(words) + 1), lengths)
+    draw = _unigram_pool if config.kind == "unigram" else _Dropout(tokenizer, rate).pool
+    pools = []
+    for word, count in zip(words, counts, strict=True):
+        pools.append(draw(p, word, rate, random.Random(f"{seed} {word}"), min(POOL, 4 * count)))
+    return Segmentations(
+        ragged(ids for pool in pools for ids in pool), ends_of(np.array([len(pool) for pool in pools])), lengths
+    )
 
 
 Processor = sentencepiece.SentencePieceProcessor
@@ -123,7 +139,7 @@ Processor = sentencepiece.SentencePieceProcessor
 
 def _unigram_pool(p: Processor, word: str, rate: float, rng: random.Random, size: int) -> list[list[int]]:
     """Segmentations drawn from the n best of a word, each as likely as its probability to the power of the rate."""
-    candidates: list[list[int]] = p.NBestEncodeAsIds(word, Sampler.POOL)
+    candidates: list[list[int]] = p.NBestEncodeAsIds(word, POOL)
     scores = [sum(p.GetScore(i) for i in ids) for ids in candidates]  # log-probabilities
     return rng.choices(candidates, [math.exp(rate * (score - max(scores))) for score in scores], k=size)
 
@@ -140,13 +156,13 @@ class _Dropout:
     def pool(self, p: Processor, word: str, rate: float, rng: random.Random, size: int) -> list[list[int]]:
         """Segmentations of a word; only the usual one where this and SentencePiece would disagree on that."""
         usual: list[int] = p.EncodeAsIds(word)
-        if len(word) == 0 or self.segment(word, None) != usual:
+        if len(word) == 0 or SPACE in word or self.segment(word, None) != usual:
             return [usual]
         return [self.segment(word, rng) for _ in range(size)]
 
     def segment(self, word: str, rng: random.Random | None) -> list[int]:
         """Merge from characters upwards, the earliest learnt pair first, the leftmost of equals."""
-        symbols: list[str] = ["\u2581", *word]
+        symbols: list[str] = [SPACE, *word]
         following, before = [*range(1, len(symbols)), -1], [*range(-1, len(symbols) - 1)]
         agenda: list[tuple[int, int, int, int]] = []
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.allocator import keep_freed_memory
-from dragoman.translate.batching import Batch, make_batch, plan, turned_round
+from dragoman.translate.batching import Batch, Epoch, make_batch, plan, turned_round
 from dragoman.translate.checkpoint import (
     Run,
     append_row,
@@ -39,12 +40,14 @@ from dragoman.translate.checkpoint import (
     write_json,
 )
 from dragoman.translate.config import Config, TrainingConfig
+from dragoman.translate.corpus.ragged import Ints
+from dragoman.translate.corpus.shards import Shards, build, describe
 from dragoman.translate.corpus.store import Corpus, Pair
 from dragoman.translate.evaluate import TorchEngine, bundle_of, commit, machine, score, translate_all
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display
 from dragoman.translate.search import BeamSearch
-from dragoman.translate.tokenize import Sampler, default_vocabulary, encode, train_tokenizer
+from dragoman.translate.tokenize import default_vocabulary, encode, train_tokenizer
 
 # Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
 RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
@@ -96,10 +99,10 @@ def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
     return c.lr * warm * math.sqrt(max(c.warmup, 1) / max(step + 1, c.warmup, 1))
 
 
-def limit_ratio(pairs: Sequence[tuple[int, int]]) -> int:
-    """The longest translation allowed, as a multiple of the source: above nearly all that training shows."""
-    ratios = sorted(target / source for source, target in pairs)
-    return max(2, math.ceil(1.25 * ratios[int(0.999 * (len(ratios) - 1))]))
+def limit_ratio(source: Ints, target: Ints) -> int:
+    """The longest translation allowed, as a multiple of the source: above nearly all lengths that training shows."""
+    ratios = np.sort(target / source)
+    return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
 
 
 def wants_bfloat16(precision: str) -> bool:
@@ -111,9 +114,10 @@ def wants_bfloat16(precision: str) -> bool:
 
 @dataclass
 class Data:
-    """Normalised text, and what turns it into ids."""
+    """Text to train and to validate on, and what turns text into ids."""
 
-    train: list[Pair]
+    train: Shards
+    kept: Ints  # the rows of `train` that are not too long
     valid: list[Pair]
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
@@ -147,14 +151,6 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.data = self._prepare(resuming)
         d = self.data
-        t = config.tokenizer
-        self.samplers = [
-            Sampler(tokenizer, lines, t.sampling, t.kind, config.training.seed)
-            for tokenizer, lines in (
-                (d.source_tokenizer, [p.source for p in d.train]),
-                (d.target_tokenizer, [p.target for p in d.train]),
-            )
-        ]
         self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
         self.bfloat16 = wants_bfloat16(config.training.precision)
         self.optimizers = self._optimizers()
@@ -182,45 +178,59 @@ class Trainer:
 
     def _prepare(self, resuming: bool) -> Data:
         c = self.config
-        train, valid = self.corpus.read("train"), self.corpus.read("valid")
+        digest = self.corpus.digest()
         if resuming:
-            self._check_corpus()
-            source_tokenizer, target_tokenizer = self.run.tokenizers()
+            self._check_corpus(digest)
+            tokenizers = self.run.tokenizers()
         else:
-            source_tokenizer, target_tokenizer = self._train_tokenizers(train)
-        sizes = [
-            (len(s), len(t))
-            for s, t in zip(
-                encode(source_tokenizer, [p.source for p in train]),
-                encode(target_tokenizer, [p.target for p in train]),
-                strict=True,
-            )
-        ]
-        kept = [i for i, size in enumerate(sizes) if max(size) <= c.data.max_length]
-        if not kept:
+            tokenizers = self._train_tokenizers()
+        train = self._encoded(tokenizers, digest)
+        source, target = (train.usual_lengths(side) for side in (0, 1))
+        kept = np.flatnonzero(np.maximum(source, target) <= c.data.max_length)
+        if not len(kept):
             raise UserError(f"data.max_length = {c.data.max_length}: every training pair is longer")
-        self.limit_ratio = limit_ratio([sizes[i] for i in kept])
-        self.too_long = len(train) - len(kept)
-        return Data([train[i] for i in kept], valid, source_tokenizer, target_tokenizer)
+        self.limit_ratio = limit_ratio(source[kept], target[kept])
+        self.too_long = train.rows - len(kept)
+        self.digest = digest
+        return Data(train, kept, self.corpus.read("valid"), *tokenizers)
 
-    def _check_corpus(self) -> None:
-        known = self.run.read_json("run.json").get("corpus_sha256")
-        if known != self.corpus.digest():
+    def _encoded(self, tokenizers: tuple[Tokenizer, Tokenizer], digest: str) -> Shards:
+        """The training text as numbers on disk: what an earlier start of this run left, or made now."""
+        c, folder = self.config, self.run.path("shards")
+        asked = describe(digest, tokenizers, c.tokenizer, c.training.seed)
+        if folder.exists():
+            try:
+                found = Shards(folder)
+                if all(found.card.get(key) == value for key, value in asked.items()):
+                    return found
+                problem = f"{folder} holds other text"
+            except UserError as error:
+                problem = str(error)
+            self.display.message(f"{problem}; it is made again")
+        return build(
+            folder, self.corpus, tokenizers, c.tokenizer, c.training.seed, digest, progress=self.display.preparing
+        )
+
+    def _check_corpus(self, digest: str) -> None:
+        if self.run.read_json("run.json").get("corpus_sha256") != digest:
             raise UserError(
                 f"{self.corpus.folder} is not the corpus that {self.run.folder} was started with; "
                 "resume with that corpus, or start a run of another name"
             )
 
-    def _train_tokenizers(self, train: list[Pair]) -> tuple[Tokenizer, Tokenizer]:
+    def _train_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         c = self.config.tokenizer
-        vocabulary = c.vocabulary or default_vocabulary(len(train))
-        sides = [[p.source for p in train], [p.target for p in train]]
+        lines = self.corpus.lines
+        vocabulary = c.vocabulary or default_vocabulary(sum(1 for _ in lines("train", 0)))
         tags = self.corpus.card.get("tags", [])
         if c.joint:
-            both = train_tokenizer(sides[0] + sides[1], c, vocabulary, tags)
+            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags)
             tokenizers = both, both
         else:
-            tokenizers = train_tokenizer(sides[0], c, vocabulary, tags), train_tokenizer(sides[1], c, vocabulary)
+            tokenizers = (
+                train_tokenizer(lines("train", 0), c, vocabulary, tags),
+                train_tokenizer(lines("train", 1), c, vocabulary),
+            )
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
         return tokenizers
@@ -254,7 +264,7 @@ class Trainer:
                 "source_language": self.corpus.languages[0],
                 "target_language": self.corpus.languages[1],
                 "corpus": self.corpus.card,
-                "corpus_sha256": self.corpus.digest(),
+                "corpus_sha256": self.digest,
                 "command": shlex.join(["dragoman", *sys.argv[1:]]),
                 "too_long": self.too_long,
                 "max_source": self.config.data.max_length,
@@ -271,23 +281,16 @@ class Trainer:
         """Trained numbers, a shared matrix counted once."""
         return sum(p.numel() for p in self.model.parameters())
 
-    def batches(self, epoch: int) -> list[Batch]:
+    def batches(self, epoch: int) -> Epoch:
         """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
         c = self.config
         seed = (c.training.seed * 100_003 + epoch) % 2**31
-        source, target = (sampler.encode(seed + side) for side, sampler in enumerate(self.samplers))
-        rows = plan([len(s) for s in source], [len(t) for t in target], c.training.batch_tokens, seed)
-        return [self._batch([source[i] for i in batch], [target[i] for i in batch]) for batch in rows]
+        return Epoch(self.data.train, self.data.kept, c.training.batch_tokens, seed, turned=c.data.right_to_left)
 
-    def _batch(self, source: list[list[int]], target: list[list[int]]) -> Batch:
-        if self.config.data.right_to_left:
-            target = [turned_round(row) for row in target]
-        return make_batch(source, target)
-
-    def progress(self, batches: int) -> float:
+    def progress(self, epoch: Epoch) -> float:
         """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
         c, p = self.config.training, self.position
-        done = (p.epoch + p.batch / batches) / c.epochs
+        done = (p.epoch + min(1.0, p.batch / epoch.expected)) / c.epochs
         return max(done, p.seconds / 60 / c.minutes) if c.minutes else done
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -322,8 +325,7 @@ class Trainer:
         with _interrupt_flag() as interrupted, self.display:
             self.display.start(c.epochs, self.parameters, self.bfloat16)
             while p.epoch < c.epochs and not self._finished():
-                batches = self.batches(p.epoch)
-                self._epoch(batches, interrupted)
+                self._epoch(self.batches(p.epoch), interrupted)
             if not p.history or p.history[-1]["step"] != p.step:  # resumed beyond a limit that is now lower
                 self.validate()
             return self._conclude()
@@ -343,14 +345,13 @@ class Trainer:
             bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
         )
 
-    def _epoch(self, batches: list[Batch], interrupted: list[bool]) -> None:
+    def _epoch(self, epoch: Epoch, interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position
         saved = clock = time.perf_counter()
         recent: defaultdict[str, float] = defaultdict(float)
         stop = False
-        while p.batch < len(batches) and not stop:
-            batch = batches[p.batch]
-            rate = learning_rate(p.step, self.progress(len(batches)), c)
+        for batch in epoch.batches(p.batch):
+            rate = learning_rate(p.step, self.progress(epoch), c)
             loss, norm = self.train_step(batch, rate)
             now = time.perf_counter()
             for name, value in (("loss", loss * batch.tokens), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
@@ -360,8 +361,8 @@ class Trainer:
             self._read_clock()
             p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
             stop = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
-            if recent["steps"] == 20 or p.batch == len(batches) or stop:
-                self._report(recent, rate, self.progress(len(batches)))
+            if recent["steps"] == 20:
+                self._report(recent, rate, self.progress(epoch))
                 recent.clear()
             if interrupted[0]:
                 self.save()
@@ -369,6 +370,10 @@ class Trainer:
             if now - saved > 60 * c.checkpoint_minutes:
                 self.save()
                 saved = clock = time.perf_counter()
+            if stop:
+                break
+        if recent["steps"]:
+            self._report(recent, rate, self.progress(epoch))
         p.epoch, p.batch = p.epoch + 1, 0
         if p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop:
             self.validate()
@@ -398,10 +403,12 @@ class Trainer:
         d = self.data
         source = encode(d.source_tokenizer, [p.source for p in d.valid])
         target = encode(d.target_tokenizer, [p.target for p in d.valid])
+        if self.config.data.right_to_left:
+            target = [turned_round(row) for row in target]
         rows = plan([len(s) for s in source], [len(t) for t in target], self.config.training.batch_tokens * 2, 0)
         total = tokens = 0.0
         for row in rows:
-            batch = self._batch([source[i] for i in row], [target[i] for i in row])
+            batch = make_batch([source[i] for i in row], [target[i] for i in row])
             total += float(self.loss(batch)[1])
             tokens += batch.tokens
         return total / tokens, math.exp(min(total / tokens, 50))

@@ -140,6 +140,24 @@ def write_corpus(
         shutil.rmtree(beside, ignore_errors=True)
 
 
+class Lines:
+    """The lines of files, which are read anew each time. Raises UserError for what is not there or not UTF-8."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __iter__(self) -> Iterator[str]:
+        for path in self.paths:
+            try:
+                with open(path, encoding="utf-8", newline="\n") as file:
+                    for line in file:
+                        yield line.removesuffix("\n")
+            except OSError as error:
+                raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
+
+
 class Corpus:
     """A corpus folder that exists. Raises UserError when it does not."""
 
@@ -158,8 +176,17 @@ class Corpus:
         sha = hashlib.sha256()
         for part in ("train", "valid"):
             for language in self.languages:
-                sha.update("\n".join(read_lines(self.folder / f"{part}.{language}")).encode() + b"\0")
+                last = b""  # the closing line feed does not count
+                for block in _blocks_of(self.folder / f"{part}.{language}"):
+                    sha.update(last)
+                    sha.update(block[:-1])
+                    last = block[-1:]
+                sha.update(last.removesuffix(b"\n") + b"\0")
         return sha.hexdigest()
+
+    def lines(self, part: str, *sides: int) -> Lines:
+        """The lines of one side or both, as they stand there, however many there are."""
+        return Lines([self.folder / f"{part}.{self.languages[side]}" for side in sides])
 
     def read(self, part: str) -> list[Pair]:
         """The pairs of `train`, `valid` or `test`, normalised, even where a hand has edited the files."""
@@ -167,6 +194,15 @@ class Corpus:
         if len(lines[0]) != len(lines[1]):
             raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
         return [Pair(*row) for row in zip(*lines, strict=True)]
+
+
+def _blocks_of(path: Path) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                yield block
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def read_lines(path: Path) -> list[str]:

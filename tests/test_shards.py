@@ -1,0 +1,148 @@
+"""Encoded text on disk: the same ids as from memory, in any number of shards, windows and processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.runtime.bundle import PAD
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.translate import batching
+from dragoman.translate.batching import Epoch
+from dragoman.translate.config import TokenizerConfig, load
+from dragoman.translate.corpus import shards
+from dragoman.translate.corpus.ragged import Ragged, joined, ragged, spans
+from dragoman.translate.corpus.shards import Shards, build
+from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.progress import Display
+from dragoman.translate.tokenize import encode, train_tokenizer
+from dragoman.translate.training import Trainer
+from tiny import tiny_toml
+
+rows = st.lists(st.lists(st.integers(0, 1000), max_size=6), min_size=1, max_size=12)
+
+
+@given(rows, st.data())
+def test_ragged_takes_what_a_list_takes(lists: list[list[int]], data: st.DataObject) -> None:
+    wanted = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=20))
+    taken = ragged(lists).take(np.array(wanted, np.int64))
+    assert [taken.row(i).tolist() for i in range(taken.rows)] == [lists[i] for i in wanted]
+    both = joined([ragged(lists), taken])
+    assert both.rows == len(lists) + len(wanted)
+    assert both.lengths.tolist() == [len(x) for x in lists] + [len(lists[i]) for i in wanted]
+
+
+def test_spans() -> None:
+    assert spans(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+
+
+def tokenizers(corpus: Corpus, joint: bool) -> tuple[Tokenizer, Tokenizer]:
+    config = TokenizerConfig(vocabulary=300)
+    if joint:
+        both = train_tokenizer(corpus.lines("train", 0, 1), config, 300)
+        return both, both
+    source = train_tokenizer(corpus.lines("train", 0), TokenizerConfig(), 290)
+    return source, train_tokenizer(corpus.lines("train", 1), TokenizerConfig(), 290)
+
+
+def lists(text: Ragged) -> list[list[int]]:
+    return [text.row(i).tolist() for i in range(text.rows)]
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_without_sampling_the_ids_are_the_usual_ones(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joint: bool
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 64)
+    monkeypatch.setattr(shards, "WORDS", 7)
+    corpus = Corpus(tiny_corpus)
+    both = tokenizers(corpus, joint)
+    text = build(tmp_path / "shards", corpus, both, TokenizerConfig(sampling=0), 1, "digest")
+    pairs = corpus.read("train")
+    assert (text.rows, len(text.sides[0])) == (len(pairs), 5)
+    wanted = np.random.default_rng(0).permutation(text.rows)
+    for side, tokenizer in enumerate(both):
+        expected = encode(tokenizer, [pair[side] for pair in pairs])
+        assert lists(text.draw(side, wanted, np.random.default_rng(0))) == [expected[i] for i in wanted]
+        assert text.usual_lengths(side).tolist() == [len(ids) for ids in expected]
+
+
+def test_many_processes_write_what_one_writes(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(tiny_corpus)
+    both = tokenizers(corpus, joint=True)
+    config = TokenizerConfig(sampling=0.2)
+    said: list[tuple[str, int, int]] = []
+    build(tmp_path / "one", corpus, both, config, 3, "digest")
+    monkeypatch.setattr(shards, "FEW", 0)
+    build(tmp_path / "many", corpus, both, config, 3, "digest", progress=lambda *what: said.append(what))
+    for path in (tmp_path / "one").iterdir():
+        assert (tmp_path / "many" / path.name).read_bytes() == path.read_bytes()
+    assert said[0] == ("encoding pairs", 300, 300)
+
+
+def test_windows_hold_every_row_once(tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus(tiny_corpus)
+    text = build(tmp_path / "shards", corpus, tokenizers(corpus, True), TokenizerConfig(sampling=0), 1, "digest")
+    kept = np.arange(text.rows)
+    whole = sorted(lists(text.draw(1, kept, np.random.default_rng(0))))
+    for window in (1000, 70):
+        monkeypatch.setattr(batching, "WINDOW", window)
+        batches = list(Epoch(text, kept, 200, seed=5))
+        assert sorted([i for i in row if i != PAD] for b in batches for row in b.target_out.tolist()) == whole
+        assert all(b.target_out.numel() <= 200 for b in batches)
+        assert Epoch(text, kept, 200, seed=5).expected == pytest.approx(len(batches), rel=0.1)
+        later = list(Epoch(text, kept, 200, seed=5).batches(7))
+        for mine, theirs in zip(later, islice(batches, 7, None), strict=True):
+            assert mine.target_in.equal(theirs.target_in)
+        assert not batches[0].source.equal(next(iter(Epoch(text, kept, 200, seed=6))).source)
+
+
+def test_damaged_shards_are_refused_and_made_again(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.toml").write_text(tiny_toml(tiny_corpus))
+    config = load(tmp_path / "a.toml")
+    folder = tmp_path / "run"
+    first = Trainer(config, folder)
+    expected = [b.target_in for b in first.batches(2)]
+    card = folder / "shards" / shards.CARD
+    words = folder / "shards" / "0-00000.words"
+    damages: dict[str, Callable[[], object]] = {
+        "cut short": lambda: words.write_bytes(words.read_bytes()[:-4]),
+        "is missing": words.unlink,
+        "another version": lambda: card.write_text(json.dumps({**json.loads(card.read_text()), "version": 99})),
+        "no readable shards.json": lambda: card.write_text("{"),
+        "holds other text": lambda: card.write_text(json.dumps({**json.loads(card.read_text()), "sampling": 0.5})),
+    }
+    for message, damage in damages.items():
+        damage()
+        if message != "holds other text":
+            with pytest.raises(UserError, match=message):
+                Shards(folder / "shards")
+        again = Trainer(config, folder, display=Display())
+        assert f"{message}" in capsys.readouterr().err.replace("\n", " ")
+        assert all(a.equal(b.target_in) for a, b in zip(expected, again.batches(2), strict=True))
+
+
+def test_sides_of_unequal_length_are_refused(tiny_corpus: Path, tmp_path: Path) -> None:
+    corpus = Corpus(tiny_corpus)
+    both = tokenizers(corpus, True)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in tiny_corpus.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    with open(broken / "train.xx", "a") as file:
+        file.write("one more\n")
+    with pytest.raises(UserError, match="train has not as many en as xx lines"):
+        build(tmp_path / "shards", Corpus(broken), both, TokenizerConfig(), 1, "digest")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken"]

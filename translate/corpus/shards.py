@@ -1,0 +1,251 @@
+"""Training text as numbers on disk, so that a corpus may be larger than memory.
+
+A folder holds, for each side, lines as numbers of words, a shard of some rows each; for each tokenizer its words'
+segmentations, from which ids are drawn anew in every epoch; and shards.json, which says what they were made of. All
+arrays are read through memory maps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import Tokenizer, normalise
+from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, joined
+from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.tokenize import Segmentations, segmentations, words_of
+
+VERSION = 1
+CARD = "shards.json"
+SHARD = 250_000  # rows
+WORDS = 20_000  # whose segmentations one task finds
+FEW = 100_000  # rows that one process encodes sooner than several have started
+ARRAYS = {"words": np.int32, "ends": np.int64}  # of a shard's side
+TABLE = {"pieces": np.int32, "piece_ends": np.int64, "word_ends": np.int64, "usual": np.int64}  # of a tokenizer
+
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # a function and its arguments -> its results
+
+
+class Shards:
+    """Encoded training text. Rows are those of the corpus's training part."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open what `build` wrote. Raises UserError when it is of another version, or files are missing or cut."""
+        self.folder = folder
+        try:
+            self.card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+            version, files = self.card["version"], self.card["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{folder} has no readable {CARD}, so it is no encoded text") from None
+        if version != VERSION:
+            raise UserError(f"{folder} was written by another version of Dragoman")
+        for name, size in files.items():
+            path = folder / name
+            if not path.exists() or path.stat().st_size != size:
+                raise UserError(f"{path} is missing or cut short")
+        self.rows: int = self.card["rows"]
+        count = self.card["shards"]
+        self.sides = [[Ragged(*self._arrays(f"{side}-{n:05}", ARRAYS)) for n in range(count)] for side in (0, 1)]
+        self.tables = [self._table(name) for name in self.card["tables"]]
+
+    def _arrays(self, name: str, kinds: dict[str, Any]) -> Iterator[Ints]:
+        for key, kind in kinds.items():
+            path = self.folder / f"{name}.{key}"
+            empty = not path.stat().st_size  # which cannot be mapped
+            yield np.zeros(0, kind) if empty else np.memmap(path, kind, "r")
+
+    def _table(self, name: str) -> Segmentations:
+        pieces, piece_ends, word_ends, usual = self._arrays(name, TABLE)
+        return Segmentations(Ragged(pieces, piece_ends), word_ends, usual)
+
+    def usual_lengths(self, side: int) -> Ints:
+        """How many ids each row has in the usual segmentation, `</s>` included."""
+        usual = self.tables[side].usual
+        out = [np.add.reduceat(usual[s.flat], s.ends[:-1]) + 1 for s in self.sides[side]]
+        return np.concatenate(out).astype(np.int32)
+
+    def draw(self, side: int, rows: Ints, random: np.random.Generator) -> Ragged:
+        """Some rows as ids, each ending in `</s>`, every word in one of its segmentations at random."""
+        order = np.argsort(rows, kind="stable")
+        shard_of = rows[order] // SHARD
+        parts = [self.sides[side][n].take(rows[order][shard_of == n] % SHARD) for n in np.unique(shard_of)]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return self.tables[side].draw(joined(parts).take(back), random)
+
+
+def describe(corpus: str, tokenizers: Sequence[Tokenizer], config: TokenizerConfig, seed: int) -> dict[str, Any]:
+    """What encoded text depends on."""
+    return {
+        "corpus_sha256": corpus,
+        "tokenizers": [hashlib.sha256(t.model).hexdigest() for t in tokenizers],
+        "kind": config.kind,
+        "sampling": config.sampling,
+        "seed": seed,
+    }
+
+
+def build(
+    folder: Path, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], config: TokenizerConfig, seed: int,
+    digest: str, progress: Progress = lambda *_: None,
+) -> Shards:  # fmt: skip
+    """Encode a corpus's training part, on all cores where there is much, beside and renamed."""
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        joint = tokenizers[0] is tokenizers[1]
+        names = ["both", "both"] if joint else ["source", "target"]
+        words: dict[str, Words] = {name: Words() for name in names}
+        total = int(corpus.card.get("pairs", {}).get("train", 0))
+        rows = shards = 0
+        with _workers(total) as run:
+            for sides in run(_number, _blocks(corpus)):
+                for side, (lines, vocabulary, counts) in enumerate(sides):
+                    numbers = words[names[side]].add(vocabulary, counts)
+                    _write(beside, f"{side}-{shards:05}", ARRAYS, (numbers[lines.flat], lines.ends))
+                rows, shards = rows + sides[0][0].rows, shards + 1
+                progress("encoding pairs", rows, max(total, rows))
+            for name, tokenizer in zip(names, tokenizers, strict=True):
+                if not (beside / f"{name}.pieces").exists():
+                    _write(beside, name, TABLE, _find(tokenizer, words[name], config, seed, run, progress))
+        card = {
+            "version": VERSION,
+            "rows": rows,
+            "shards": shards,
+            "tables": names,
+            **describe(digest, tokenizers, config, seed),
+            "files": {path.name: path.stat().st_size for path in sorted(beside.iterdir())},
+        }
+        (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return Shards(folder)
+
+
+class Words:
+    """Numbers for words in the order in which they come, and how often each came."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.counts: list[int] = []
+
+    def add(self, vocabulary: Sequence[str], counts: Sequence[int]) -> npt.NDArray[np.int32]:
+        """The numbers of words that one shard has so and so often."""
+        out = np.empty(len(vocabulary), np.int32)
+        for i, (word, count) in enumerate(zip(vocabulary, counts, strict=True)):
+            number = self.numbers.setdefault(word, len(self.numbers))
+            if number == len(self.counts):
+                self.counts.append(0)
+            self.counts[number] += count
+            out[i] = number
+        return out
+
+
+Numbered = tuple[Ragged, list[str], list[int]]  # lines as numbers of words, these words, how often each comes
+
+
+def _number(blocks: tuple[bytes, bytes]) -> list[Numbered]:
+    """One shard's lines of both sides, as words numbered within each."""
+    out = []
+    for block in blocks:
+        numbers: dict[str, int] = {}
+        counts: list[int] = []
+        flat, lengths = [], []
+        for line in block.decode("utf-8").removesuffix("\n").split("\n"):
+            words = words_of(normalise(line))
+            lengths.append(len(words))
+            for word in words:
+                number = numbers.setdefault(word, len(numbers))
+                if number == len(counts):
+                    counts.append(0)
+                counts[number] += 1
+                flat.append(number)
+        out.append((Ragged(np.array(flat, np.int32), ends_of(np.array(lengths))), [*numbers], counts))
+    return out
+
+
+def _blocks(corpus: Corpus) -> Iterator[tuple[bytes, bytes]]:
+    """The training part, a shard at a time. Raises UserError when one side is longer."""
+    paths = [corpus.folder / f"train.{language}" for language in corpus.languages]
+    with open(paths[0], "rb") as source, open(paths[1], "rb") as target:
+        while True:
+            sides = [[*islice(file, SHARD)] for file in (source, target)]
+            if len(sides[0]) != len(sides[1]):
+                raise UserError(
+                    f"{corpus.folder}: train has not as many {corpus.languages[0]} as {corpus.languages[1]} lines"
+                )
+            if not sides[0]:
+                return
+            yield b"".join(sides[0]), b"".join(sides[1])
+
+
+def _segment(
+    task: tuple[bytes, list[str], list[int], TokenizerConfig, int],
+) -> Segmentations:
+    model, words, counts, config, seed = task
+    return segmentations(Tokenizer(model), words, counts, config, seed)
+
+
+def _find(
+    tokenizer: Tokenizer, words: Words, config: TokenizerConfig, seed: int, run: Apply, progress: Progress
+) -> tuple[Ints, ...]:
+    """The arrays of TABLE for all words of a tokenizer."""
+    every = [*words.numbers]
+    tasks = (
+        (tokenizer.model, every[start : start + WORDS], words.counts[start : start + WORDS], config, seed)
+        for start in range(0, len(every), WORDS)
+    )
+    parts: list[Segmentations] = []
+    for part in run(_segment, tasks):
+        parts.append(part)
+        progress("segmenting words", min(len(parts) * WORDS, len(every)), len(every))
+    pieces = joined([part.pieces for part in parts])
+    pools = np.concatenate([np.diff(part.ends) for part in parts])
+    return pieces.flat, pieces.ends, ends_of(pools), np.concatenate([part.usual for part in parts])
+
+
+@contextmanager
+def _workers(rows: int) -> Iterator[Apply]:
+    """What applies a function to one task after the other, in order: in processes where there is much to do."""
+    cores = os.cpu_count() or 1
+    if rows < FEW or cores == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+
+        def apply(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+            rest = iter(tasks)
+            waiting: deque[Future[Any]] = deque()
+            while True:  # a few more than there are processes, since the tasks hold the text
+                waiting += [pool.submit(function, task) for task in islice(rest, cores + 2 - len(waiting))]
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+
+        yield apply
+
+
+def _write(folder: Path, name: str, kinds: dict[str, Any], arrays: Iterable[Ints]) -> None:
+    for (key, kind), array in zip(kinds.items(), arrays, strict=True):
+        array.astype(kind, copy=False).tofile(folder / f"{name}.{key}")
