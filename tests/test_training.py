@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -266,3 +268,79 @@ def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> N
         load(toml, ["training.checkpoint_minutes=0.001", "training.epochs=400"]), last.parent, resume=True
     )
     assert resumed.position.step == position["step"] > 0
+
+
+def test_two_trainings_in_one_folder_are_refused(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+    code = (
+        "import sys; from dragoman.translate.config import load; from dragoman.translate.training import Trainer\n"
+        "from dragoman.runtime.errors import UserError\n"
+        "try: Trainer(load(sys.argv[1]), sys.argv[2])\n"
+        "except UserError as error: print(error)"
+    )
+    words = [sys.executable, "-c", code, str(toml), str(tmp_path / "run")]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert f"run is being trained by process {os.getpid()}; wait for it" in said
+    del trainer
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_a_polite_kill_leaves_a_checkpoint(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+    step = trainer.train_step
+
+    def killed(*arguments: Any) -> tuple[float, float]:  # noqa: ANN401 (passed on)
+        if trainer.position.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    trainer.train_step = killed  # type: ignore[method-assign,assignment]  # a spy
+    with pytest.raises(Interrupted, match="after step 4,"):
+        trainer.fit()
+    assert (tmp_path / "run" / "last.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Path) -> None:
+    changes = ["model.dropout=0", "training.epochs=2", f'data.corpus="{load(toml).data.corpus}"']
+    curves = {}
+    for name, world, tokens in (("one", 1, 400), ("two", 2, 200)):
+        done = torchrun(tmp_path, toml, world, [*changes, f"training.batch_tokens={tokens}", f"name={name}"])
+        _, said = done.communicate(timeout=200)
+        assert done.returncode == 0, said
+        rows = read_rows(tmp_path / "runs" / name / "metrics.jsonl")
+        curves[name] = [(r["step"], r["loss"]) for r in rows]
+    assert [s for s, _ in curves["one"]] == [s for s, _ in curves["two"]]
+    assert [x for _, x in curves["one"]] == pytest.approx([x for _, x in curves["two"]], rel=1e-3)
+    both = [weights(tmp_path / "runs" / name, "model.safetensors") for name in ("one", "two")]
+    for name in both[0]:
+        torch.testing.assert_close(both[0][name], both[1][name], atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: Path) -> None:
+    running = torchrun(tmp_path, toml, 2, ["training.epochs=1000", "name=killed"])
+    folder = tmp_path / "runs" / "killed"
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True)
+    second = max(int(pid) for pid in children.stdout.split())
+    os.kill(second, signal.SIGKILL)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert re.search(r"another worker of this training has ended; a checkpoint of step \d+ is written", said) or (
+        "and a checkpoint is written" in said  # the launcher told the first worker to end before its step failed
+    )
+    tensors, facts = load_tensors(folder / "last.safetensors")
+    assert facts["step"] > 0
+    assert all(torch.isfinite(x).all() for x in tensors.values())
+
+
+def torchrun(folder: Path, toml: Path, world: int, changes: list[str]) -> subprocess.Popen[str]:
+    """A training by several processes, as the README starts it."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
+    words += ["-m", "dragoman.translate", "train", str(toml)]
+    for change in changes:
+        words += ["--set", change]
+    return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -49,6 +49,16 @@ def make_batch(source: Sequence[Row], target: Sequence[Row]) -> Batch:
     )
 
 
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """The rows of one worker of several. One with nothing to do gets a row to do in vain: `tokens` is 0."""
+    if world == 1:
+        return batch
+    rows = slice(rank, None, world) if rank < len(batch.source) else slice(0, 1)
+    tensors = [x[rows] for x in batch[:4]]
+    tokens = int((tensors[3] != PAD).sum()) if rank < len(batch.source) else 0
+    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], tokens)
+
+
 def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:
     """Which rows go into which batch, in training order, given the rows' lengths.
 

@@ -7,6 +7,8 @@ last.safetensors      weights, optimiser, random state and position: what `--res
 step-N.safetensors    weights at a validation, kept for the average
 model.safetensors     the final weights
 metrics.jsonl         one object a report: what the plot is drawn from
+shards/               the training text as numbers (see corpus/shards.py)
+lock                  the process that trains
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
@@ -131,6 +138,26 @@ class Run:
             raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path(name)} cannot be read: {error}") from None
+
+    def lock(self) -> int:
+        """Hold the folder for this process until the file that is returned is closed, or the process ends.
+
+        Raises UserError when another process holds it. (Where there are no such locks, as on Windows, nobody does.)
+        """
+        path = self.path("lock")
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.read(file, 20).decode("ascii", "replace").strip()
+                os.close(file)
+                raise UserError(
+                    f"{self.folder} is being trained by process {holder}; wait for it, or choose another name"
+                ) from None
+        os.ftruncate(file, 0)
+        os.write(file, f"{os.getpid()}\n".encode())
+        return file
 
     def config(self) -> Config:
         """The configuration it was trained with."""

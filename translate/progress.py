@@ -32,7 +32,7 @@ class Display:
         )
         self.live = self.console.is_terminal and not quiet
         self.task: TaskID | None = None
-        self.spoken = time.monotonic() - 55  # when the last line was written: soon after the start the first
+        self.spoken = self.prepared = time.monotonic()  # when the last line was written
 
     def __enter__(self) -> Display:
         if self.live:
@@ -57,8 +57,8 @@ class Display:
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Work before the first step, which is only worth a word where there is much of it."""
-        if time.monotonic() - self.spoken > 10 and total:
-            self.spoken = time.monotonic()
+        if time.monotonic() - self.prepared > 10 and total:
+            self.prepared = time.monotonic()
             self.message(f"{done / total:4.0%}  {what}: {done:,} of {total:,}")
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Display:
         detail = f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} tokens/s"
         if self.task is not None:
             self.bar.update(self.task, completed=min(1.0, progress), left=left, detail=detail)
-        if not self.live and time.monotonic() - self.spoken > 60:
+        if not self.live and time.monotonic() - self.spoken > (60 if progress > 0.01 else 20):
             self.spoken = time.monotonic()
             self.message(f"{progress:4.0%}  {left}  {detail}")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import signal
 import sys
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dragoman.runtime.bundle import PAD
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.allocator import keep_freed_memory
-from dragoman.translate.batching import Batch, Epoch, make_batch, plan, turned_round
+from dragoman.translate.batching import Batch, Epoch, make_batch, plan, share, turned_round
 from dragoman.translate.checkpoint import (
     Run,
     append_row,
@@ -48,6 +50,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.tokenize import default_vocabulary, encode, train_tokenizer
+from dragoman.translate.workers import WorkerLost, Workers
 
 # Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
 RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
@@ -105,11 +108,29 @@ def limit_ratio(source: Ints, target: Ints) -> int:
     return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
 
 
-def wants_bfloat16(precision: str) -> bool:
+def wants_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether to compute matrix products in bfloat16: when asked, or when the processor has instructions for it."""
     if precision != "auto":
         return precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+class Objective(nn.Module):
+    """What training makes small, as a module whose `forward` is all of it: what several workers share."""
+
+    def __init__(self, model: Seq2Seq, smoothing: float) -> None:
+        super().__init__()
+        self.model, self.smoothing = model, smoothing
+
+    def forward(
+        self, source: Tensor, source_length: Tensor, target_in: Tensor, target_out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A batch (see Batch) -> its smoothed and plain loss, summed over target ids."""
+        x = self.model(source, source_length, target_in)
+        real = target_out != PAD
+        return smoothed_loss(self.model.logits(x[real]), target_out[real], self.smoothing)
 
 
 @dataclass
@@ -144,19 +165,30 @@ class Trainer:
         keep_freed_memory()
         self.clock = time.perf_counter()
         self.config, self.run = config, Run(folder)
-        self.display = display or Display(quiet=True)
+        self.workers = Workers.join()
+        self.display = display if display and self.workers.main else Display(quiet=True)
         self.position = Position()
         self.corpus = Corpus(config.data.corpus)
-        resuming = self._open(resume)
-        torch.manual_seed(config.training.seed)
-        self.data = self._prepare(resuming)
+        if self.workers.main:
+            resuming = self._open(resume)
+            self.data = self._prepare(resuming)
+        self.workers.wait()
+        if not self.workers.main:  # what the first has prepared
+            resuming = self.run.path("last.safetensors").exists()
+            self.data = self._prepare(True)
         d = self.data
-        self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer))
-        self.bfloat16 = wants_bfloat16(config.training.precision)
+        torch.manual_seed(config.training.seed)
+        self.model = Seq2Seq(config.model, len(d.source_tokenizer), len(d.target_tokenizer)).to(self.workers.device)
+        self.bfloat16 = wants_bfloat16(config.training.precision, self.workers.device)
         self.optimizers = self._optimizers()
         if resuming:
             self._restore()
-        self._record()
+        self.objective: nn.Module = Objective(self.model, config.training.label_smoothing)
+        self.shared = self.workers.share(self.objective)
+        if self.workers.rank:  # not the same dropout as the first
+            torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
+        if self.workers.main:
+            self._record()
 
     def _open(self, resume: bool) -> bool:
         """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
@@ -173,14 +205,17 @@ class Trainer:
         elif resume and not run.folder.exists():
             raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
         make_folder(run.folder)
+        weakref.finalize(self, os.close, run.lock())
         run.write_config(self.config)
         return started
 
-    def _prepare(self, resuming: bool) -> Data:
+    def _prepare(self, prepared: bool) -> Data:
+        """Tokenizers and encoded text; prepared: the tokenizers are there already."""
         c = self.config
         digest = self.corpus.digest()
-        if resuming:
-            self._check_corpus(digest)
+        if prepared:
+            if self.workers.main:
+                self._check_corpus(digest)
             tokenizers = self.run.tokenizers()
         else:
             tokenizers = self._train_tokenizers()
@@ -285,7 +320,8 @@ class Trainer:
         """The batches of an epoch, in order: the same for the same seed, however often and wherever asked."""
         c = self.config
         seed = (c.training.seed * 100_003 + epoch) % 2**31
-        return Epoch(self.data.train, self.data.kept, c.training.batch_tokens, seed, turned=c.data.right_to_left)
+        tokens = c.training.batch_tokens * self.workers.world
+        return Epoch(self.data.train, self.data.kept, tokens, seed, turned=c.data.right_to_left)
 
     def progress(self, epoch: Epoch) -> float:
         """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
@@ -293,42 +329,54 @@ class Trainer:
         done = (p.epoch + min(1.0, p.batch / epoch.expected)) / c.epochs
         return max(done, p.seconds / 60 / c.minutes) if c.minutes else done
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Summed smoothed and plain loss of a batch."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16):
-            x = self.model(batch.source, batch.source_length, batch.target_in)
-            real = batch.target_out != PAD
-            logits = self.model.logits(x[real])
-        return smoothed_loss(logits, batch.target_out[real], self.config.training.label_smoothing)
+    def loss(self, batch: Batch, objective: nn.Module) -> tuple[Tensor, Tensor]:
+        """Summed smoothed and plain loss of a batch; objective: this worker's own, or the one shared by all."""
+        device = self.workers.device
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            tensors = (batch.source, batch.source_length, batch.target_in, batch.target_out)
+            out: tuple[Tensor, Tensor] = objective(*(x.to(device) for x in tensors))
+        return out
 
     def train_step(self, batch: Batch, rate: float) -> tuple[float, float]:
-        """One update. Returns the plain loss a target id, and the gradient's norm before clipping."""
-        self.model.train()
+        """One update. Returns the plain loss, summed over this worker's target ids, and the gradient's norm."""
+        self.shared.train()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-        loss, plain = self.loss(batch)
-        (loss / batch.tokens).backward()
+        mine = share(batch, self.workers.rank, self.workers.world)
+        with self.workers.watched():
+            loss, plain = self.loss(mine, self.shared)
+            # Gradients are averaged over workers, and are to be the mean over the ids of all of them.
+            (loss * (self.workers.world * bool(mine.tokens) / batch.tokens)).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         if torch.isfinite(norm):  # a batch whose gradient overflowed teaches nothing
             for optimizer in self.optimizers:
                 optimizer.step()
-        return float(plain) / batch.tokens, float(norm)
+        return float(plain), float(norm)
 
     def fit(self) -> dict[str, Any]:
         """Train to the end, average, score. Returns the contents of run.json.
 
-        Raises Interrupted after Ctrl-C, once the step has ended and a checkpoint is written.
+        Raises Interrupted after Ctrl-C or a polite kill, once the step has ended and a checkpoint is written, and
+        UserError when another worker has ended; then there is a checkpoint, too.
         """
         c, p = self.config.training, self.position
-        with _interrupt_flag() as interrupted, self.display:
-            self.display.start(c.epochs, self.parameters, self.bfloat16)
-            while p.epoch < c.epochs and not self._finished():
-                self._epoch(self.batches(p.epoch), interrupted)
-            if not p.history or p.history[-1]["step"] != p.step:  # resumed beyond a limit that is now lower
-                self.validate()
-            return self._conclude()
+        try:
+            with _interrupt_flag() as interrupted, self.display:
+                self.display.start(c.epochs, self.parameters, self.bfloat16)
+                while p.epoch < c.epochs and not self._finished():
+                    self._epoch(self.batches(p.epoch), interrupted)
+                if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
+                    self.validate()  # resumed beyond a limit that is now lower
+                facts = self._conclude() if self.workers.main else {}
+                self.workers.wait()
+                return facts
+        except WorkerLost as lost:
+            self.save()
+            raise UserError(f"{lost}; a checkpoint of step {p.step} is written: go on with --resume") from None
+        finally:
+            self.workers.leave()
 
     def _read_clock(self) -> None:
         """Bring the time spent up to date: all of it, from reading the corpus to writing checkpoints."""
@@ -338,49 +386,56 @@ class Trainer:
 
     def _finished(self) -> bool:
         c, p = self.config.training, self.position
-        if c.minutes and p.seconds >= 60 * c.minutes:
-            return True
+        late = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
         scores = [entry["BLEU"] for entry in p.history]
-        return (
+        settled = (
             bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
         )
+        return bool(self.workers.most([self.workers.main and (late or settled)])[0])  # others have no history
 
     def _epoch(self, epoch: Epoch, interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position
         saved = clock = time.perf_counter()
         recent: defaultdict[str, float] = defaultdict(float)
-        stop = False
+        rate = stop = 0.0
+        main = self.workers.main
         for batch in epoch.batches(p.batch):
-            rate = learning_rate(p.step, self.progress(epoch), c)
+            # The first worker's clock counts; any worker may have been told to end.
+            late = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
+            rate, stop, ending = self.workers.most(
+                [main * learning_rate(p.step, self.progress(epoch), c), main * late, interrupted[0]]
+            )
+            if ending:
+                self.save()
+                raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
+            if stop:
+                break
             loss, norm = self.train_step(batch, rate)
             now = time.perf_counter()
-            for name, value in (("loss", loss * batch.tokens), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
+            for name, value in (("loss", loss), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
                 recent[name] += value
             recent["seconds"] += now - clock
             clock = now
             self._read_clock()
             p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
-            stop = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
             if recent["steps"] == 20:
                 self._report(recent, rate, self.progress(epoch))
                 recent.clear()
-            if interrupted[0]:
-                self.save()
-                raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
             if now - saved > 60 * c.checkpoint_minutes:
                 self.save()
                 saved = clock = time.perf_counter()
-            if stop:
-                break
         if recent["steps"]:
             self._report(recent, rate, self.progress(epoch))
         p.epoch, p.batch = p.epoch + 1, 0
-        if p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop:
+        if main and (p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop):
             self.validate()
         self.save()
 
     def _report(self, recent: dict[str, float], rate: float, progress: float) -> None:
         p = self.position
+        recent["loss"] = self.workers.total([recent["loss"]])[0]
+        if not self.workers.main:
+            return
         values: dict[str, Any] = {
             "step": p.step,
             "epoch": p.epoch,
@@ -409,7 +464,7 @@ class Trainer:
         total = tokens = 0.0
         for row in rows:
             batch = make_batch([source[i] for i in row], [target[i] for i in row])
-            total += float(self.loss(batch)[1])
+            total += float(self.loss(batch, self.objective)[1])
             tokens += batch.tokens
         return total / tokens, math.exp(min(total / tokens, 50))
 
@@ -486,7 +541,9 @@ class Trainer:
         return load_tensors(self.run.path(f"step-{step}.safetensors"))[0]
 
     def save(self) -> None:
-        """Write last.safetensors: all that an exact resumption needs."""
+        """Write last.safetensors: all that an exact resumption needs. (Of several workers' dropout, the first's.)"""
+        if not self.workers.main:
+            return
         tensors = {f"model.{name}": tensor for name, tensor in weights_of(self.model).items()}
         names = {id(p): name for name, p in self.model.named_parameters()}
         for optimizer in self.optimizers:
@@ -494,6 +551,8 @@ class Trainer:
                 for key, value in state.items():
                     tensors[f"optimizer.{key}.{names[id(p)]}"] = value
         tensors["random"] = torch.get_rng_state()
+        if self.workers.device.type == "cuda":
+            tensors["random_cuda"] = torch.cuda.get_rng_state(self.workers.device)
         save_tensors(self.run.path("last.safetensors"), tensors, vars(self.position))
 
     def _restore(self) -> None:
@@ -508,8 +567,11 @@ class Trainer:
                 p = parameters[parameter]
                 owners[id(p)].state[p][key] = tensor.clone()
         torch.set_rng_state(tensors["random"])
+        if self.workers.device.type == "cuda" and "random_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random_cuda"], self.workers.device)
         self.position = Position(**facts)
-        self._rewind_log()
+        if self.workers.main:
+            self._rewind_log()
 
     def _rewind_log(self) -> None:
         """Leave out of metrics.jsonl what came after the checkpoint: those steps are about to run again."""
@@ -521,20 +583,26 @@ class Trainer:
 
 @contextmanager
 def _interrupt_flag() -> Iterator[list[bool]]:
-    """Turn the first Ctrl-C into a flag, so that the step in progress ends; the second acts at once."""
+    """Turn Ctrl-C and a polite kill into a flag, so that the step in progress ends; a second Ctrl-C acts at once.
+
+    (torchrun may send several polite kills, one after the other.)
+    """
     flag = [False]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        flag[0] = True
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
+
     try:
-        before = signal.getsignal(signal.SIGINT)
-
-        def note(number: int, frame: FrameType | None) -> None:
-            flag[0] = True
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, note)
+        for number in before:
+            signal.signal(number, note)
     except ValueError:  # not in the main thread: the caller handles signals
         yield flag
         return
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""Training by several processes at once, on one machine or many: `torchrun ... -m dragoman.translate train CONFIG`.
+
+Every process draws the same batches and takes its share of the rows of each; DistributedDataParallel (Li et al. 2020)
+adds up the gradients. The first process alone writes, validates and decides when training ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from dragoman.runtime.errors import UserError
+
+# A worker that dies is noticed at once, since its connections close; waiting long is for encoding a large corpus.
+PATIENCE = timedelta(hours=12)
+
+
+class WorkerLost(UserError):
+    """Another process of the training has ended."""
+
+
+class Workers:
+    """The processes of a training, seen from one of them."""
+
+    def __init__(self, rank: int = 0, world: int = 1, local: int = 0) -> None:
+        """rank: of this process among `world`. local: among those of its machine, which names its GPU."""
+        self.rank, self.world = rank, world
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", local % torch.cuda.device_count()) if cuda else torch.device("cpu")
+
+    @classmethod
+    def join(cls) -> Workers:
+        """As torchrun's environment says; alone where there is none. Raises UserError when the others do not come."""
+        try:
+            rank, world, local = (int(os.environ.get(name, d)) for name, d in ENVIRONMENT)
+        except ValueError:
+            raise UserError(f"{', '.join(name for name, _ in ENVIRONMENT)}: torchrun sets these to numbers") from None
+        out = cls(rank, world, local)
+        if world > 1 and not dist.is_initialized():
+            try:
+                dist.init_process_group("nccl" if out.device.type == "cuda" else "gloo", timeout=PATIENCE)
+            except (RuntimeError, ValueError) as error:
+                raise UserError(f"worker {rank} of {world} cannot reach the others: {error}") from None
+        return out
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def leave(self) -> None:
+        """End the connections."""
+        if self.world > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.world > 1:
+            with self.watched():
+                self.most([0.0])
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        """The largest of each value over all workers."""
+        if self.world == 1:
+            return [*values]
+        together = torch.tensor(values, dtype=torch.float64, device=self.device)
+        with self.watched():
+            dist.all_reduce(together, dist.ReduceOp.MAX)
+        return [float(v) for v in together]
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """The sum of each value over all workers."""
+        if self.world == 1:
+            return [*values]
+        together = torch.tensor(values, dtype=torch.float64, device=self.device)
+        with self.watched():
+            dist.all_reduce(together)
+        return [float(v) for v in together]
+
+    def share(self, module: nn.Module) -> nn.Module:
+        """A module whose gradients are the mean over all workers."""
+        if self.world == 1:
+            return module
+        devices = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(module, device_ids=devices, forward_sync_buffers=False)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Turn what the library says when another worker has gone into WorkerLost."""
+        try:
+            yield
+        except RuntimeError as error:
+            words = str(error).lower()
+            if self.world > 1 and any(sign in words for sign in ("connection", "gloo", "nccl", "peer", "timed out")):
+                raise WorkerLost("another worker of this training has ended") from None
+            raise
+
+
+ENVIRONMENT = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
