@@ -82,7 +82,8 @@ def quickstart(pair: str, folder: Path) -> float:
         )
     Console(highlight=False).print(table)
     example = max((sources[i] for i in chosen), key=lambda s: min(len(s), 60))
-    picture = draw_attention(translator.translate(example, alignments=True).attention[0], folder / "attention.png")
+    picture = folder / "attention.png"
+    write_atomically(picture, draw_attention(translator.translate(example, alignments=True).attention[0]))
     for s in scores:
         print(f"{s.metric} {s.score:.2f} on {len(test):,} held-out phrases ({s.signature})")
     print(f"{exact:.1%} of them exactly as expected")

@@ -111,7 +111,7 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
         f"dragoman/{path.relative_to(ROOT)}"
         for package in ALLOWED
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".typed", ".toml") and "__pycache__" not in path.parts
+        if path.suffix in (".py", ".typed", ".toml", ".html") and "__pycache__" not in path.parts
     }
     assert inside == modules
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)

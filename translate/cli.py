@@ -6,74 +6,34 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.translate.corpus.store import RULES
+from dragoman.translate.corpus import cli as corpora
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
-    from dragoman.translate.corpus.readers import Raw
-    from dragoman.translate.corpus.store import Pair
 
 RUNS = Path("runs")
 
 
 def add_commands(commands: Commands) -> None:
-    """Register `corpus`, `train`, `distill`, `backtranslate`, `evaluate` and `plot`."""
-    p = commands.add_parser("corpus", help="make a corpus folder", description="Make a corpus folder to train on.")
-    kinds = p.add_subparsers(metavar="KIND", required=True)
+    """Register the commands of corpora, `train`, `evaluate`, `compare` and `plot`."""
+    corpora.add_commands(commands)
 
-    def kind(name: str, help: str) -> argparse.ArgumentParser:
-        k: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
-        k.add_argument("--pair", required=True, metavar="XX-YY", help="source and target language, such as en-de")
-        k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
-        return k
-
-    k = kind("cldr", "Phrases made from CLDR data: dates, quantities, money, names, in any pair of its languages.")
-    k.add_argument("--size", type=positive, default=40000, metavar="N", help="training pairs (default 40000)")
-    k.add_argument("--seed", type=int, default=1, metavar="N")
-    k.set_defaults(run=corpus_cldr)
-
-    def cleaned(k: argparse.ArgumentParser) -> None:
-        k.add_argument(
-            "--valid", type=positive, metavar="N", help="pairs to validate on (default 1000, or a tenth of few)"
-        )
-        k.add_argument("--test", type=positive, metavar="N", help="pairs to test on (default 1000, or a tenth of few)")
-        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out pairs")
-        k.add_argument(
-            "--allow", action="append", default=[], metavar="RULE",
-            help="keep the pairs that break a rule of cleaning: " + "; ".join(f"{n}: {t}" for n, t in RULES.items())
-            + "; all: every one of them",
+    def tested(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--source", required=True, metavar="F", help="text to translate, plain or gzipped")
+        p.add_argument("--reference", required=True, metavar="F", help="its translation, line for line")
+        p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
+        p.add_argument("--batch-size", type=positive, default=32, metavar="N")
+        p.add_argument(
+            "--basis", choices=("cased", "lc.tok"), default="cased",
+            help="cased: detokenised text, the default. lc.tok: lower-cased, Moses-tokenised, as Multi30k's scores",
         )  # fmt: skip
-        k.add_argument("--dropped", metavar="FILE", help="list the pairs that a rule dropped: rule, source, target")
-
-    k = kind("files", "Parallel text in files, cleaned: UTF-8, plain or gzipped.")
-    k.add_argument(
-        "files", nargs="+", metavar="FILE",
-        help="SOURCE TARGET as plain text; or files of both languages, and folders of them: "
-        ".tsv, .jsonl, .tmx, .xlf, .xliff, .po, .mo",
-    )  # fmt: skip
-    cleaned(k)
-    k.set_defaults(run=corpus_files)
-    k = kind("libreoffice", "LibreOffice's help and interface, from Debian's or Ubuntu's packages, cleaned.")
-    k.add_argument("--from", dest="folder", metavar="DIR", help="has the .deb files (default: apt-get downloads them)")
-    cleaned(k)
-    k.set_defaults(run=corpus_libreoffice)
-    k = kind(
-        "multi30k", "The Multi30k captions, from a folder with the files of task 1 (train, val, test_2016_flickr)."
-    )
-    k.add_argument("--from", required=True, dest="folder", metavar="FOLDER")
-    k.set_defaults(run=corpus_multi30k)
-    about = "Another corpus with source and target exchanged, its parts as they are."
-    k = kinds.add_parser("reversed", help=about, description=about)
-    k.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
-    k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
-    k.set_defaults(run=corpus_reversed)
+        p.add_argument("--json", action="store_true")
 
     p = commands.add_parser(
         "train",
@@ -95,14 +55,7 @@ def add_commands(commands: Commands) -> None:
         "direction, else by judging what each of them proposes. Scores of different bases must not be compared.",
     )
     p.add_argument("model", nargs="+", metavar="MODEL")
-    p.add_argument("--source", required=True, metavar="F", help="text to translate, plain or gzipped")
-    p.add_argument("--reference", required=True, metavar="F", help="its translation, line for line")
-    p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N")
-    p.add_argument(
-        "--basis", choices=("cased", "lc.tok"), default="cased",
-        help="cased: detokenised text, the default. lc.tok: lower-cased, Moses-tokenised, as published for Multi30k",
-    )  # fmt: skip
+    tested(p)
     p.add_argument("--output", metavar="F", help="also write the translations")
     p.add_argument(
         "--record",
@@ -112,126 +65,30 @@ def add_commands(commands: Commands) -> None:
     p.add_argument(
         "--name", metavar="SET", help="the test set's name in such a record (default: the source's file name)"
     )
-    p.add_argument("--json", action="store_true")
+    p.add_argument("--report", metavar="PAGE.html", help="also write scores, curves, attention and examples as a page")
+    p.add_argument(
+        "--show", action="append", type=positive, default=[], metavar="LINE",
+        help="draw where the translation of this line looked, in the report (default: four lines)",
+    )  # fmt: skip
     p.set_defaults(run=evaluate)
 
     p = commands.add_parser(
-        "distill",
-        help="make a corpus in which models teach a smaller one",
-        description="Let trained models translate their training text together, and write a corpus of its pairs and of "
-        "what they make of it: a small model trained on that comes near to all of them (Kim and Rush 2016). What is "
-        "cut short goes on where it was when the same command is given again.",
+        "compare",
+        help="put two models side by side",
+        description="BLEU, chrF and TER of two models with sacreBLEU's paired bootstrap, scores by length, and the "
+        "sentences that changed most. A and B are runs' folders, .onnx files, or files of translations.",
     )
-    p.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs: any cells, forwards or right to left")
-    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
-    p.add_argument("--corpus", metavar="DIR", help="the text to teach with (default: the first run's own)")
-    p.add_argument("--beam", type=positive, default=5, metavar="K")
-    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations of a source (default 1)")
-    p.add_argument(
-        "--choose", choices=("likely", "near"), default="likely",
-        help="likely: the best of the beam, the default. near: those of the beam nearest to the reference",
-    )  # fmt: skip
-    p.add_argument("--without-original", action="store_true", help="leave the pairs themselves out")
-    p.set_defaults(run=distill)
-
-    p = commands.add_parser(
-        "backtranslate",
-        help="make training pairs of text in the target language",
-        description="Translate lines of the target language with a reverse model, and write a corpus of the pairs that "
-        "there are and of these, whose sources start with a tag (Sennrich et al. 2016, Caswell et al. 2019).",
-    )
-    p.add_argument(
-        "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
-    )
-    p.add_argument("text", metavar="FILE", help="lines of the target language, plain or gzipped")
-    p.add_argument("--corpus", required=True, metavar="DIR", help="the pairs that there are")
-    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
-    p.add_argument("--beam", type=positive, default=5, metavar="K")
-    p.set_defaults(run=backtranslate)
+    p.add_argument("first", metavar="A")
+    p.add_argument("second", metavar="B")
+    tested(p)
+    p.add_argument("--count", type=positive, default=10, metavar="N", help="changed sentences to show (default 10)")
+    p.add_argument("--language", metavar="XX", help="the target language, where A and B are files of translations")
+    p.add_argument("--html", metavar="PAGE.html", help="also write it as a page")
+    p.set_defaults(run=compare)
 
     p = commands.add_parser("plot", help="draw a run's curves", description="Draw a run's curves as curves.png.")
     p.add_argument("folder", metavar="RUN")
     p.set_defaults(run=plot)
-
-
-def _write(a: argparse.Namespace, splits: dict[str, list[Pair]], card: dict[str, Any]) -> int:
-    from dragoman.translate.corpus.store import SPLITS, parse_pair, write_corpus
-
-    write_corpus(a.out, parse_pair(a.pair), splits, card)
-    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
-    for reason, n in sorted(card["dropped"].items(), key=lambda item: -item[1]):
-        print(f"  dropped {n:,}: {reason}")
-    return 0
-
-
-def corpus_cldr(a: argparse.Namespace) -> int:
-    """`dragoman corpus cldr`."""
-    from dragoman.translate.corpus.cldr import from_cldr
-    from dragoman.translate.corpus.store import parse_pair
-
-    held_out = min(1000, max(1, a.size // 10))
-    return _write(a, *from_cldr(parse_pair(a.pair), a.size, held_out, held_out, a.seed))
-
-
-def corpus_files(a: argparse.Namespace) -> int:
-    """`dragoman corpus files`."""
-    from dragoman.translate.corpus.readers import read_files
-    from dragoman.translate.corpus.store import parse_pair
-
-    return _cleaned(
-        a, read_files(a.files, parse_pair(a.pair)), {"corpus": "files", "from": [Path(p).name for p in a.files]}
-    )
-
-
-def corpus_libreoffice(a: argparse.Namespace) -> int:
-    """`dragoman corpus libreoffice`."""
-    from dragoman.translate.corpus.libreoffice import read_libreoffice
-    from dragoman.translate.corpus.store import parse_pair
-
-    rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, lambda line: print(line, file=sys.stderr))
-    return _cleaned(a, rows, facts)
-
-
-def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
-    """Clean, split and write raw pairs."""
-    from dragoman.translate.checkpoint import write_atomically
-    from dragoman.translate.corpus.files import make
-    from dragoman.translate.corpus.store import parse_pair
-
-    for rule in a.allow:
-        if rule not in RULES and rule != "all":
-            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
-    listed: list[str] = []
-
-    def note(rule: str, pair: Pair) -> None:
-        listed.append(f"{rule}\t{pair.source}\t{pair.target}\n")
-
-    off = RULES if "all" in a.allow else a.allow
-    made = make(rows, parse_pair(a.pair), card, a.valid, a.test, a.seed, off, note if a.dropped else None)
-    code = _write(a, *made)
-    if a.dropped:
-        write_atomically(Path(a.dropped), "".join(listed).encode())
-        print(f"  listed in {a.dropped}")
-    return code
-
-
-def corpus_multi30k(a: argparse.Namespace) -> int:
-    """`dragoman corpus multi30k`."""
-    from dragoman.translate.corpus.files import from_multi30k
-    from dragoman.translate.corpus.store import parse_pair
-
-    return _write(a, *from_multi30k(a.folder, parse_pair(a.pair)))
-
-
-def corpus_reversed(a: argparse.Namespace) -> int:
-    """`dragoman corpus reversed`."""
-    from dragoman.translate.corpus.store import SPLITS, Corpus, Pair, write_corpus
-
-    corpus = Corpus(a.corpus)
-    splits = {part: [Pair(p.target, p.source) for p in corpus.read(part)] for part in SPLITS}
-    write_corpus(a.out, corpus.languages[::-1], splits, corpus.card)
-    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
-    return 0
 
 
 def train(a: argparse.Namespace) -> int:
@@ -255,26 +112,12 @@ def train(a: argparse.Namespace) -> int:
 
 def evaluate(a: argparse.Namespace) -> int:
     """`dragoman evaluate`."""
-    from rich.progress import Progress
-
     from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
-    from dragoman.translate.corpus.readers import read_raw
-    from dragoman.translate.evaluate import as_dict, records, score, translate_all
+    from dragoman.translate.evaluate import as_dict, records, score
 
-    source, reference = ([line.decode("utf-8", "replace") for line in read_raw(f)] for f in (a.source, a.reference))
-    if len(source) != len(reference):
-        raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
-    if not source:
-        raise UserError(f"{a.source} has no lines")
+    source, reference = _test_set(a)
     translator = _translator(a.model)
-    from rich.console import Console
-
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task("translating", total=len(source))
-        output = translate_all(
-            translator, source, beam=a.beam, batch_size=a.batch_size,
-            progress=lambda done: bar.update(task, completed=done),
-        )  # fmt: skip
+    output = _translated(translator, source, a, "translating")
     if a.output:
         write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
     scores = score(output, reference, translator.bundle.target_language, a.basis)
@@ -287,92 +130,77 @@ def evaluate(a: argparse.Namespace) -> int:
             words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
+    if a.report:
+        from dragoman.translate.report import of_one
+
+        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam)
+        write_atomically(Path(a.report), text.encode())
     if a.json:
-        print(
-            json.dumps(
-                {
-                    "model": a.model if len(a.model) > 1 else a.model[0],
-                    "beam": beam,
-                    "sentences": len(source),
-                    **as_dict(scores),
-                },
-                indent=2,
-            )
-        )
+        model = a.model if len(a.model) > 1 else a.model[0]
+        print(json.dumps({"model": model, "beam": beam, "sentences": len(source), **as_dict(scores)}, indent=2))
     else:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
     return 0
 
 
-def distill(a: argparse.Namespace) -> int:
-    """`dragoman distill`."""
-    from dragoman.translate import distill as making
-    from dragoman.translate.checkpoint import Run
-    from dragoman.translate.committee import assemble
-    from dragoman.translate.corpus.store import Corpus, write_corpus
+def compare(a: argparse.Namespace) -> int:
+    """`dragoman compare`."""
+    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.report import as_text, comparison, of_two
 
-    if a.count > a.beam:
-        raise UserError(f"--count {a.count} with --beam {a.beam}: they are taken from the beam, so 1 to {a.beam}")
-    runs = [Run(folder) for folder in a.runs]
-    corpus = Corpus(a.corpus or runs[0].config().data.corpus)
-    translator = assemble(runs)
-    _check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
-    with _making(a.out, corpus.languages) as (journal, progress):
-        splits, card = making.distill(
-            runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
-            keep=not a.without_original, progress=progress,
-        )  # fmt: skip
-        write_corpus(a.out, corpus.languages, splits, card)
-    print(f"{a.out}: {len(splits['train']):,} train")
+    source, reference = _test_set(a)
+    systems: dict[str, list[str]] = {}
+    language = ""
+    for path in (a.first, a.second):
+        name = path if a.first != a.second else f"{path} ({len(systems) + 1})"
+        if Path(path).is_file() and not path.endswith(".onnx"):
+            systems[name] = _lines(path)
+            if len(systems[name]) != len(source):
+                raise UserError(f"{path} has {len(systems[name]):,} lines and {a.source} has {len(source):,}")
+            continue
+        translator = _translator([path])
+        own = translator.bundle.target_language
+        if language and own != language:
+            raise UserError(f"{a.first} translates into {language} and {a.second} into {own}; compare like with like")
+        language = own
+        systems[name] = _translated(translator, source, a, path)
+    found = comparison(source, systems, reference, language or a.language or "", a.basis, a.count)
+    if a.html:
+        write_atomically(Path(a.html), of_two(found, a.source).encode())
+    print(json.dumps(found, indent=2, ensure_ascii=False) if a.json else as_text(found))
     return 0
 
 
-def backtranslate(a: argparse.Namespace) -> int:
-    """`dragoman backtranslate`."""
-    from dragoman.translate.checkpoint import Run
+def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The lines of --source and --reference. Raises UserError when they do not match."""
+    source, reference = _lines(a.source), _lines(a.reference)
+    if len(source) != len(reference):
+        raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
+    if not source:
+        raise UserError(f"{a.source} has no lines")
+    return source, reference
+
+
+def _lines(path: str) -> list[str]:
     from dragoman.translate.corpus.readers import read_raw
-    from dragoman.translate.corpus.store import Corpus, write_corpus
-    from dragoman.translate.distill import back_translate
-    from dragoman.translate.evaluate import translator_of
 
-    run, corpus = Run(a.reverse), Corpus(a.corpus)
-    text = [line.decode("utf-8", "replace") for line in read_raw(a.text)]
-    translator = translator_of(run)
-    _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
-    with _making(a.out, corpus.languages) as (journal, progress):
-        splits, card = back_translate(run, translator, corpus, text, journal, beam=a.beam, progress=progress)
-        write_corpus(a.out, corpus.languages, splits, card)
-    made = card["back_translated"]
-    print(f"{a.out}: {len(splits['train']):,} train, {made['lines']:,} of them translated back")
-    if made["left_out"]:
-        print(f"  left out {made['left_out']:,} lines: empty, double, or held out")
-    return 0
+    return [line.decode("utf-8", "replace") for line in read_raw(path)]
 
 
-def _check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:
-    own = translator.bundle.source_language, translator.bundle.target_language
-    if own != languages:
-        raise UserError(f"{name} translates {'-'.join(own)}, and {where} needs a model for {'-'.join(languages)}")
-
-
-@contextmanager
-def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Callable[[int, int], None]]]:
-    """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
+def _translated(translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str) -> list[str]:
+    """Translations with a bar on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
-    from dragoman.translate.checkpoint import make_folder
-    from dragoman.translate.corpus.store import check_free
+    from dragoman.translate.evaluate import translate_all
 
-    check_free(Path(out), languages)
-    journal = Path(out).with_name(Path(out).name + ".journal")
-    make_folder(journal.parent)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task("translating", total=None)
-        yield journal, lambda done, total: bar.update(task, completed=done, total=total)
-    journal.unlink(missing_ok=True)
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(what, total=len(source))
+        return translate_all(
+            translator, source, beam=a.beam, batch_size=a.batch_size,
+            progress=lambda done: bar.update(task, completed=done),
+        )  # fmt: skip
 
 
 def _translator(models: Sequence[str]) -> Translator:

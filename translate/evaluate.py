@@ -40,6 +40,21 @@ def lowercase_tokenised(lines: Sequence[str], language: str) -> list[str]:
     return [tokenizer.tokenize(punctuation.normalize(line).lower(), return_str=True, escape=True) for line in lines]
 
 
+def prepared(lines: Sequence[str], language: str, basis: Basis) -> list[str]:
+    """Text as a basis wants it."""
+    return lowercase_tokenised(lines, language) if basis == "lc.tok" else [*lines]
+
+
+def metrics_of(language: str, basis: Basis, *, ter: bool = True) -> dict[str, Any]:
+    """sacreBLEU's metrics by name, for text that is `prepared`."""
+    if basis == "lc.tok":
+        bleu = sacrebleu.BLEU(tokenize="none", force=True)
+    else:
+        tokenizers = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}  # scripts that 13a cannot tokenise
+        bleu = sacrebleu.BLEU(tokenize=tokenizers.get(language.split("_")[0], "13a"))
+    return {"BLEU": bleu, "chrF": sacrebleu.CHRF()} | ({"TER": sacrebleu.TER()} if ter else {})
+
+
 def score(
     output: Sequence[str], reference: Sequence[str], language: str, basis: Basis = "cased", *, ter: bool = True
 ) -> list[Score]:
@@ -47,18 +62,10 @@ def score(
 
     `cased` is what sacreBLEU does to detokenised text. `lc.tok` is for comparison with published Multi30k scores.
     """
-    if basis == "lc.tok":
-        output, reference = lowercase_tokenised(output, language), lowercase_tokenised(reference, language)
-        bleu = sacrebleu.BLEU(tokenize="none", force=True)
-    else:
-        tokenizers = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}  # scripts that 13a cannot tokenise
-        bleu = sacrebleu.BLEU(tokenize=tokenizers.get(language.split("_")[0], "13a"))
-    metrics: list[tuple[str, Any]] = [("BLEU", bleu), ("chrF", sacrebleu.CHRF())]
-    if ter:
-        metrics.append(("TER", sacrebleu.TER()))
+    output, reference = prepared(output, language, basis), prepared(reference, language, basis)
     results = []
-    for name, metric in metrics:
-        value = metric.corpus_score(list(output), [list(reference)]).score
+    for name, metric in metrics_of(language, basis, ter=ter).items():
+        value = metric.corpus_score(output, [reference]).score
         results.append(Score(name, round(value, 3), str(metric.get_signature()), basis))
     return results
 

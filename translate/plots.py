@@ -19,8 +19,14 @@ from dragoman.translate.checkpoint import read_rows, write_atomically
 
 
 def draw_curves(folder: str | Path) -> Path:
-    """Draw metrics.jsonl of a run: losses, BLEU and learning rate over steps. Returns the picture's path."""
-    folder = Path(folder)
+    """Draw metrics.jsonl of a run as curves.png. Returns the picture's path."""
+    path = Path(folder) / "curves.png"
+    write_atomically(path, curves(Path(folder)))
+    return path
+
+
+def curves(folder: Path) -> bytes:
+    """A run's losses, BLEU and learning rate over steps, as a PNG. Raises UserError when there is nothing to draw."""
     if not (folder / "metrics.jsonl").exists():
         raise UserError(f"{folder} has no metrics.jsonl to draw; name a run's folder")
     rows = read_rows(folder / "metrics.jsonl")
@@ -44,11 +50,12 @@ def draw_curves(folder: str | Path) -> Path:
     norms.set_ylabel("gradient norm", color="tab:red")
     for axes in (losses, scores, rates):
         axes.grid(alpha=0.3)
-    return _save(figure, folder / "curves.png")
+        axes.locator_params(axis="x", nbins=5)
+    return _png(figure)
 
 
-def draw_attention(attention: Attention, path: str | Path) -> Path:
-    """Draw one attention map, source pieces across and target pieces down."""
+def draw_attention(attention: Attention) -> bytes:
+    """One attention map as a PNG, source pieces across and target pieces down."""
     height, width = attention.weights.shape
     figure, axes = plt.subplots(figsize=(2.5 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
     picture = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -56,18 +63,17 @@ def draw_attention(attention: Attention, path: str | Path) -> Path:
     axes.set_yticks(range(height), [_label(p) for p in attention.target_pieces])
     axes.set(xlabel="source", ylabel="translation")
     figure.colorbar(picture, label="share of attention")
-    return _save(figure, Path(path))
+    return _png(figure)
 
 
 def _label(piece: str) -> str:
     return piece.replace("$", r"\$")  # else matplotlib reads mathematics
 
 
-def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401 (matplotlib's own type is not exported)
+def _png(figure: Any) -> bytes:  # noqa: ANN401 (matplotlib's own type is not exported)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script without a font shows as boxes
         picture = io.BytesIO()
         figure.savefig(picture, dpi=110)
     plt.close(figure)
-    write_atomically(path, picture.getvalue())
-    return path
+    return picture.getvalue()

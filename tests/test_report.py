@@ -1,0 +1,80 @@
+"""Comparisons and pages: numbers against sacreBLEU's own, and text of strangers inside of HTML."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import sacrebleu
+
+from dragoman.export.cli import main
+from dragoman.translate.report import by_length, compared, comparison, most_changed, of_two, page
+
+SOURCE = ["one", "one two three four five six", "a b c d e f g h i j k l", "", "two words"] * 4
+REFERENCE = ["eins", "eins zwei drei vier fünf sechs", "a b c d e f g h i j k l", "nichts", "zwei Wörter"] * 4
+WORSE = [line.replace("e", "x", 1) for line in REFERENCE]
+
+
+def test_scores_are_sacrebleus() -> None:
+    rows = compared({"a": WORSE, "b": REFERENCE}, REFERENCE, "de", "cased")
+    assert [row["metric"] for row in rows] == ["BLEU", "chrF2", "TER"]
+    bleu = sacrebleu.corpus_bleu(WORSE, [REFERENCE]).score
+    first, second = rows[0]["systems"]
+    assert first["score"] == pytest.approx(bleu, abs=0.01)
+    assert second["score"] == pytest.approx(100)
+    assert second["difference"] == pytest.approx(100 - bleu, abs=0.01)
+    assert second["p"] < 0.05
+    same = compared({"a": WORSE, "b": WORSE}, REFERENCE, "de", "cased")[0]["systems"][1]
+    assert same["difference"] == 0
+    assert same["p"] > 0.5
+
+
+def test_every_sentence_is_in_one_bucket() -> None:
+    buckets = by_length(SOURCE, {"a": WORSE}, REFERENCE, "de", "cased")
+    assert [(b["words"], b["sentences"]) for b in buckets] == [("1 to 5", 12), ("6 to 10", 4), ("11 to 20", 4)]
+    assert buckets[2]["scores"]["a"]["chrF"] < 100
+
+
+def test_what_changed_most() -> None:
+    reference = ["alpha beta", "gamma delta", "same words"]
+    systems = {"a": ["alpha beta", "nothing", "same words"], "b": ["wrong", "gamma delta", "same words"]}
+    assert most_changed(systems, reference, 5) == ([1], [0])
+
+
+def test_text_in_a_page_stays_text() -> None:
+    bad = '<script>alert("x")</script> & {{ 7 * 7 }}'
+    found = comparison([bad] * 3, {bad: [bad] * 3, "b": ["x"] * 3}, ["y z"] * 3, "de", "cased", 2)
+    html = of_two(found, "test.en")
+    assert "<script" not in html
+    assert "{{ 7 * 7 }}" in html
+    assert not re.search(r"(src|href)=[\"'](?!data:)", html)
+    assert page("empty").count("<h2>") == 0
+
+
+def test_commands(
+    tiny_run: Path, tiny_file: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--source", str(tiny_corpus / "test.en"), "--reference", str(tiny_corpus / "test.xx")]
+    html = tmp_path / "page.html"
+    assert main(["compare", str(tiny_run), str(tiny_file), *files, "--html", str(html), "--beam", "2"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"BLEU .*\+0\.00", said)  # the same model twice
+    assert str(tiny_file) in html.read_text("utf-8")
+    other = tmp_path / "other.txt"
+    other.write_text("six\n" * 50)
+    assert main(["compare", str(tiny_run), str(other), *files, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sentences"] == 50
+    assert found["scores"][0]["systems"][1]["name"] == str(other)
+    other.write_text("six\n" * 49)
+    assert main(["compare", str(tiny_run), str(other), *files]) == 2
+    assert "has 49 lines and" in capsys.readouterr().err
+    assert main(["evaluate", str(tiny_run), *files, "--report", str(html), "--show", "3"]) == 0
+    text = html.read_text("utf-8")
+    assert text.count("data:image/png;base64,") == 2  # the curves, and where line 3 looked
+    assert "Worst sentences" in text
+    capsys.readouterr()
+    assert main(["evaluate", str(tiny_run), *files, "--report", str(html), "--show", "51"]) == 2
+    assert "--show 51: there are 50 lines" in capsys.readouterr().err

@@ -1,0 +1,256 @@
+"""The commands that make corpora: of files, of formulas, of packages, and of what models say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.runtime.cli import Commands, positive
+from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.store import RULES
+
+if TYPE_CHECKING:
+    from dragoman.runtime.translator import Translator
+    from dragoman.translate.corpus.readers import Raw
+    from dragoman.translate.corpus.store import Pair
+
+
+def add_commands(commands: Commands) -> None:
+    """Register `corpus`, `distill` and `backtranslate`."""
+    p = commands.add_parser("corpus", help="make a corpus folder", description="Make a corpus folder to train on.")
+    kinds = p.add_subparsers(metavar="KIND", required=True)
+
+    def kind(name: str, help: str) -> argparse.ArgumentParser:
+        k: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
+        k.add_argument("--pair", required=True, metavar="XX-YY", help="source and target language, such as en-de")
+        k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+        return k
+
+    k = kind("cldr", "Phrases made from CLDR data: dates, quantities, money, names, in any pair of its languages.")
+    k.add_argument("--size", type=positive, default=40000, metavar="N", help="training pairs (default 40000)")
+    k.add_argument("--seed", type=int, default=1, metavar="N")
+    k.set_defaults(run=corpus_cldr)
+
+    def cleaned(k: argparse.ArgumentParser) -> None:
+        k.add_argument(
+            "--valid", type=positive, metavar="N", help="pairs to validate on (default 1000, or a tenth of few)"
+        )
+        k.add_argument("--test", type=positive, metavar="N", help="pairs to test on (default 1000, or a tenth of few)")
+        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out pairs")
+        k.add_argument(
+            "--allow", action="append", default=[], metavar="RULE",
+            help="keep the pairs that break a rule of cleaning: " + "; ".join(f"{n}: {t}" for n, t in RULES.items())
+            + "; all: every one of them",
+        )  # fmt: skip
+        k.add_argument("--dropped", metavar="FILE", help="list the pairs that a rule dropped: rule, source, target")
+
+    k = kind("files", "Parallel text in files, cleaned: UTF-8, plain or gzipped.")
+    k.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="SOURCE TARGET as plain text; or files of both languages, and folders of them: "
+        ".tsv, .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+    )  # fmt: skip
+    cleaned(k)
+    k.set_defaults(run=corpus_files)
+    k = kind("libreoffice", "LibreOffice's help and interface, from Debian's or Ubuntu's packages, cleaned.")
+    k.add_argument("--from", dest="folder", metavar="DIR", help="has the .deb files (default: apt-get downloads them)")
+    cleaned(k)
+    k.set_defaults(run=corpus_libreoffice)
+    k = kind(
+        "multi30k", "The Multi30k captions, from a folder with the files of task 1 (train, val, test_2016_flickr)."
+    )
+    k.add_argument("--from", required=True, dest="folder", metavar="FOLDER")
+    k.set_defaults(run=corpus_multi30k)
+    about = "Another corpus with source and target exchanged, its parts as they are."
+    k = kinds.add_parser("reversed", help=about, description=about)
+    k.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
+    k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    k.set_defaults(run=corpus_reversed)
+
+    p = commands.add_parser(
+        "distill",
+        help="make a corpus in which models teach a smaller one",
+        description="Let trained models translate their training text together, and write a corpus of its pairs and of "
+        "what they make of it: a small model trained on that comes near to all of them (Kim and Rush 2016). What is "
+        "cut short goes on where it was when the same command is given again.",
+    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs: any cells, forwards or right to left")
+    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
+    p.add_argument("--corpus", metavar="DIR", help="the text to teach with (default: the first run's own)")
+    p.add_argument("--beam", type=positive, default=5, metavar="K")
+    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations of a source (default 1)")
+    p.add_argument(
+        "--choose", choices=("likely", "near"), default="likely",
+        help="likely: the best of the beam, the default. near: those of the beam nearest to the reference",
+    )  # fmt: skip
+    p.add_argument("--without-original", action="store_true", help="leave the pairs themselves out")
+    p.set_defaults(run=distill)
+
+    p = commands.add_parser(
+        "backtranslate",
+        help="make training pairs of text in the target language",
+        description="Translate lines of the target language with a reverse model, and write a corpus of the pairs that "
+        "there are and of these, whose sources start with a tag (Sennrich et al. 2016, Caswell et al. 2019).",
+    )
+    p.add_argument(
+        "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
+    )
+    p.add_argument("text", metavar="FILE", help="lines of the target language, plain or gzipped")
+    p.add_argument("--corpus", required=True, metavar="DIR", help="the pairs that there are")
+    p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
+    p.add_argument("--beam", type=positive, default=5, metavar="K")
+    p.set_defaults(run=backtranslate)
+
+
+def _write(a: argparse.Namespace, splits: dict[str, list[Pair]], card: dict[str, Any]) -> int:
+    from dragoman.translate.corpus.store import SPLITS, parse_pair, write_corpus
+
+    write_corpus(a.out, parse_pair(a.pair), splits, card)
+    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
+    for reason, n in sorted(card["dropped"].items(), key=lambda item: -item[1]):
+        print(f"  dropped {n:,}: {reason}")
+    return 0
+
+
+def corpus_cldr(a: argparse.Namespace) -> int:
+    """`dragoman corpus cldr`."""
+    from dragoman.translate.corpus.cldr import from_cldr
+    from dragoman.translate.corpus.store import parse_pair
+
+    held_out = min(1000, max(1, a.size // 10))
+    return _write(a, *from_cldr(parse_pair(a.pair), a.size, held_out, held_out, a.seed))
+
+
+def corpus_files(a: argparse.Namespace) -> int:
+    """`dragoman corpus files`."""
+    from dragoman.translate.corpus.readers import read_files
+    from dragoman.translate.corpus.store import parse_pair
+
+    return _cleaned(
+        a, read_files(a.files, parse_pair(a.pair)), {"corpus": "files", "from": [Path(p).name for p in a.files]}
+    )
+
+
+def corpus_libreoffice(a: argparse.Namespace) -> int:
+    """`dragoman corpus libreoffice`."""
+    from dragoman.translate.corpus.libreoffice import read_libreoffice
+    from dragoman.translate.corpus.store import parse_pair
+
+    rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, lambda line: print(line, file=sys.stderr))
+    return _cleaned(a, rows, facts)
+
+
+def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
+    """Clean, split and write raw pairs."""
+    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.corpus.files import make
+    from dragoman.translate.corpus.store import parse_pair
+
+    for rule in a.allow:
+        if rule not in RULES and rule != "all":
+            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    listed: list[str] = []
+
+    def note(rule: str, pair: Pair) -> None:
+        listed.append(f"{rule}\t{pair.source}\t{pair.target}\n")
+
+    off = RULES if "all" in a.allow else a.allow
+    made = make(rows, parse_pair(a.pair), card, a.valid, a.test, a.seed, off, note if a.dropped else None)
+    code = _write(a, *made)
+    if a.dropped:
+        write_atomically(Path(a.dropped), "".join(listed).encode())
+        print(f"  listed in {a.dropped}")
+    return code
+
+
+def corpus_multi30k(a: argparse.Namespace) -> int:
+    """`dragoman corpus multi30k`."""
+    from dragoman.translate.corpus.files import from_multi30k
+    from dragoman.translate.corpus.store import parse_pair
+
+    return _write(a, *from_multi30k(a.folder, parse_pair(a.pair)))
+
+
+def corpus_reversed(a: argparse.Namespace) -> int:
+    """`dragoman corpus reversed`."""
+    from dragoman.translate.corpus.store import SPLITS, Corpus, Pair, write_corpus
+
+    corpus = Corpus(a.corpus)
+    splits = {part: [Pair(p.target, p.source) for p in corpus.read(part)] for part in SPLITS}
+    write_corpus(a.out, corpus.languages[::-1], splits, corpus.card)
+    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
+    return 0
+
+
+def distill(a: argparse.Namespace) -> int:
+    """`dragoman distill`."""
+    from dragoman.translate import distill as making
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.committee import assemble
+    from dragoman.translate.corpus.store import Corpus, write_corpus
+
+    if a.count > a.beam:
+        raise UserError(f"--count {a.count} with --beam {a.beam}: they are taken from the beam, so 1 to {a.beam}")
+    runs = [Run(folder) for folder in a.runs]
+    corpus = Corpus(a.corpus or runs[0].config().data.corpus)
+    translator = assemble(runs)
+    _check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
+    with _making(a.out, corpus.languages) as (journal, progress):
+        splits, card = making.distill(
+            runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
+            keep=not a.without_original, progress=progress,
+        )  # fmt: skip
+        write_corpus(a.out, corpus.languages, splits, card)
+    print(f"{a.out}: {len(splits['train']):,} train")
+    return 0
+
+
+def backtranslate(a: argparse.Namespace) -> int:
+    """`dragoman backtranslate`."""
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.corpus.readers import read_raw
+    from dragoman.translate.corpus.store import Corpus, write_corpus
+    from dragoman.translate.distill import back_translate
+    from dragoman.translate.evaluate import translator_of
+
+    run, corpus = Run(a.reverse), Corpus(a.corpus)
+    text = [line.decode("utf-8", "replace") for line in read_raw(a.text)]
+    translator = translator_of(run)
+    _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
+    with _making(a.out, corpus.languages) as (journal, progress):
+        splits, card = back_translate(run, translator, corpus, text, journal, beam=a.beam, progress=progress)
+        write_corpus(a.out, corpus.languages, splits, card)
+    made = card["back_translated"]
+    print(f"{a.out}: {len(splits['train']):,} train, {made['lines']:,} of them translated back")
+    if made["left_out"]:
+        print(f"  left out {made['left_out']:,} lines: empty, double, or held out")
+    return 0
+
+
+def _check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:
+    own = translator.bundle.source_language, translator.bundle.target_language
+    if own != languages:
+        raise UserError(f"{name} translates {'-'.join(own)}, and {where} needs a model for {'-'.join(languages)}")
+
+
+@contextmanager
+def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Callable[[int, int], None]]]:
+    """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from dragoman.translate.checkpoint import make_folder
+    from dragoman.translate.corpus.store import check_free
+
+    check_free(Path(out), languages)
+    journal = Path(out).with_name(Path(out).name + ".journal")
+    make_folder(journal.parent)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task("translating", total=None)
+        yield journal, lambda done, total: bar.update(task, completed=done, total=total)
+    journal.unlink(missing_ok=True)
