@@ -71,7 +71,7 @@ def test_without_sampling_the_ids_are_the_usual_ones(
     wanted = np.random.default_rng(0).permutation(text.rows)
     for side, tokenizer in enumerate(both):
         expected = encode(tokenizer, [pair[side] for pair in pairs])
-        assert lists(text.draw(side, wanted, np.random.default_rng(0))) == [expected[i] for i in wanted]
+        assert lists(text.draw(wanted, [0])[side]) == [expected[i] for i in wanted]
         assert text.usual_lengths(side).tolist() == [len(ids) for ids in expected]
 
 
@@ -94,7 +94,7 @@ def test_windows_hold_every_row_once(tiny_corpus: Path, tmp_path: Path, monkeypa
     corpus = Corpus(tiny_corpus)
     text = build(tmp_path / "shards", corpus, tokenizers(corpus, True), TokenizerConfig(sampling=0), 1, "digest")
     kept = np.arange(text.rows)
-    whole = sorted(lists(text.draw(1, kept, np.random.default_rng(0))))
+    whole = sorted(lists(text.draw(kept, [0])[1]))
     for window in (1000, 70):
         monkeypatch.setattr(batching, "WINDOW", window)
         batches = list(Epoch(text, kept, 200, seed=5))

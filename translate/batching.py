@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
 from dragoman.runtime.translator import pad
+from dragoman.translate.config import AS_WRITTEN, AugmentConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged
 from dragoman.translate.corpus.shards import Shards
 
@@ -85,9 +86,13 @@ def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: 
 class Epoch:
     """The batches of one pass over encoded text, made as they are asked for, a window of rows at a time."""
 
-    def __init__(self, text: Shards, rows: Ints, batch_tokens: int, seed: int, *, turned: bool = False) -> None:
+    def __init__(
+        self, text: Shards, rows: Ints, batch_tokens: int, seed: int, *, augment: AugmentConfig = AS_WRITTEN,
+        turned: bool = False,
+    ) -> None:  # fmt: skip
         """turned: targets from last to first."""
-        self.text, self.rows, self.batch_tokens, self.seed, self.turned = text, rows, batch_tokens, seed, turned
+        self.text, self.rows, self.batch_tokens, self.seed = text, rows, batch_tokens, seed
+        self.augment, self.turned = augment, turned
         if len(rows) > WINDOW:
             self.rows = np.random.default_rng(seed).permutation(rows)
         self.first = self._window(0)
@@ -97,9 +102,7 @@ class Epoch:
     def _window(self, number: int) -> tuple[Ragged, Ragged, list[list[int]]]:
         """Sources, targets, and which of them go together."""
         rows = self.rows[number * WINDOW : (number + 1) * WINDOW]
-        source, target = (
-            self.text.draw(side, rows, np.random.default_rng([self.seed, number, side])) for side in (0, 1)
-        )
+        source, target = self.text.draw(rows, [self.seed, number], self.augment)
         batches = plan(source.lengths.tolist(), target.lengths.tolist(), self.batch_tokens, self.seed + number)
         return source, target, batches
 

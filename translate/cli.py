@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import Interrupted, UserError
@@ -70,6 +70,11 @@ def add_commands(commands: Commands) -> None:
         "--show", action="append", type=positive, default=[], metavar="LINE",
         help="draw where the translation of this line looked, in the report (default: four lines)",
     )  # fmt: skip
+    p.add_argument(
+        "--robustness", action="store_true",
+        help="also change the text (case, punctuation, typing errors, spaces, numbers, one word, none) and count what "
+        "loops, is empty, has a wrong length, does not end or loses numbers",
+    )  # fmt: skip
     p.set_defaults(run=evaluate)
 
     p = commands.add_parser(
@@ -130,18 +135,41 @@ def evaluate(a: argparse.Namespace) -> int:
             words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
+    robust = _robust(translator, source, reference, a) if a.robustness else []
     if a.report:
         from dragoman.translate.report import of_one
 
-        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam)
+        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam, robust)
         write_atomically(Path(a.report), text.encode())
     if a.json:
         model = a.model if len(a.model) > 1 else a.model[0]
-        print(json.dumps({"model": model, "beam": beam, "sentences": len(source), **as_dict(scores)}, indent=2))
+        found = {"model": model, "beam": beam, "sentences": len(source), **as_dict(scores)}
+        print(json.dumps({**found, "robustness": robust} if robust else found, indent=2))
     else:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
+        if robust:
+            from dragoman.translate.robustness import as_text
+
+            print("\n" + as_text(robust))
     return 0
+
+
+def _robust(
+    translator: Translator, source: list[str], reference: list[str], a: argparse.Namespace
+) -> list[dict[str, Any]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dragoman.translate.corpus.variants import CHANGES
+    from dragoman.translate.robustness import robustness
+
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task("changed text", total=len(CHANGES) + 1)
+        return robustness(
+            translator, source, reference, beam=a.beam, batch_size=a.batch_size,
+            progress=lambda done: bar.update(task, completed=done),
+        )  # fmt: skip
 
 
 def compare(a: argparse.Namespace) -> int:

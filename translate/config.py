@@ -34,6 +34,18 @@ class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampling: Rate = 0.1  # BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018); 0 turns it off
 
 
+class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The share of pairs that an epoch shows written otherwise, so that a model bears with how people write."""
+
+    upper: Rate = 0.0  # both sides in capitals
+    title: Rate = 0.0  # every word of both sides with a capital
+    bare: Rate = 0.0  # both sides without their final punctuation
+    typos: Rate = 0.0  # the source with typing errors
+
+
+AS_WRITTEN = AugmentConfig()  # no pair in another spelling
+
+
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The network's shape."""
 
@@ -89,6 +101,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # the run is written to runs/NAME
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
+    augment: AugmentConfig = AS_WRITTEN
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchConfig = SearchConfig()
@@ -171,4 +184,7 @@ def _contradiction(c: Config) -> str | None:
         return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose one that does"
     if c.model.shared_embedding and not c.tokenizer.joint:
         return "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
+    shares = sum(msgspec.structs.asdict(c.augment).values())
+    if shares > 1:
+        return f"augment: the shares add up to {shares:g}; of all pairs there is 1"
     return None

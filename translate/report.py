@@ -119,7 +119,8 @@ def page(title: str, **parts: Any) -> str:  # noqa: ANN401 (what the template sh
     """One HTML page, which nothing outside of it is needed for: see report.html for the parts."""
     text = files("dragoman.translate").joinpath("report.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    nothing: dict[str, Any] = {"scores": [], "lengths": [], "curves": None, "pictures": [], "lists": [], "facts": {}}
+    nothing: dict[str, Any] = {"facts": {}, "curves": None}
+    nothing |= {name: [] for name in ("scores", "lengths", "robust", "pictures", "lists")}
     return environment.from_string(text).render(title=title, **{**nothing, **parts})
 
 
@@ -182,6 +183,7 @@ def of_two(found: Mapping[str, Any], source: str) -> str:
 def of_one(
     translator: Translator, models: Sequence[str], source: Sequence[str], output: Sequence[str],
     reference: Sequence[str], scores: Sequence[Score], basis: Basis, show: Sequence[int], beam: int,
+    robust: Sequence[dict[str, Any]] = (),
 ) -> str:  # fmt: skip
     """One model as a page: scores, lengths, curves, its best and worst sentences, and where some of them looked.
 
@@ -218,6 +220,7 @@ def of_one(
             for s in scores
         ],
         lengths=by_length(source, systems, reference, bundle.target_language, basis),
+        robust=robust,
         curves=picture(curves(runs[0])) if len(runs) == 1 else None,
         lists=[
             {"title": "Worst sentences", "sentences": listed(source, systems, reference, worst)},

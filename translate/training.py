@@ -232,7 +232,7 @@ class Trainer:
     def _encoded(self, tokenizers: tuple[Tokenizer, Tokenizer], digest: str) -> Shards:
         """The training text as numbers on disk: what an earlier start of this run left, or made now."""
         c, folder = self.config, self.run.path("shards")
-        asked = describe(digest, tokenizers, c.tokenizer, c.training.seed)
+        asked = describe(digest, tokenizers, c.tokenizer, c.augment, c.training.seed)
         if folder.exists():
             try:
                 found = Shards(folder)
@@ -242,9 +242,8 @@ class Trainer:
             except UserError as error:
                 problem = str(error)
             self.display.message(f"{problem}; it is made again")
-        return build(
-            folder, self.corpus, tokenizers, c.tokenizer, c.training.seed, digest, progress=self.display.preparing
-        )
+        seed, progress = c.training.seed, self.display.preparing
+        return build(folder, self.corpus, tokenizers, c.tokenizer, seed, digest, c.augment, progress)
 
     def _check_corpus(self, digest: str) -> None:
         if self.run.read_json("run.json").get("corpus_sha256") != digest:
@@ -321,7 +320,8 @@ class Trainer:
         c = self.config
         seed = (c.training.seed * 100_003 + epoch) % 2**31
         tokens = c.training.batch_tokens * self.workers.world
-        return Epoch(self.data.train, self.data.kept, tokens, seed, turned=c.data.right_to_left)
+        turned = c.data.right_to_left
+        return Epoch(self.data.train, self.data.kept, tokens, seed, augment=c.augment, turned=turned)
 
     def progress(self, epoch: Epoch) -> float:
         """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import random
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,14 +21,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer, normalise
-from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.config import AS_WRITTEN, AugmentConfig, TokenizerConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, joined
 from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.corpus.variants import EVERY, bare, title, typo, upper
 from dragoman.translate.tokenize import Segmentations, segmentations, words_of
 
 VERSION = 1
@@ -36,6 +39,7 @@ SHARD = 250_000  # rows
 WORDS = 20_000  # whose segmentations one task finds
 FEW = 100_000  # rows that one process encodes sooner than several have started
 ARRAYS = {"words": np.int32, "ends": np.int64}  # of a shard's side
+VARIANTS = ("upper", "title", "bare", "typos")  # as in AugmentConfig
 TABLE = {"pieces": np.int32, "piece_ends": np.int64, "word_ends": np.int64, "usual": np.int64}  # of a tokenizer
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -63,6 +67,8 @@ class Shards:
         count = self.card["shards"]
         self.sides = [[Ragged(*self._arrays(f"{side}-{n:05}", ARRAYS)) for n in range(count)] for side in (0, 1)]
         self.tables = [self._table(name) for name in self.card["tables"]]
+        kinds = dict.fromkeys(VARIANTS, np.int32) if self.card["augmented"] else {}
+        self.variants = [dict(zip(kinds, self._arrays(name, kinds), strict=True)) for name in self.card["tables"]]
 
     def _arrays(self, name: str, kinds: dict[str, Any]) -> Iterator[Ints]:
         for key, kind in kinds.items():
@@ -80,19 +86,51 @@ class Shards:
         out = [np.add.reduceat(usual[s.flat], s.ends[:-1]) + 1 for s in self.sides[side]]
         return np.concatenate(out).astype(np.int32)
 
-    def draw(self, side: int, rows: Ints, random: np.random.Generator) -> Ragged:
-        """Some rows as ids, each ending in `</s>`, every word in one of its segmentations at random."""
+    def draw(self, rows: Ints, seed: Sequence[int], augment: AugmentConfig = AS_WRITTEN) -> list[Ragged]:
+        """Sources and targets of some rows as ids, each ending in `</s>`.
+
+        Every word comes in one of its segmentations, and the share of rows that `augment` says in another spelling.
+        """
+        words = [self._words(side, rows) for side in (0, 1)]
+        if any(msgspec.structs.asdict(augment).values()):
+            self._augment(words, augment, np.random.default_rng([*seed, 2]))
+        return [self.tables[side].draw(words[side], np.random.default_rng([*seed, side])) for side in (0, 1)]
+
+    def _augment(self, words: list[Ragged], augment: AugmentConfig, random: np.random.Generator) -> None:
+        """Put other words for some, in place."""
+        shares = np.cumsum([getattr(augment, kind) for kind in VARIANTS])
+        kind = np.searchsorted(shares, random.random(words[0].rows), side="right")  # len(VARIANTS): as it is
+        ends = [text.ends[1:] - 1 for text in words]  # where each row's last word stands
+        last = [self.variants[side]["bare"][words[side].flat[ends[side]]] for side in (0, 1)]
+        both = np.logical_and(*(last[side] != words[side].flat[ends[side]] for side in (0, 1)))
+        for side, text in enumerate(words):
+            of_word = np.repeat(kind, text.lengths)
+            for number, name in enumerate(VARIANTS):
+                chosen = of_word == number
+                if name == "bare":
+                    rows = both & (kind == number)
+                    text.flat[ends[side][rows]] = last[side][rows]
+                elif name != "typos" or side == 0:
+                    if name == "typos":
+                        chosen &= random.random(len(chosen)) < 1 / EVERY
+                    text.flat[chosen] = self.variants[side][name][text.flat[chosen]]
+
+    def _words(self, side: int, rows: Ints) -> Ragged:
+        """Some rows as numbers of words."""
         order = np.argsort(rows, kind="stable")
         shard_of = rows[order] // SHARD
         parts = [self.sides[side][n].take(rows[order][shard_of == n] % SHARD) for n in np.unique(shard_of)]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        return self.tables[side].draw(joined(parts).take(back), random)
+        return joined(parts).take(back)
 
 
-def describe(corpus: str, tokenizers: Sequence[Tokenizer], config: TokenizerConfig, seed: int) -> dict[str, Any]:
+def describe(
+    corpus: str, tokenizers: Sequence[Tokenizer], config: TokenizerConfig, augment: AugmentConfig, seed: int
+) -> dict[str, Any]:
     """What encoded text depends on."""
     return {
+        "augmented": any(msgspec.structs.asdict(augment).values()),
         "corpus_sha256": corpus,
         "tokenizers": [hashlib.sha256(t.model).hexdigest() for t in tokenizers],
         "kind": config.kind,
@@ -103,10 +141,11 @@ def describe(corpus: str, tokenizers: Sequence[Tokenizer], config: TokenizerConf
 
 def build(
     folder: Path, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], config: TokenizerConfig, seed: int,
-    digest: str, progress: Progress = lambda *_: None,
+    digest: str, augment: AugmentConfig = AS_WRITTEN, progress: Progress = lambda *_: None,
 ) -> Shards:  # fmt: skip
     """Encode a corpus's training part, on all cores where there is much, beside and renamed."""
     beside = folder.with_name(folder.name + ".part")
+    described = describe(digest, tokenizers, config, augment, seed)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
@@ -124,13 +163,16 @@ def build(
                 progress("encoding pairs", rows, max(total, rows))
             for name, tokenizer in zip(names, tokenizers, strict=True):
                 if not (beside / f"{name}.pieces").exists():
+                    if described["augmented"]:
+                        variants = words[name].vary(seed)
+                        _write(beside, name, dict.fromkeys(VARIANTS, np.int32), variants)
                     _write(beside, name, TABLE, _find(tokenizer, words[name], config, seed, run, progress))
         card = {
             "version": VERSION,
             "rows": rows,
             "shards": shards,
             "tables": names,
-            **describe(digest, tokenizers, config, seed),
+            **described,
             "files": {path.name: path.stat().st_size for path in sorted(beside.iterdir())},
         }
         (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
@@ -160,6 +202,17 @@ class Words:
             self.counts[number] += count
             out[i] = number
         return out
+
+    def vary(self, seed: int) -> list[npt.NDArray[np.int32]]:
+        """The numbers of each word's spellings in VARIANTS, which become words, too; their own are themselves."""
+        changes = (upper, title, bare, lambda word: typo(word, random.Random(f"{seed} {word}")))
+        words = [*self.numbers]
+        found = [
+            self.add([change(word) for word in words], [max(1, count // 8) for count in self.counts[: len(words)]])
+            for change in changes
+        ]
+        itself = np.arange(len(self.numbers), dtype=np.int32)
+        return [np.concatenate([numbers, itself[len(words) :]]) for numbers in found]
 
 
 Numbered = tuple[Ragged, list[str], list[int]]  # lines as numbers of words, these words, how often each comes

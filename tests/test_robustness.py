@@ -1,0 +1,117 @@
+"""Text written otherwise: what the changes do, what the report counts, and what training shows of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.export.cli import main
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import normalise
+from dragoman.translate.config import AugmentConfig, TokenizerConfig, load
+from dragoman.translate.corpus.ragged import Ragged
+from dragoman.translate.corpus.shards import build
+from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
+from dragoman.translate.corpus.variants import CHANGES, bare, typo
+from dragoman.translate.robustness import loops
+from dragoman.translate.tokenize import train_tokenizer
+from dragoman.translate.training import Trainer
+from tiny import tiny_toml
+
+
+def changed(name: str, line: str) -> str:
+    return CHANGES[name](line, random.Random(1))
+
+
+def test_changes() -> None:
+    line = "A man rides 2 horses."
+    assert changed("upper case", line) == "A MAN RIDES 2 HORSES."
+    assert changed("title case", line) == "A Man Rides 2 Horses."
+    assert changed("no final punctuation", line) == "A man rides 2 horses"
+    assert changed("doubled spaces", line) == "A  man  rides  2  horses."
+    assert changed("one word", line) == "horses"
+    assert changed("empty", line) == ""
+    words = changed("unseen numbers", line).split()
+    assert (words[:3], len(words[3])) == (["A", "man", "rides"], 5)
+    assert len(changed("unseen numbers", "no number here").split()) == 4
+    wrong = changed("typing errors", line)
+    assert wrong != line
+    assert abs(len(wrong) - len(line)) <= 1
+    assert bare("„Ende!“") == "„Ende"
+
+
+@given(st.text(), st.integers())
+def test_any_line_can_be_changed(text: str, seed: int) -> None:
+    for change in CHANGES.values():
+        assert isinstance(change(normalise(text), random.Random(seed)), str)
+    word = normalise(text).split(" ")[0]
+    assert abs(len(typo(word, random.Random(seed))) - len(word)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one two three", False),
+        ("no no no", True),
+        ("no no, no", False),
+        ("the end of the end of the end of the", True),
+        ("a b a b", False),
+        ("", False),
+    ],
+)
+def test_loops(text: str, expected: bool) -> None:
+    assert loops(text) is expected
+
+
+def test_training_shows_other_spellings(tmp_path: Path) -> None:
+    pairs = [Pair(f"the little dog number {n} barks.", f"der kleine Hund Nummer {n} bellt.") for n in range(400)]
+    write_corpus(tmp_path / "c", ("en", "de"), {"train": pairs, "valid": pairs[:5], "test": pairs[:5]}, {})
+    corpus = Corpus(tmp_path / "c")
+    config = TokenizerConfig(vocabulary=380, sampling=0)
+    both = (train_tokenizer(corpus.lines("train", 0, 1), TokenizerConfig(), 330),) * 2
+    augment = AugmentConfig(upper=0.2, title=0.1, bare=0.1, typos=0.3)
+    text = build(tmp_path / "shards", corpus, both, config, 1, "digest", augment)
+
+    def lines(drawn: Ragged) -> list[str]:
+        return [both[0].decode(drawn.row(i).tolist()) for i in range(drawn.rows)]
+
+    source, target = map(lines, text.draw(np.arange(400), [1], augment))
+    kinds: dict[str, Callable[[int], tuple[str, ...]]] = {
+        "upper": lambda i: (pairs[i].source.upper(), pairs[i].target.upper()),
+        "title": lambda i: tuple(CHANGES["title case"](side, random.Random(1)) for side in pairs[i]),
+        "bare": lambda i: tuple(side[:-1] for side in pairs[i]),
+        "same": lambda i: pairs[i],
+    }
+    counts = {name: sum((source[i], target[i]) == make(i) for i in range(400)) for name, make in kinds.items()}
+    assert counts["upper"] == pytest.approx(80, abs=30)
+    assert counts["title"] == pytest.approx(40, abs=20)
+    assert counts["bare"] == pytest.approx(40, abs=20)
+    typos = [i for i in range(400) if target[i] == pairs[i].target and source[i] != pairs[i].source]
+    assert 20 < len(typos) < 140
+    assert counts["same"] + len(typos) + counts["upper"] + counts["title"] + counts["bare"] == 400
+    assert [*map(lines, text.draw(np.arange(400), [1]))] == [[p.source for p in pairs], [p.target for p in pairs]]
+
+
+def test_a_run_with_augmentation_trains_and_reports(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.toml").write_text(tiny_toml(tiny_corpus))
+    Trainer(load(tmp_path / "t.toml", ["augment.upper=0.1", "augment.typos=0.1"]), tmp_path / "run").fit()
+    files = ["--source", str(tiny_corpus / "test.en"), "--reference", str(tiny_corpus / "test.xx")]
+    page = tmp_path / "page.html"
+    assert main(["evaluate", str(tmp_path / "run"), *files, "--robustness", "--json", "--report", str(page)]) == 0
+    rows = json.loads(capsys.readouterr().out)["robustness"]
+    assert [row["change"] for row in rows] == ["as it is", *CHANGES]
+    assert rows[-1]["empty"] == 0  # nothing was asked
+    assert "typing errors" in page.read_text("utf-8")
+    assert main(["evaluate", str(tmp_path / "run"), *files, "--robustness"]) == 0
+    assert "lost numbers" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"augment: the shares add up to 1\.3"):
+        load(tmp_path / "t.toml", ["augment.upper=0.7", "augment.typos=0.6"])
