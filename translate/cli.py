@@ -28,6 +28,10 @@ def add_commands(commands: Commands) -> None:
         p.add_argument("--source", required=True, metavar="F", help="text to translate, plain or gzipped")
         p.add_argument("--reference", required=True, metavar="F", help="its translation, line for line")
         p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
+        p.add_argument(
+            "--length-penalty", type=float, metavar="X",
+            help="scores are log-probability / length ** X (default: the model's own)",
+        )  # fmt: skip
         p.add_argument("--batch-size", type=positive, default=32, metavar="N")
         p.add_argument(
             "--basis", choices=("cased", "lc.tok"), default="cased",
@@ -131,7 +135,8 @@ def evaluate(a: argparse.Namespace) -> int:
         command = shlex.join(["dragoman", *sys.argv[1:]])
         name = a.name or Path(a.source).name.split(".")[0]
         make_folder(Path(a.record))
-        for record in records(scores, translator.bundle, name=name, beam=beam, command=command):
+        penalty = translator.bundle.defaults["length_penalty"] if a.length_penalty is None else a.length_penalty
+        for record in records(scores, translator.bundle, name=name, beam=beam, length_penalty=penalty, command=command):
             words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
@@ -226,7 +231,7 @@ def _translated(translator: Translator, source: Sequence[str], a: argparse.Names
     with Progress(console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(what, total=len(source))
         return translate_all(
-            translator, source, beam=a.beam, batch_size=a.batch_size,
+            translator, source, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
             progress=lambda done: bar.update(task, completed=done),
         )  # fmt: skip
 

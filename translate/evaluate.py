@@ -75,7 +75,9 @@ def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     return {s.metric: asdict(s) for s in scores}
 
 
-def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, command: str) -> list[dict[str, Any]]:
+def records(
+    scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, length_penalty: float, command: str
+) -> list[dict[str, Any]]:
     """Measurements as they are stored: each with what is needed to make it again."""
     card = bundle.card
     training = card.get("training", {})
@@ -91,6 +93,7 @@ def records(scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, co
             "score": s.score,
             "signature": s.signature,
             "beam": beam,
+            "length_penalty": length_penalty,
             "seed": training.get("seed"),
             "precision": bundle.precision,
             "parameters": card.get("parameters"),
@@ -179,13 +182,15 @@ def translator_of(run: Run) -> Translator:
 
 def translate_all(
     translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
-    progress: Callable[[int], None] | None = None,
+    length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
 ) -> list[str]:  # fmt: skip
     """Best translations of many lines, in chunks so that progress can be shown."""
     out: list[str] = []
     chunk = batch_size * 8
     for start in range(0, len(lines), chunk):
-        results = translator.translate(lines[start : start + chunk], beam=beam, batch_size=batch_size)
+        results = translator.translate(
+            lines[start : start + chunk], beam=beam, batch_size=batch_size, length_penalty=length_penalty
+        )
         out += [r.text for r in results]
         if progress:
             progress(len(out))
