@@ -85,8 +85,9 @@ def commands(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def read_lines(name: str) -> list[dict[str, Any]]:
-    """The figures of a bench."""
-    return [json.loads(line) for line in (HERE / "results" / name).read_text("utf-8").splitlines()]
+    """The figures of a bench; none where it was not run yet."""
+    path = HERE / "results" / name
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def redraw(page: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.files import Made, from_multi30k, make
@@ -142,3 +143,11 @@ def test_multi30k_folder() -> None:
 def test_multi30k_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.en or train\.en\.gz is not there"):
         from_multi30k(str(tmp_path), ("en", "de"))
+
+
+def test_reversing_holds_out_what_was_a_target(tmp_path: Path) -> None:
+    splits = {"train": [Pair("a", "x"), Pair("b", "y")], "valid": [Pair("c", "y")], "test": [Pair("d", "z")]}
+    write_corpus(tmp_path / "c", ("en", "de"), splits, {"corpus": "made", "dropped": {}})
+    assert main(["corpus", "reversed", str(tmp_path / "c"), "--out", str(tmp_path / "r")]) == 0
+    assert Corpus(tmp_path / "r").read("train") == [Pair("x", "a")]
+    assert Corpus(tmp_path / "r").card["dropped"] == {"source is in a held-out part": 1}

@@ -40,6 +40,7 @@ def test_commands_are_there_and_parse() -> None:
         "translate",
         "distill",
         "backtranslate",
+        "compare",
     }
     assert asked == {w[0] for w in words}
     assert all(callable(cli.parse(w).run) for w in words)

@@ -45,6 +45,7 @@ def test_changes() -> None:
     assert wrong != line
     assert abs(len(wrong) - len(line)) <= 1
     assert bare("„Ende!“") == "„Ende"
+    assert bare("50%") == "50%"
 
 
 @given(st.text(), st.integers())

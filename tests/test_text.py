@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,16 @@ def test_vocabulary_holds_the_characters_of_a_small_corpus() -> None:
 def test_foreign_tokenizers_are_refused() -> None:
     with pytest.raises(BundleError, match="not a SentencePiece model"):
         Tokenizer(b"nonsense")
+
+
+def test_what_stops_the_reading_is_said_as_it_is() -> None:
+    def lines() -> Iterator[str]:
+        yield "one line"
+        raise UserError("train.de is not UTF-8: byte 7 cannot be read")
+
+    class Broken:
+        def __iter__(self) -> Iterator[str]:
+            return lines()
+
+    with pytest.raises(UserError, match="is not UTF-8: byte 7"):
+        train_tokenizer(Broken(), TokenizerConfig(), 300)

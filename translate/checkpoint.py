@@ -145,18 +145,21 @@ class Run:
         Raises UserError when another process holds it. (Where there are no such locks, as on Windows, nobody does.)
         """
         path = self.path("lock")
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
-        if fcntl is not None:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT)
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                if fcntl is not None:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(file, 0)
+                os.write(file, f"{os.getpid()}\n".encode())
+            except (BlockingIOError, PermissionError):
                 holder = os.read(file, 20).decode("ascii", "replace").strip()
                 os.close(file)
                 raise UserError(
                     f"{self.folder} is being trained by process {holder}; wait for it, or choose another name"
                 ) from None
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
         return file
 
     def config(self) -> Config:

@@ -111,11 +111,13 @@ def train(a: argparse.Namespace) -> int:
 
     folder = RUNS / config.name
     try:
-        Trainer(config, folder, resume=a.resume, display=Display()).fit()
+        trainer = Trainer(config, folder, resume=a.resume, display=Display())
+        trainer.fit()
     except Interrupted as stop:
         raise Interrupted(f"{stop}; --resume goes on from there") from None
-    draw_curves(folder)
-    print(folder)
+    if trainer.workers.main:
+        draw_curves(folder)
+        print(folder)
     return 0
 
 
@@ -139,6 +141,7 @@ def evaluate(a: argparse.Namespace) -> int:
         for record in records(scores, translator.bundle, name=name, beam=beam, length_penalty=penalty, command=command):
             words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
             parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
+            parts += [] if a.length_penalty is None else [f"penalty{a.length_penalty:g}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
     robust = _robust(translator, source, reference, a) if a.robustness else []
     if a.report:
@@ -172,7 +175,7 @@ def _robust(
     with Progress(console=Console(file=sys.stderr)) as bar:
         task = bar.add_task("changed text", total=len(CHANGES) + 1)
         return robustness(
-            translator, source, reference, beam=a.beam, batch_size=a.batch_size,
+            translator, source, reference, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
             progress=lambda done: bar.update(task, completed=done),
         )  # fmt: skip
 

@@ -142,11 +142,13 @@ class TorchEngine:
         length_penalty: float, attended: int,
     ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
         """See runtime.translator.Engine."""
+        device = self.search.model.bias.device
+        ids, length = torch.from_numpy(source).to(device), torch.from_numpy(np.asarray(source_length)).to(device)
         out = self.search.search(
-            torch.from_numpy(source), torch.from_numpy(np.asarray(source_length)), beam=beam_size, n_best=n_best,
-            max_length=max_length, length_penalty=length_penalty, attended=attended,
+            ids, length, beam=beam_size, n_best=n_best, max_length=max_length, length_penalty=length_penalty,
+            attended=attended,
         )  # fmt: skip
-        return out.target.numpy(), out.score.numpy(), out.attention.numpy()
+        return out.target.cpu().numpy(), out.score.cpu().numpy(), out.attention.cpu().numpy()
 
 
 def bundle_of(run: Run) -> Bundle:

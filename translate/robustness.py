@@ -22,7 +22,7 @@ Cell = dict[str, Any]
 
 def robustness(
     translator: Translator, source: Sequence[str], reference: Sequence[str], *, beam: int | None, batch_size: int,
-    seed: int = 1, progress: Callable[[int], None] = lambda _: None,
+    length_penalty: float | None = None, seed: int = 1, progress: Callable[[int], None] = lambda _: None,
 ) -> list[Cell]:  # fmt: skip
     """A row for the text as it is and for each change to it.
 
@@ -30,13 +30,14 @@ def robustness(
     loop, are empty though something was asked, have a wrong length, do not end, and lost the numbers of the source.
     """
     rows = []
-    plain = translator.translate(source, beam=beam, batch_size=batch_size)
+    settings: dict[str, Any] = {"beam": beam, "batch_size": batch_size, "length_penalty": length_penalty}
+    plain = translator.translate(source, **settings)
     usual = sorted(len(r.text) / len(s) for r, s in zip(plain, source, strict=True) if s)
     ratio = usual[len(usual) // 2] if usual else 1.0
     changes = {"as it is": None, **CHANGES}
     for done, (name, change) in enumerate(changes.items()):
         changed = [change(line, random.Random(f"{seed} {line}")) if change else line for line in source]
-        results = plain if change is None else translator.translate(changed, beam=beam, batch_size=batch_size)
+        results = plain if change is None else translator.translate(changed, **settings)
         judged = [_judge(line, result, ratio) for line, result in zip(changed, results, strict=True)]
         row: Cell = {"change": name, "chrF": None, "sentences": len(source)}
         if name not in ("one word", "empty", "unseen numbers"):

@@ -7,7 +7,7 @@ import io
 import math
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,9 +39,12 @@ def train_tokenizer(
     cannot hold its characters raised. Raises UserError when none will do.
     """
     for _ in range(3):
+        reading = _Reading(lines)
         try:
-            return _train(lines, config.kind, vocabulary, tags)
+            return _train(reading, config.kind, vocabulary, tags)
         except RuntimeError as error:
+            if reading.error is not None:  # which SentencePiece wraps beyond recognition
+                raise reading.error from None
             message = str(error)
             most, least = re.search(r"value <= (\d+)", message), re.search(r"required_chars\. \d+ vs (\d+)", message)
             detail = f"at most {most[1]}" if most else f"at least {least[1]}" if least else "another size, or more text"
@@ -51,10 +54,25 @@ def train_tokenizer(
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 
+class _Reading:
+    """Normalised lines, and what went wrong while they were read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = lines
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            yield from map(normalise, self.lines)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
 def _train(lines: Iterable[str], kind: str, vocabulary: int, tags: Sequence[str]) -> Tokenizer:
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=map(normalise, lines),
+        sentence_iterator=iter(lines),
         model_writer=out,
         model_type=kind,
         vocab_size=vocabulary,

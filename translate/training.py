@@ -153,6 +153,7 @@ class Position:
     batch: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    world: int = 1  # processes that train together
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
 
 
@@ -167,7 +168,7 @@ class Trainer:
         self.config, self.run = config, Run(folder)
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
-        self.position = Position()
+        self.position = Position(world=self.workers.world)
         self.corpus = Corpus(config.data.corpus)
         if self.workers.main:
             resuming = self._open(resume)
@@ -212,6 +213,9 @@ class Trainer:
     def _prepare(self, prepared: bool) -> Data:
         """Tokenizers and encoded text; prepared: the tokenizers are there already."""
         c = self.config
+        valid = self.corpus.read("valid")
+        if not valid:
+            raise UserError(f"{self.corpus.folder} has no validation pairs, by which training chooses its weights")
         digest = self.corpus.digest()
         if prepared:
             if self.workers.main:
@@ -227,7 +231,7 @@ class Trainer:
         self.limit_ratio = limit_ratio(source[kept], target[kept])
         self.too_long = train.rows - len(kept)
         self.digest = digest
-        return Data(train, kept, self.corpus.read("valid"), *tokenizers)
+        return Data(train, kept, valid, *tokenizers)
 
     def _encoded(self, tokenizers: tuple[Tokenizer, Tokenizer], digest: str) -> Shards:
         """The training text as numbers on disk: what an earlier start of this run left, or made now."""
@@ -369,12 +373,13 @@ class Trainer:
                     self._epoch(self.batches(p.epoch), interrupted)
                 if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
                     self.validate()  # resumed beyond a limit that is now lower
-                facts = self._conclude() if self.workers.main else {}
-                self.workers.wait()
-                return facts
         except WorkerLost as lost:
+            if not self.workers.main:
+                raise
             self.save()
             raise UserError(f"{lost}; a checkpoint of step {p.step} is written: go on with --resume") from None
+        else:
+            return self._conclude() if self.workers.main else {}
         finally:
             self.workers.leave()
 
@@ -565,11 +570,16 @@ class Trainer:
             if name.startswith("optimizer."):
                 _, key, parameter = name.split(".", 2)
                 p = parameters[parameter]
-                owners[id(p)].state[p][key] = tensor.clone()
+                owners[id(p)].state[p][key] = tensor.to(p.device, copy=True)
         torch.set_rng_state(tensors["random"])
         if self.workers.device.type == "cuda" and "random_cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.workers.device)
         self.position = Position(**facts)
+        if self.position.world != self.workers.world:
+            raise UserError(
+                f"{path} was written by a training of {self.position.world} processes, not {self.workers.world}; "
+                "its batches would be others: resume with as many"
+            )
         if self.workers.main:
             self._rewind_log()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,13 +178,18 @@ def corpus_multi30k(a: argparse.Namespace) -> int:
 
 def corpus_reversed(a: argparse.Namespace) -> int:
     """`dragoman corpus reversed`."""
-    from dragoman.translate.corpus.store import SPLITS, Corpus, Pair, write_corpus
+    from dragoman.translate.corpus.store import SPLITS, Corpus, Pair, without_held_out
 
+    _check_other(a.out, a.corpus)
     corpus = Corpus(a.corpus)
+    if corpus.card.get("tags"):
+        raise UserError(f"{a.corpus} holds text that a model translated back; reverse the corpus that it was made of")
     splits = {part: [Pair(p.target, p.source) for p in corpus.read(part)] for part in SPLITS}
-    write_corpus(a.out, corpus.languages[::-1], splits, corpus.card)
-    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
-    return 0
+    dropped: Counter[str] = Counter()
+    splits = without_held_out(splits, dropped)  # targets may be held out and stand in training, too
+    card = {**corpus.card, "dropped": {k: n for k, n in dropped.items() if n}, "reversed": True}
+    a.pair = "-".join(corpus.languages[::-1])
+    return _write(a, splits, card)
 
 
 def distill(a: argparse.Namespace) -> int:
@@ -197,6 +203,7 @@ def distill(a: argparse.Namespace) -> int:
         raise UserError(f"--count {a.count} with --beam {a.beam}: they are taken from the beam, so 1 to {a.beam}")
     runs = [Run(folder) for folder in a.runs]
     corpus = Corpus(a.corpus or runs[0].config().data.corpus)
+    _check_other(a.out, corpus.folder)
     translator = assemble(runs)
     _check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
     with _making(a.out, corpus.languages) as (journal, progress):
@@ -218,6 +225,7 @@ def backtranslate(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluate import translator_of
 
     run, corpus = Run(a.reverse), Corpus(a.corpus)
+    _check_other(a.out, a.corpus)
     text = [line.decode("utf-8", "replace") for line in read_raw(a.text)]
     translator = translator_of(run)
     _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
@@ -229,6 +237,12 @@ def backtranslate(a: argparse.Namespace) -> int:
     if made["left_out"]:
         print(f"  left out {made['left_out']:,} lines: empty, double, or held out")
     return 0
+
+
+def _check_other(out: str, corpus: str | Path) -> None:
+    """Refuse to replace a corpus by what is made of it: runs that were trained on it could not go on."""
+    if Path(out).resolve() == Path(corpus).resolve():
+        raise UserError(f"--out {out} is the corpus that this is made of; name another folder")
 
 
 def _check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:

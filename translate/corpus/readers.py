@@ -92,7 +92,7 @@ def read_jsonl(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
             continue
         try:
             row: Any = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: not JSON: {error}") from None
         inner = row.get("translation", row) if isinstance(row, dict) else None
         for keys in (languages, ("source", "target")):
@@ -137,6 +137,8 @@ def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
             if source and target:
                 own = source, target
                 seen[f"{source}-{target}"] += 1
+            elif name == "file" and source:  # XLIFF 1.2 without a target language: nothing is known of it
+                own = source, "?"
             continue
         turned = _direction(own, languages)
         if turned is None or unit.get("translate") == "no":
@@ -232,7 +234,8 @@ def _elements(path: Path, *names: str, opening: tuple[str, ...] = ()) -> Iterato
                 above.pop()
                 if _name(element) in names:
                     yield element
-                    above[-1].remove(element)
+                    if above:
+                        above[-1].remove(element)
         except ElementTree.ParseError as error:
             line, column = error.position
             raise UserError(

@@ -164,7 +164,7 @@ def build(
             for name, tokenizer in zip(names, tokenizers, strict=True):
                 if not (beside / f"{name}.pieces").exists():
                     if described["augmented"]:
-                        variants = words[name].vary(seed)
+                        variants = words[name].vary(seed, corpus.card.get("tags", []))
                         _write(beside, name, dict.fromkeys(VARIANTS, np.int32), variants)
                     _write(beside, name, TABLE, _find(tokenizer, words[name], config, seed, run, progress))
         card = {
@@ -203,14 +203,17 @@ class Words:
             out[i] = number
         return out
 
-    def vary(self, seed: int) -> list[npt.NDArray[np.int32]]:
-        """The numbers of each word's spellings in VARIANTS, which become words, too; their own are themselves."""
+    def vary(self, seed: int, tags: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """The numbers of each word's spellings in VARIANTS, which become words, too; their own are themselves.
+
+        So are tags, which are not spelt, and what would be nothing at all.
+        """
         changes = (upper, title, bare, lambda word: typo(word, random.Random(f"{seed} {word}")))
-        words = [*self.numbers]
-        found = [
-            self.add([change(word) for word in words], [max(1, count // 8) for count in self.counts[: len(words)]])
-            for change in changes
-        ]
+        words, counts = [*self.numbers], [max(1, count // 8) for count in self.counts]
+        found = []
+        for change in changes:
+            spelt = [word if word in tags else normalise(change(word)) or word for word in words]
+            found.append(self.add(spelt, counts))
         itself = np.arange(len(self.numbers), dtype=np.int32)
         return [np.concatenate([numbers, itself[len(words) :]]) for numbers in found]
 

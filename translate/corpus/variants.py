@@ -21,9 +21,9 @@ def title(word: str) -> str:
 
 
 def bare(word: str) -> str:
-    """Without the punctuation at its end."""
+    """Without the punctuation at its end. (Unicode counts signs among it that are not.)"""
     end = len(word)
-    while end and unicodedata.category(word[end - 1]) in ("Po", "Pf", "Pi", "Pe"):
+    while end and unicodedata.category(word[end - 1]) in ("Po", "Pf", "Pi", "Pe") and word[end - 1] not in "%‰#&@*/\\":
         end -= 1
     return word[:end]
 
