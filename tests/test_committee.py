@@ -230,7 +230,10 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     assert main(["corpus", "reversed", str(reverse), "--out", str(reverse)]) == 2
     assert "is the corpus that this is made of" in capsys.readouterr().err
     (tmp_path / "r.toml").write_text(tiny_toml(reverse, "reverse"))
-    Trainer(load(tmp_path / "r.toml", ["training.epochs=20", "training.validate_every=20"]), tmp_path / "run").fit()
+    Trainer(
+        load(tmp_path / "r.toml", ["training.epochs=30", "training.validate_every=30", "training.lr=1e-2"]),
+        tmp_path / "run",
+    ).fit()
     more = [*(p.target for p in pairs[300:340]), "", pairs[301].target]
     (tmp_path / "more.xx").write_text("".join(line + "\n" for line in more))
     out = tmp_path / "out"
@@ -244,7 +247,7 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     assert {p.target for p in added} <= {line for line in more if line} - held_out
     assert len(added) > 10  # but for those whose translation never ended
     tokenizer = train_tokenizer(
-        [p.source for p in made.read("train")], load(tmp_path / "r.toml").tokenizer, 290, [making.TAG]
+        [p.source for p in made.read("train")], load(tmp_path / "r.toml").tokenizer, 260, [making.TAG]
     )
     ids = tokenizer.encode(added[0].source)
     assert tokenizer.processor.PieceToId(making.TAG) in ids
