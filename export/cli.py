@@ -125,14 +125,11 @@ def verify(a: argparse.Namespace) -> int:
     from dragoman.runtime.bundle import read_sealed
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import Run
-    from dragoman.translate.corpus.readers import read_raw
+    from dragoman.translate.corpus.readers import read_lenient
     from dragoman.translate.evaluate import TorchEngine
 
     run = Run(a.against)
-    if a.source:
-        sentences = [line.decode("utf-8", "replace") for line in read_raw(a.source)]
-    else:
-        sentences = [pair.source for pair in validation_pairs(run)]
+    sentences = read_lenient(a.source) if a.source else [pair.source for pair in validation_pairs(run)]
     model, translator = read_sealed(a.model), Translator.load(a.model)
     bundle = translator.bundle
     if bundle.source_tokenizer != run.tokenizers()[0].model:

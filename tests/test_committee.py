@@ -23,6 +23,7 @@ from dragoman.translate.checkpoint import Run
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
 from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.evaluate import sentence_chrf
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer
@@ -184,7 +185,7 @@ def test_distilled_corpus(
     assert not out.with_name("made.journal").exists()
     near = train[len(pairs)]
     others = assemble([Run(tiny_run), Run(backwards_run)]).translate(near.source, beam=3, n_best=3).hypotheses
-    best = max((h.text for h in others), key=lambda text: making.nearness(text, pairs[0].target))
+    best = max((h.text for h in others), key=lambda text: sentence_chrf(text, pairs[0].target))
     assert near.target == best
     assert main(["distill", str(tiny_run), "--out", str(out), "--count", "9"]) == 2
     assert "--count 9 with --beam 5" in capsys.readouterr().err

@@ -166,23 +166,21 @@ def evaluate(a: argparse.Namespace) -> int:
 def _robust(
     translator: Translator, source: list[str], reference: list[str], a: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from dragoman.translate.corpus.variants import CHANGES
+    from dragoman.translate.progress import bar
     from dragoman.translate.robustness import robustness
 
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task("changed text", total=len(CHANGES) + 1)
+    with bar("changed text", len(CHANGES) + 1) as progress:
         return robustness(
             translator, source, reference, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
-            progress=lambda done: bar.update(task, completed=done),
+            progress=progress,
         )  # fmt: skip
 
 
 def compare(a: argparse.Namespace) -> int:
     """`dragoman compare`."""
     from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.corpus.readers import read_lenient
     from dragoman.translate.report import as_text, comparison, of_two
 
     source, reference = _test_set(a)
@@ -191,7 +189,7 @@ def compare(a: argparse.Namespace) -> int:
     for path in (a.first, a.second):
         name = path if a.first != a.second else f"{path} ({len(systems) + 1})"
         if Path(path).is_file() and not path.endswith(".onnx"):
-            systems[name] = _lines(path)
+            systems[name] = read_lenient(path)
             if len(systems[name]) != len(source):
                 raise UserError(f"{path} has {len(systems[name]):,} lines and {a.source} has {len(source):,}")
             continue
@@ -210,7 +208,9 @@ def compare(a: argparse.Namespace) -> int:
 
 def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The lines of --source and --reference. Raises UserError when they do not match."""
-    source, reference = _lines(a.source), _lines(a.reference)
+    from dragoman.translate.corpus.readers import read_lenient
+
+    source, reference = read_lenient(a.source), read_lenient(a.reference)
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
     if not source:
@@ -218,24 +218,15 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     return source, reference
 
 
-def _lines(path: str) -> list[str]:
-    from dragoman.translate.corpus.readers import read_raw
-
-    return [line.decode("utf-8", "replace") for line in read_raw(path)]
-
-
 def _translated(translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str) -> list[str]:
     """Translations with a bar on stderr."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from dragoman.translate.evaluate import translate_all
+    from dragoman.translate.progress import bar
 
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(what, total=len(source))
+    with bar(what, len(source)) as progress:
         return translate_all(
             translator, source, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
-            progress=lambda done: bar.update(task, completed=done),
+            progress=progress,
         )  # fmt: skip
 
 

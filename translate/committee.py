@@ -21,7 +21,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Floats, Ids, Translator, pad
 from dragoman.translate.batching import make_batch, turned_round
 from dragoman.translate.checkpoint import Run
-from dragoman.translate.evaluate import TorchEngine, bundle_of
+from dragoman.translate.evaluate import TorchEngine, bundle_of, translator_of
 from dragoman.translate.model import NEVER, Memory, Network, Seq2Seq
 from dragoman.translate.search import BeamSearch
 
@@ -164,7 +164,7 @@ def assemble(runs: Sequence[Run]) -> Translator:
         if pair != pairs[0]:
             raise UserError(f"{run.folder} translates {pair} and {runs[0].folder} {pairs[0]}; give runs of one pair")
     if len(runs) == 1:
-        return Translator(TorchEngine(runs[0].search()), bundles[0])
+        return translator_of(runs[0])
     parties: dict[tuple[bytes, bytes, bool], list[Run]] = {}
     for run, bundle in zip(runs, bundles, strict=True):
         key = bundle.source_tokenizer, bundle.target_tokenizer, run.config().data.right_to_left

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import sacrebleu
-
 from dragoman.runtime.tokenizer import normalise
 from dragoman.runtime.translator import Translation, Translator
 from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
 from dragoman.translate.corpus.store import Corpus, Pair
+from dragoman.translate.evaluate import sentence_chrf
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal
@@ -38,13 +37,12 @@ def distill(
     pairs = [*train] if keep else []
     for pair, candidates in zip(train, made, strict=True):
         if choice == "near":
-            candidates = sorted(candidates, key=lambda text: -nearness(text, pair.target))
+            candidates = sorted(candidates, key=lambda text: -sentence_chrf(text, pair.target))
         chosen = [text for text in candidates if text][:count]
         pairs += [Pair(pair.source, text) for text in chosen]
-    card = {
-        **corpus.card,
-        "distilled": {"teachers": _names(runs), "beam": beam, "count": count, "choice": choice, "with_original": keep},
-    }
+    teachers = [run.config().name for run in runs]
+    facts = {"teachers": teachers, "beam": beam, "count": count, "choice": choice, "with_original": keep}
+    card = {**corpus.card, "distilled": facts}
     return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
 
 
@@ -65,15 +63,6 @@ def back_translate(
     back = {"model": run.config().name, "lines": added, "left_out": len(text) - added, "beam": beam}
     card = {**corpus.card, "tags": [TAG], "back_translated": back}
     return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
-
-
-def nearness(text: str, reference: str) -> float:
-    """How near a translation is to the reference: chrF, 0 to 100, which knows every script."""
-    return float(sacrebleu.sentence_chrf(text, [reference]).score)
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    return [run.config().name for run in runs]
 
 
 def _facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:

@@ -70,6 +70,11 @@ def score(
     return results
 
 
+def sentence_chrf(text: str, reference: str) -> float:
+    """chrF of one line, 0 to 100: of the metrics, the one that means most for a single sentence, in every script."""
+    return float(sacrebleu.sentence_chrf(text, [reference]).score)
+
+
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     """Scores by metric, for JSON."""
     return {s.metric: asdict(s) for s in scores}

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import sacrebleu
 from sacrebleu.significance import PairedTest
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate.committee import Committee
-from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared
+from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared, sentence_chrf
 from dragoman.translate.plots import curves, draw_attention
 
 BUCKETS = (5, 10, 20, 40)  # the longest source, in words, of each bucket but the last
@@ -43,9 +42,8 @@ def compared(systems: Systems, reference: Sequence[str], language: str, basis: B
             cell = {"name": name, "score": round(float(result.score), 2), "interval": round(float(result.ci), 2)}
             if row["systems"]:
                 difference = float(result.score - found[0].score)
-                p = (
-                    float(result.p_value) if difference else 1.0
-                )  # for equal scores sacreBLEU gives the smallest p there is
+                # For equal scores sacreBLEU gives the smallest p there is.
+                p = float(result.p_value) if difference else 1.0
                 cell |= {"difference": round(difference, 2), "p": round(p, 4)}
             row["systems"].append(cell)
         rows.append(row)
@@ -79,8 +77,8 @@ def by_length(
 
 
 def sentence_scores(lines: Sequence[str], reference: Sequence[str]) -> list[float]:
-    """chrF of each line: of the metrics, the one that means most for a single sentence."""
-    return [round(sacrebleu.sentence_chrf(a, [b]).score, 2) for a, b in zip(lines, reference, strict=True)]
+    """chrF of each line."""
+    return [round(sentence_chrf(a, b), 2) for a, b in zip(lines, reference, strict=True)]
 
 
 def listed(
@@ -187,7 +185,7 @@ def of_one(
 ) -> str:  # fmt: skip
     """One model as a page: scores, lengths, curves, its best and worst sentences, and where some of them looked.
 
-    show: the lines to draw, from 1; by default the middle ones of the worst and of the best.
+    show: the lines to draw, from 1; by default the two worst and the two best.
     """
     bundle, systems = translator.bundle, {"translation": output}
     order = sorted(range(len(output)), key=sentence_scores(output, reference).__getitem__)

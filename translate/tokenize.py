@@ -108,11 +108,11 @@ class Segmentations(NamedTuple):
     ends: Ints  # (words + 1): word w has the segmentations ends[w] to ends[w + 1]
     usual: Ints  # (words): how many ids each has in the usual segmentation
 
-    def draw(self, text: Ragged, random: np.random.Generator) -> Ragged:
+    def draw(self, text: Ragged, rng: np.random.Generator) -> Ragged:
         """Lines of words as ids that end in `</s>`, each word in one of its segmentations at random."""
         first = self.ends[text.flat]
         choices = self.ends[text.flat + 1] - first
-        chosen = first + (random.random(len(first)) * choices).astype(np.int64)
+        chosen = first + (rng.random(len(first)) * choices).astype(np.int64)
         starts = self.pieces.ends[chosen]
         lengths = self.pieces.ends[chosen + 1] - starts
         ends = ends_of(lengths)[text.ends]  # of each line, before it is closed

@@ -389,14 +389,18 @@ class Trainer:
         self.position.seconds += now - self.clock
         self.clock = now
 
+    def _late(self) -> bool:
+        """Whether this process's clock has reached the limit, where there is one."""
+        minutes = self.config.training.minutes
+        return minutes is not None and self.position.seconds >= 60 * minutes
+
     def _finished(self) -> bool:
         c, p = self.config.training, self.position
-        late = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
         scores = [entry["BLEU"] for entry in p.history]
         settled = (
             bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
         )
-        return bool(self.workers.most([self.workers.main and (late or settled)])[0])  # others have no history
+        return bool(self.workers.most([self.workers.main and (self._late() or settled)])[0])  # others have no history
 
     def _epoch(self, epoch: Epoch, interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position
@@ -406,9 +410,8 @@ class Trainer:
         main = self.workers.main
         for batch in epoch.batches(p.batch):
             # The first worker's clock counts; any worker may have been told to end.
-            late = bool(c.minutes) and p.seconds >= 60 * (c.minutes or 0)
             rate, stop, ending = self.workers.most(
-                [main * learning_rate(p.step, self.progress(epoch), c), main * late, interrupted[0]]
+                [main * learning_rate(p.step, self.progress(epoch), c), main * self._late(), interrupted[0]]
             )
             if ending:
                 self.save()

@@ -61,26 +61,22 @@ class Workers:
 
     def wait(self) -> None:
         """Until all have come here."""
-        if self.world > 1:
-            with self.watched():
-                self.most([0.0])
+        self.most([0.0])
 
     def most(self, values: Sequence[float]) -> list[float]:
         """The largest of each value over all workers."""
-        if self.world == 1:
-            return [*values]
-        together = torch.tensor(values, dtype=torch.float64, device=self.device)
-        with self.watched():
-            dist.all_reduce(together, dist.ReduceOp.MAX)
-        return [float(v) for v in together]
+        return self._reduced(values, dist.ReduceOp.MAX)
 
     def total(self, values: Sequence[float]) -> list[float]:
         """The sum of each value over all workers."""
+        return self._reduced(values, dist.ReduceOp.SUM)
+
+    def _reduced(self, values: Sequence[float], how: dist.ReduceOp.RedOpType) -> list[float]:
         if self.world == 1:
             return [*values]
         together = torch.tensor(values, dtype=torch.float64, device=self.device)
         with self.watched():
-            dist.all_reduce(together)
+            dist.all_reduce(together, how)
         return [float(v) for v in together]
 
     def share(self, module: nn.Module) -> nn.Module:

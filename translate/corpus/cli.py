@@ -219,14 +219,14 @@ def distill(a: argparse.Namespace) -> int:
 def backtranslate(a: argparse.Namespace) -> int:
     """`dragoman backtranslate`."""
     from dragoman.translate.checkpoint import Run
-    from dragoman.translate.corpus.readers import read_raw
+    from dragoman.translate.corpus.readers import read_lenient
     from dragoman.translate.corpus.store import Corpus, write_corpus
     from dragoman.translate.distill import back_translate
     from dragoman.translate.evaluate import translator_of
 
     run, corpus = Run(a.reverse), Corpus(a.corpus)
     _check_other(a.out, a.corpus)
-    text = [line.decode("utf-8", "replace") for line in read_raw(a.text)]
+    text = read_lenient(a.text)
     translator = translator_of(run)
     _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     with _making(a.out, corpus.languages) as (journal, progress):

@@ -64,6 +64,11 @@ def read_raw(path: str | Path) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")] if data else []
 
 
+def read_lenient(path: str | Path) -> list[str]:
+    """The same as text, with U+FFFD for what is not UTF-8."""
+    return [line.decode("utf-8", "replace") for line in read_raw(path)]
+
+
 def read_parallel(source: str | Path, target: str | Path) -> Iterable[Raw]:
     """Two files, line N of one the translation of line N of the other."""
     left, right = read_raw(source), read_raw(target)

@@ -21,14 +21,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.translate.config import AS_WRITTEN, AugmentConfig, TokenizerConfig
-from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, joined
+from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, joined, ragged
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.corpus.variants import EVERY, bare, title, typo, upper
 from dragoman.translate.tokenize import Segmentations, segmentations, words_of
@@ -92,14 +91,14 @@ class Shards:
         Every word comes in one of its segmentations, and the share of rows that `augment` says in another spelling.
         """
         words = [self._words(side, rows) for side in (0, 1)]
-        if any(msgspec.structs.asdict(augment).values()):
+        if augment != AS_WRITTEN:
             self._augment(words, augment, np.random.default_rng([*seed, 2]))
         return [self.tables[side].draw(words[side], np.random.default_rng([*seed, side])) for side in (0, 1)]
 
-    def _augment(self, words: list[Ragged], augment: AugmentConfig, random: np.random.Generator) -> None:
+    def _augment(self, words: list[Ragged], augment: AugmentConfig, rng: np.random.Generator) -> None:
         """Put other words for some, in place."""
         shares = np.cumsum([getattr(augment, kind) for kind in VARIANTS])
-        kind = np.searchsorted(shares, random.random(words[0].rows), side="right")  # len(VARIANTS): as it is
+        kind = np.searchsorted(shares, rng.random(words[0].rows), side="right")  # len(VARIANTS): as it is
         ends = [text.ends[1:] - 1 for text in words]  # where each row's last word stands
         last = [self.variants[side]["bare"][words[side].flat[ends[side]]] for side in (0, 1)]
         both = np.logical_and(*(last[side] != words[side].flat[ends[side]] for side in (0, 1)))
@@ -112,7 +111,7 @@ class Shards:
                     text.flat[ends[side][rows]] = last[side][rows]
                 elif name != "typos" or side == 0:
                     if name == "typos":
-                        chosen &= random.random(len(chosen)) < 1 / EVERY
+                        chosen &= rng.random(len(chosen)) < 1 / EVERY
                     text.flat[chosen] = self.variants[side][name][text.flat[chosen]]
 
     def _words(self, side: int, rows: Ints) -> Ragged:
@@ -130,7 +129,7 @@ def describe(
 ) -> dict[str, Any]:
     """What encoded text depends on."""
     return {
-        "augmented": any(msgspec.structs.asdict(augment).values()),
+        "augmented": augment != AS_WRITTEN,
         "corpus_sha256": corpus,
         "tokenizers": [hashlib.sha256(t.model).hexdigest() for t in tokenizers],
         "kind": config.kind,
@@ -156,8 +155,8 @@ def build(
         rows = shards = 0
         with _workers(total) as run:
             for sides in run(_number, _blocks(corpus)):
-                for side, (lines, vocabulary, counts) in enumerate(sides):
-                    numbers = words[names[side]].add(vocabulary, counts)
+                for side, (lines, own) in enumerate(sides):
+                    numbers = words[names[side]].add(own.numbers, own.counts)
                     _write(beside, f"{side}-{shards:05}", ARRAYS, (numbers[lines.flat], lines.ends))
                 rows, shards = rows + sides[0][0].rows, shards + 1
                 progress("encoding pairs", rows, max(total, rows))
@@ -192,16 +191,17 @@ class Words:
         self.numbers: dict[str, int] = {}
         self.counts: list[int] = []
 
-    def add(self, vocabulary: Sequence[str], counts: Sequence[int]) -> npt.NDArray[np.int32]:
-        """The numbers of words that one shard has so and so often."""
-        out = np.empty(len(vocabulary), np.int32)
-        for i, (word, count) in enumerate(zip(vocabulary, counts, strict=True)):
-            number = self.numbers.setdefault(word, len(self.numbers))
-            if number == len(self.counts):
-                self.counts.append(0)
-            self.counts[number] += count
-            out[i] = number
-        return out
+    def number(self, word: str, count: int = 1) -> int:
+        """The number of a word that comes so often."""
+        number = self.numbers.setdefault(word, len(self.numbers))
+        if number == len(self.counts):
+            self.counts.append(0)
+        self.counts[number] += count
+        return number
+
+    def add(self, words: Iterable[str], counts: Iterable[int]) -> npt.NDArray[np.int32]:
+        """The numbers of words that come so and so often."""
+        return np.fromiter(map(self.number, words, counts), np.int32)
 
     def vary(self, seed: int, tags: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """The numbers of each word's spellings in VARIANTS, which become words, too; their own are themselves.
@@ -218,26 +218,13 @@ class Words:
         return [np.concatenate([numbers, itself[len(words) :]]) for numbers in found]
 
 
-Numbered = tuple[Ragged, list[str], list[int]]  # lines as numbers of words, these words, how often each comes
-
-
-def _number(blocks: tuple[bytes, bytes]) -> list[Numbered]:
+def _number(blocks: tuple[bytes, bytes]) -> list[tuple[Ragged, Words]]:
     """One shard's lines of both sides, as words numbered within each."""
     out = []
     for block in blocks:
-        numbers: dict[str, int] = {}
-        counts: list[int] = []
-        flat, lengths = [], []
-        for line in block.decode("utf-8").removesuffix("\n").split("\n"):
-            words = words_of(normalise(line))
-            lengths.append(len(words))
-            for word in words:
-                number = numbers.setdefault(word, len(numbers))
-                if number == len(counts):
-                    counts.append(0)
-                counts[number] += 1
-                flat.append(number)
-        out.append((Ragged(np.array(flat, np.int32), ends_of(np.array(lengths))), [*numbers], counts))
+        words = Words()
+        lines = block.decode("utf-8").removesuffix("\n").split("\n")
+        out.append((ragged([words.number(word) for word in words_of(normalise(line))] for line in lines), words))
     return out
 
 
