@@ -5,16 +5,29 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.files import Made, from_multi30k, make
-from dragoman.translate.corpus.readers import read_files
-from dragoman.translate.corpus.store import RULES, Corpus, Pair, clean, parse_pair, split, write_corpus
+from dragoman.translate.corpus.files import from_multi30k, make
+from dragoman.translate.corpus.readers import Raw, read_files
+from dragoman.translate.corpus.store import (
+    RULES,
+    SPLITS,
+    Corpus,
+    Pair,
+    clean,
+    hold_out,
+    nearly,
+    parse_pair,
+    write_corpus,
+)
 from tiny import MULTI30K, needs_multi30k, number_pairs
 
 
@@ -24,8 +37,17 @@ def write(path: Path, lines: list[bytes]) -> str:
     return str(path)
 
 
-def from_files(paths: list[str], valid: int | None = None, test: int | None = None) -> Made:
-    return make(read_files(paths, ("en", "de")), ("en", "de"), {}, valid, test, off=RULES)
+def made_of(
+    rows: Iterable[Raw], folder: Path, valid: int | None = None, test: int | None = None
+) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+    splits, card = make(rows, ("en", "de"), {}, folder, valid, test, off=RULES)
+    return {part: list(splits[part]) for part in SPLITS}, card
+
+
+def from_files(
+    paths: list[str], valid: int | None = None, test: int | None = None
+) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+    return made_of(read_files(paths, ("en", "de")), Path(paths[0]).parent, valid, test)
 
 
 def test_two_files_or_one_tsv_give_the_same(tmp_path: Path) -> None:
@@ -51,14 +73,29 @@ def test_unusable_pairs_are_counted_by_reason() -> None:
     assert dropped == {"empty": 2, "invalid UTF-8": 1, "control characters": 1}
 
 
-def test_held_out_sources_occur_nowhere_else() -> None:
-    pairs = [*number_pairs(60), Pair("7", "another seven"), Pair("8", "another eight")]
-    splits = split(pairs, 20, 20, seed=3)
-    sources = {part: {p.source for p in rows} for part, rows in splits.items()}
+def test_held_out_sources_occur_nowhere_else_nor_nearly(tmp_path: Path) -> None:
+    words = [f"{a} {b}" for a in "abcdefgh" for b in "ijklmnop"]
+    rows = [(w, w) for w in words] + [(w.upper() + "!", "another") for w in words[::2]]
+    splits, card = made_of(rows, tmp_path, 20, 20)
+    sources = {part: {nearly(p.source) for p in pairs} for part, pairs in splits.items()}
+    assert {part: len(found) for part, found in sources.items()} == {"train": 24, "valid": 20, "test": 20}
     assert not sources["train"] & (sources["valid"] | sources["test"])
     assert not sources["valid"] & sources["test"]
+    left_out = card["dropped"]["another pair of all but the same source is held out"]
+    assert left_out + sum(map(len, splits.values())) == len(rows)
+    order = {row: i for i, row in enumerate(rows)}
+    assert [*splits["train"]] == sorted(splits["train"], key=lambda pair: order[pair])
+    assert made_of(rows, tmp_path, 20, 20) == (splits, card)
     with pytest.raises(UserError, match="too few to hold out"):
-        split(pairs, 40, 20, seed=3)
+        made_of(rows, tmp_path, 40, 30)
+    assert not [*tmp_path.iterdir()]  # what waits there has no name
+
+
+def test_two_million_sources_are_told_apart_quickly() -> None:
+    hashes = np.arange(2_000_000, dtype=np.uint64) // 2
+    train, valid, test = hold_out(hashes, 1000, 500, seed=1)
+    assert (len(train), len(valid), len(test)) == (1_997_000, 1000, 500)
+    assert not np.isin(hashes[train], hashes[np.concatenate([valid, test])]).any()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +121,8 @@ def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
 
 
 def test_corpus_folder(tmp_path: Path) -> None:
-    splits = split(number_pairs(30), 3, 4, seed=1)
+    pairs = number_pairs(30)
+    splits = {"train": pairs[:23], "valid": pairs[23:26], "test": pairs[26:]}
     folder = tmp_path / "corpus"
     write_corpus(folder, ("en", "xx"), splits, {"dropped": {"empty": 2}})
     corpus = Corpus(folder)
@@ -136,7 +174,7 @@ def test_cldr_languages_with_gaps() -> None:
 @needs_multi30k
 def test_multi30k_folder() -> None:
     splits, card = from_multi30k(str(MULTI30K), ("en", "fr"))
-    assert {k: len(v) for k, v in splits.items()} == {"train": 28999, "valid": 1014, "test": 1000}
+    assert {k: len(list(v)) for k, v in splits.items()} == {"train": 28999, "valid": 1014, "test": 1000}
     assert card["dropped"] == {"source is in a held-out part": 1}
 
 

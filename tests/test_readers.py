@@ -103,7 +103,7 @@ def test_gettext(tmp_path: Path) -> None:
     assert read(tmp_path / "de.po", PO, ("de", "en"))[0] == ("Öffnen", "Open")
     polib.pofile(str(tmp_path / "de.po")).save_as_mofile(str(tmp_path / "de.mo"))
     assert sorted(read_files([str(tmp_path / "de.mo")], EN_DE)) == sorted(expected)
-    with pytest.raises(UserError, match="translated into de_DE, which is neither side of en-fr"):
+    with pytest.raises(UserError, match="translated from en into de_DE, which is not en-fr"):
         read(tmp_path / "de.po", PO, ("en", "fr"))
 
 
@@ -124,6 +124,37 @@ def test_a_folder_of_all_of_them(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no file that ends in \.tsv, "):
         list(read_files([str(tmp_path / "empty")], EN_DE))
+
+
+def catalogue(path: Path, language: str, target: str, **headers: str) -> None:
+    header = "".join(f"{key}: {value}\\n" for key, value in {"Language": language, **headers}.items())
+    text = f'msgid ""\nmsgstr "{header}"\n\nmsgid "Colour"\nmsgstr "{target}"\n'
+    path.write_bytes(text.encode("latin-1" if "Content-Type" in str(headers) else "utf-8"))
+
+
+def test_catalogues_of_other_languages_are_left_out_and_told(tmp_path: Path) -> None:
+    for language, text in (("de", "Farbe"), ("fr", "Couleur"), ("en_GB", "Colour")):
+        catalogue(tmp_path / f"{language}.po", language, text)
+    told: list[str] = []
+    assert list(read_files([str(tmp_path)], EN_DE, told.append)) == [("Colour", "Farbe")]
+    assert [line.rpartition("/")[2] for line in told] == [
+        "en_GB.po is translated from en into en_GB, which is not en-de",
+        "fr.po is translated from en into fr, which is not en-de",
+    ]
+    assert list(read_files([str(tmp_path)], ("de", "en"))) == [("Farbe", "Colour")]
+    with pytest.raises(UserError, match=r"de\.po is translated from en into de, which is not en-it"):
+        list(read_files([str(tmp_path)], ("en", "it")))
+
+
+def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
+    headers = {"Content-Type": "text/plain; charset=ISO-8859-1", "X-Source-Language": "fr"}
+    catalogue(tmp_path / "a.po", "de", "Größe", **headers)
+    assert list(read_files([str(tmp_path / "a.po")], ("fr", "de"))) == [("Colour", "Größe")]
+    with pytest.raises(UserError, match="translated from fr into de, which is not en-de"):
+        list(read_files([str(tmp_path / "a.po")], EN_DE))
+    polib.pofile(str(tmp_path / "a.po")).save_as_mofile(str(tmp_path / "a.mo"))
+    (tmp_path / "b.mo.gz").write_bytes(gzip.compress((tmp_path / "a.mo").read_bytes()))
+    assert list(read_files([str(tmp_path / "b.mo.gz")], ("fr", "de"))) == [("Colour", "Größe")]
 
 
 @pytest.mark.parametrize(

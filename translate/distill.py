@@ -11,7 +11,7 @@ from typing import Any, Literal
 from dragoman.runtime.tokenizer import normalise
 from dragoman.runtime.translator import Translation, Translator
 from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
-from dragoman.translate.corpus.store import Corpus, Pair
+from dragoman.translate.corpus.store import Corpus, Pair, nearly
 from dragoman.translate.evaluate import sentence_chrf
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
@@ -52,11 +52,11 @@ def back_translate(
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:  # fmt: skip
     """A corpus with more of its target language: each line of `text` and, tagged, what a reverse model makes of it.
 
-    Back-translation (Sennrich et al. 2016), tagged (Caswell et al. 2019). A line that stands in a held-out part of the
-    corpus is left out.
+    Back-translation (Sennrich et al. 2016), tagged (Caswell et al. 2019). A line that is all but the same as one in a
+    held-out part of the corpus is left out.
     """
-    held_out = {p.target for part in ("valid", "test") for p in corpus.read(part)}
-    lines = [line for line in dict.fromkeys(map(normalise, text)) if line and line not in held_out]
+    held_out = {nearly(p.target) for part in ("valid", "test") for p in corpus.read(part)}
+    lines = [line for line in dict.fromkeys(map(normalise, text)) if line and nearly(line) not in held_out]
     made = _translate(translator, lines, journal, _facts([run], corpus, beam), beam=beam, progress=progress)
     back_pairs = [Pair(f"{TAG} {found[0]}", line) for found, line in zip(made, lines, strict=True) if found[0]]
     pairs, added = corpus.read("train") + back_pairs, len(back_pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import unicodedata
 from collections import Counter
@@ -15,7 +14,7 @@ from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from ftfy.badness import is_bad
 
-from dragoman.translate.corpus.store import MAX_CHARACTERS, RULES, Pair
+from dragoman.translate.corpus.store import MAX_CHARACTERS, RULES, Pair, nearly, short_hash
 
 # A side may be this many times as long as the corpus's usual ratio makes the other, give or take SLACK characters,
 # which short texts need: "Yes" is "Jawohl".
@@ -117,18 +116,15 @@ class Duplicates:
 
     def __init__(self, *, near: bool) -> None:
         self.near = near
-        self.seen: set[bytes] = set()
+        self.seen: set[int] = set()
 
     def __call__(self, pair: Pair) -> bool:
-        sides = [_NEARLY.sub("", regex.sub(r"\p{Nd}+", "0", s.casefold())) for s in pair] if self.near else pair
-        key = hashlib.blake2b("\0".join(sides).encode(), digest_size=8).digest()
+        sides = [nearly(regex.sub(r"\p{Nd}+", "0", s)) for s in pair] if self.near else pair
+        key = short_hash("\0".join(sides))
         if key in self.seen:
             return True
         self.seen.add(key)
         return False
-
-
-_NEARLY = regex.compile(r"[\p{P}\p{S}\p{Z}]+")
 
 
 class Cleaner:

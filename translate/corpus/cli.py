@@ -17,7 +17,7 @@ from dragoman.translate.corpus.store import RULES
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
     from dragoman.translate.corpus.readers import Raw
-    from dragoman.translate.corpus.store import Pair
+    from dragoman.translate.corpus.store import Pair, Parts
 
 
 def add_commands(commands: Commands) -> None:
@@ -107,11 +107,11 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=backtranslate)
 
 
-def _write(a: argparse.Namespace, splits: dict[str, list[Pair]], card: dict[str, Any]) -> int:
-    from dragoman.translate.corpus.store import SPLITS, parse_pair, write_corpus
+def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any]) -> int:
+    from dragoman.translate.corpus.store import parse_pair, write_corpus
 
-    write_corpus(a.out, parse_pair(a.pair), splits, card)
-    print(f"{a.out}: " + ", ".join(f"{len(splits[part]):,} {part}" for part in SPLITS))
+    counts = write_corpus(a.out, parse_pair(a.pair), splits, card)
+    print(f"{a.out}: " + ", ".join(f"{count:,} {part}" for part, count in counts.items()))
     for reason, n in sorted(card["dropped"].items(), key=lambda item: -item[1]):
         print(f"  dropped {n:,}: {reason}")
     return 0
@@ -131,9 +131,8 @@ def corpus_files(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.readers import read_files
     from dragoman.translate.corpus.store import parse_pair
 
-    return _cleaned(
-        a, read_files(a.files, parse_pair(a.pair)), {"corpus": "files", "from": [Path(p).name for p in a.files]}
-    )
+    rows = read_files(a.files, parse_pair(a.pair), _say)
+    return _cleaned(a, rows, {"corpus": "files", "from": [Path(p).name for p in a.files]})
 
 
 def corpus_libreoffice(a: argparse.Namespace) -> int:
@@ -141,13 +140,17 @@ def corpus_libreoffice(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.libreoffice import read_libreoffice
     from dragoman.translate.corpus.store import parse_pair
 
-    rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, lambda line: print(line, file=sys.stderr))
+    rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, _say)
     return _cleaned(a, rows, facts)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
     """Clean, split and write raw pairs."""
-    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.checkpoint import make_folder, write_atomically
     from dragoman.translate.corpus.files import make
     from dragoman.translate.corpus.store import parse_pair
 
@@ -160,8 +163,10 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
         listed.append(f"{rule}\t{pair.source}\t{pair.target}\n")
 
     off = RULES if "all" in a.allow else a.allow
-    made = make(rows, parse_pair(a.pair), card, a.valid, a.test, a.seed, off, note if a.dropped else None)
-    code = _write(a, *made)
+    folder = Path(a.out).resolve().parent
+    make_folder(folder)
+    listing = note if a.dropped else None
+    code = _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, listing))
     if a.dropped:
         write_atomically(Path(a.dropped), "".join(listed).encode())
         print(f"  listed in {a.dropped}")

@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import scrub
+from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.readers import Raw, read_parallel
-from dragoman.translate.corpus.store import RULES, Pair, clean, split, without_held_out
+from dragoman.translate.corpus.store import (
+    RULES,
+    Pair,
+    Parts,
+    clean,
+    hold_out,
+    nearly,
+    short_hash,
+    without_held_out,
+)
 
 HELD_OUT = 1000
-Made = tuple[dict[str, list[Pair]], dict[str, Any]]  # the parts of a corpus, and its card
+Made = tuple[Parts, dict[str, Any]]  # the parts of a corpus, and its card
 Listing = Callable[[str, Pair], None]
+
+
+class Spool:
+    """Pairs kept in a file without a name, since which part of a corpus each goes to is known when all are read."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: of the disk to keep them on. Raises UserError, as adding does, when it cannot be written to."""
+        self.folder, self.count = folder, 0
+        try:
+            self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)  # noqa: SIM115 (it lives as long as this)
+        except OSError as error:
+            raise UserError(f"cannot write in {folder}: {error.strerror or error}") from None
+        weakref.finalize(self, self.file.close)
+
+    def add(self, pair: Pair) -> None:
+        """Keep a normalised pair, which holds no tab."""
+        try:
+            self.file.write(f"{pair.source}\t{pair.target}\n")
+        except OSError as error:
+            raise UserError(f"cannot write in {self.folder}: {error.strerror or error}") from None
+        self.count += 1
+
+    def only(self, rows: Ints) -> Iterator[Pair]:
+        """The pairs of some rows, as they were added. One such reading at a time."""
+        wanted = np.zeros(self.count, bool)
+        wanted[rows] = True
+        self.file.seek(0)
+        for line, asked in zip(self.file, wanted, strict=True):
+            if asked:
+                yield Pair(*line.removesuffix("\n").split("\t"))
+
+    def these(self, rows: Ints) -> list[Pair]:
+        """The pairs of few rows, in their order."""
+        found = dict(zip(np.sort(rows).tolist(), self.only(rows), strict=True))
+        return [found[row] for row in rows.tolist()]
 
 
 def make(
     rows: Iterable[Raw],
     languages: tuple[str, str],
     card: dict[str, Any],
+    folder: Path,
     valid: int | None = None,
     test: int | None = None,
     seed: int = 1,
@@ -29,6 +80,7 @@ def make(
 ) -> Made:
     """Clean raw pairs and hold some out: by default 1,000 to validate and to test on, or a tenth of few.
 
+    folder: where pairs wait, unseen, until the parts are written: memory holds no more than hashes of them.
     listed: called with the rule and the pair for each one that a rule of cleaning drops.
     """
     read = 0
@@ -45,18 +97,23 @@ def make(
         if listed:
             listed(rule, pair)
 
-    pairs = list(scrub(clean(counted(), dropped), languages, off, note))
-    few = max(1, len({p.source for p in pairs}) // 10)
-    counts = [min(HELD_OUT, few) if n is None else n for n in (valid, test)]
-    splits = split(pairs, counts[0], counts[1], seed)
-    left_over = len(pairs) - sum(len(part) for part in splits.values())
+    spool = Spool(folder)
+    hashes = array("Q")
+    for pair in scrub(clean(counted(), dropped), languages, off, note):
+        spool.add(pair)
+        hashes.append(short_hash(nearly(pair.source)))
+    sources = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
+    usual = min(HELD_OUT, max(1, len(np.unique(sources)) // 10))
+    train, *held_out = hold_out(sources, valid or usual, test or usual, seed)
+    left_over = spool.count - sum(map(len, (train, *held_out)))
     if left_over:
-        dropped["another pair of the same source is held out"] = left_over
+        dropped["another pair of all but the same source is held out"] = left_over
     rules = [name for name in RULES if name not in off]
+    splits = {"train": spool.only(train), "valid": spool.these(held_out[0]), "test": spool.these(held_out[1])}
     return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}
 
 
-def from_multi30k(folder: str, languages: tuple[str, str]) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+def from_multi30k(folder: str, languages: tuple[str, str]) -> Made:
     """The Multi30k captions (Elliott et al. 2016), from a folder that holds the files of its task 1."""
     names = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
     dropped: Counter[str] = Counter()

@@ -1,5 +1,5 @@
-"""Readers of the formats that parallel text comes in. Each gives raw pairs, source first, and never a whole file at
-once where the format allows.
+"""Readers of the formats that parallel text comes in. Each gives raw pairs, source first; of catalogues
+alone a whole file is in memory at once.
 
 Plain text in two files, TSV, JSON Lines, TMX 1.4 (the exchange format of translation memories), XLIFF 1.2 and 2.x,
 and gettext's PO and MO; any of them gzipped, and folders of them.
@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from xml.etree import ElementTree
@@ -31,6 +32,10 @@ CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sub"}
 XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
 UNFINISHED = {"new", "needs-translation"}  # states of a target that is not one yet (XLIFF 1.2)
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+class OtherLanguages(UserError):
+    """A file has nothing in the languages asked for."""
 
 
 @contextmanager
@@ -55,13 +60,16 @@ def read_bytes(path: str | Path) -> bytes:
         return file.read()
 
 
-def read_raw(path: str | Path) -> list[bytes]:
+def read_raw(path: str | Path) -> Iterator[bytes]:
     """The lines of a file, plain or gzipped, as bytes; split at line feeds, a closing carriage return left out."""
-    data = read_bytes(path)
-    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # as spreadsheets write it
-        data = data.decode("utf-16", "replace").encode()
-    data = data.removeprefix(codecs.BOM_UTF8)
-    return [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")] if data else []
+    with open_raw(path) as file:
+        first = file.readline()
+        lines: Iterable[bytes] = chain([first.removeprefix(codecs.BOM_UTF8)], file) if first else ()
+        if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # as spreadsheets write it
+            text = (first + file.read()).decode("utf-16", "replace").removeprefix("\ufeff")
+            lines = (line.encode() for line in text.removesuffix("\n").split("\n"))
+        for line in lines:
+            yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def read_lenient(path: str | Path) -> list[str]:
@@ -69,15 +77,19 @@ def read_lenient(path: str | Path) -> list[str]:
     return [line.decode("utf-8", "replace") for line in read_raw(path)]
 
 
-def read_parallel(source: str | Path, target: str | Path) -> Iterable[Raw]:
+def read_parallel(source: str | Path, target: str | Path) -> Iterator[Raw]:
     """Two files, line N of one the translation of line N of the other."""
-    left, right = read_raw(source), read_raw(target)
-    if len(left) != len(right):
+    counts = [0, 0]
+    for pair in zip_longest(read_raw(source), read_raw(target)):
+        for side, line in enumerate(pair):
+            counts[side] += line is not None
+        if counts[0] == counts[1]:
+            yield pair
+    if counts[0] != counts[1]:
         raise UserError(
-            f"{source} has {len(left):,} lines and {target} has {len(right):,}: "
+            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}: "
             "line N of one must be the translation of line N of the other"
         )
-    return zip(left, right, strict=True)
 
 
 def read_tsv(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
@@ -110,7 +122,7 @@ def read_jsonl(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
 
 
 def read_tmx(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
-    """The units of a translation memory that have both languages. Raises UserError when none has."""
+    """The units of a translation memory that have both languages. Raises OtherLanguages when none has."""
     seen: Counter[str] = Counter()
     found = False
     for unit in _elements(path, "tu"):
@@ -127,11 +139,11 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
             codes = sorted(texts)
             seen.update(f"{a}-{b}" for i, a in enumerate(codes) for b in codes[i + 1 :])
     if not found:
-        raise UserError(f"{path} has no unit in {'-'.join(languages)}; {_offer(seen)}")
+        raise OtherLanguages(f"{path} has no unit in {'-'.join(languages)}; {_offer(seen)}")
 
 
 def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
-    """The translated units of XLIFF 1.2 and 2.x, in either direction. Raises UserError for other languages."""
+    """The translated units of XLIFF 1.2 and 2.x, in either direction. Raises OtherLanguages when there is none."""
     own = "", ""
     seen: Counter[str] = Counter()
     found = False
@@ -154,24 +166,29 @@ def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
             pair = _text(source_text), _text(target_text)
             yield pair[::-1] if turned else pair
     if not found:
-        raise UserError(f"{path} has no translated unit in {'-'.join(languages)}; {_offer(seen)}")
+        raise OtherLanguages(f"{path} has no translated unit in {'-'.join(languages)}; {_offer(seen)}")
 
 
 def read_po(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
     """The finished messages of a gettext catalogue, .po or .mo; of plural forms the first and the last.
 
-    Raises UserError when it is translated into neither language.
+    Raises OtherLanguages when it is translated from or into others.
     """
     data = read_bytes(path)
     packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
     try:
-        catalogue: Any = polib.mofile(str(path)) if packed else polib.pofile(data.decode())
+        text = data if packed else data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
+        catalogue: Any = polib.mofile(text) if packed else polib.pofile(text)
     except (OSError, ValueError, LookupError, IndexError, struct.error) as error:
         raise UserError(f"{path} is no gettext catalogue: {error}") from None
-    declared = catalogue.metadata.get("Language", "")
-    turned = _direction((languages[0] if not declared else "", declared or languages[1]), languages)
+    # What msgids are written in is seldom said; by gettext's convention it is English.
+    english = "en" if any(_matches(language, "en") for language in languages) else ""
+    source = catalogue.metadata.get("X-Source-Language", english)
+    target = catalogue.metadata.get("Language") or languages[1]
+    turned = _direction((source, target), languages)
     if turned is None:
-        raise UserError(f"{path} is translated into {declared}, which is neither side of {'-'.join(languages)}")
+        of = f" from {source}" if source else ""
+        raise OtherLanguages(f"{path} is translated{of} into {target}, which is not {'-'.join(languages)}")
     for entry in catalogue.translated_entries():
         forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
         pairs = [(entry.msgid, forms[0])]
@@ -192,10 +209,13 @@ def reader_of(path: Path) -> Reader | None:
     return READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
 
 
-def read_files(paths: Iterable[str], languages: tuple[str, str]) -> Iterator[Raw]:
+def read_files(
+    paths: Iterable[str], languages: tuple[str, str], say: Callable[[str], None] = lambda _: None
+) -> Iterator[Raw]:
     """The pairs of a source and a target file, or of any number of files and folders that hold both languages.
 
-    Raises UserError for anything else, or what a reader cannot read.
+    A folder may hold files of other languages, too, which are left out and told to `say`. Raises UserError for anything
+    else, or what a reader cannot read.
     """
     given = [Path(p) for p in paths]
     if len(given) == 1 and given[0].is_file() and not reader_of(given[0]):
@@ -209,8 +229,15 @@ def read_files(paths: Iterable[str], languages: tuple[str, str]) -> Iterator[Raw
             files = [p for p in sorted(path.rglob("*")) if p.is_file() and reader_of(p)]
             if not files:
                 raise UserError(f"{path} holds no file that ends in {', '.join(READERS)}")
+            others = []
             for file in files:
-                yield from cast(Reader, reader_of(file))(file, languages)
+                try:
+                    yield from cast(Reader, reader_of(file))(file, languages)
+                except OtherLanguages as error:
+                    others.append(error)
+                    say(f"left out: {error}")
+            if len(others) == len(files):
+                raise others[0]
         elif reader := reader_of(path):
             yield from reader(path, languages)
         elif not path.exists():

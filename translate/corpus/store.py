@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import regex
+
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import has_control_characters, normalise
+from dragoman.translate.corpus.ragged import Ints
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
@@ -37,6 +41,9 @@ class Pair(NamedTuple):
 
     source: str
     target: str
+
+
+Parts = Mapping[str, Iterable[Pair]]  # train, valid and test
 
 
 def parse_pair(text: str) -> tuple[str, str]:
@@ -74,31 +81,42 @@ def clean(rows: Iterable[tuple[bytes | str, bytes | str]], dropped: Counter[str]
             yield Pair(*(normalise(s.decode() if isinstance(s, bytes) else s) for s in (source, target)))
 
 
-def split(pairs: Sequence[Pair], valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
-    """Hold out pairs whose source lines occur nowhere else. Raises UserError when there are too few."""
-    rng = random.Random(seed)
-    by_source: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_source.setdefault(pair.source, []).append(pair)
-    sources = list(by_source)
-    rng.shuffle(sources)
-    if len(sources) <= valid + test:
+def nearly(text: str) -> str:
+    """A text without its case, punctuation and spaces: what near copies have in common."""
+    return _BESIDE_WORDS.sub("", text.casefold()) or text
+
+
+_BESIDE_WORDS = regex.compile(r"[\p{P}\p{S}\p{Z}]+")
+
+
+def short_hash(text: str) -> int:
+    """64 bits that tell texts apart."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def hold_out(sources: npt.NDArray[np.uint64], valid: int, test: int, seed: int) -> list[Ints]:
+    """The rows to train, to validate and to test on, given what tells the rows' sources apart (see `nearly`).
+
+    Rows to train on are in order, the others in none. Held-out sources occur nowhere else: further rows of theirs are
+    left out. Raises UserError when there are too few.
+    """
+    _, first, group = np.unique(sources, return_index=True, return_inverse=True)
+    if len(first) <= valid + test:
         raise UserError(
-            f"{len(sources):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
+            f"{len(first):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
             "for testing; ask for less with --valid and --test"
         )
-    out = {
-        "test": [by_source[s][0] for s in sources[:test]],
-        "valid": [by_source[s][0] for s in sources[test : test + valid]],
-    }
-    held_out = set(sources[: valid + test])
-    return {"train": [p for p in pairs if p.source not in held_out], **out}
+    groups = np.random.default_rng(seed).permutation(np.argsort(first))[: valid + test]
+    rest = np.ones(len(first), bool)
+    rest[groups] = False
+    held_out = first[groups].astype(np.int64)
+    return [np.flatnonzero(rest[group]), held_out[test:], held_out[:test]]
 
 
 def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> dict[str, list[Pair]]:
-    """Leave out training pairs whose source line stands in a held-out part."""
-    held_out = {p.source for part in ("valid", "test") for p in splits[part]}
-    kept = [p for p in splits["train"] if p.source not in held_out]
+    """Leave out training pairs whose source line is all but the same as one in a held-out part."""
+    held_out = {nearly(p.source) for part in ("valid", "test") for p in splits[part]}
+    kept = [p for p in splits["train"] if nearly(p.source) not in held_out]
     dropped["source is in a held-out part"] += len(splits["train"]) - len(kept)
     return {**splits, "train": kept}
 
@@ -112,23 +130,20 @@ def check_free(folder: Path, languages: tuple[str, str]) -> None:
             raise UserError(f"--out {folder.name} holds something else, {others[0]}; name a new folder")
 
 
-def write_corpus(
-    folder: str | Path, languages: tuple[str, str], splits: dict[str, list[Pair]], card: dict[str, Any]
-) -> None:
-    """Write a corpus folder beside and rename it. An earlier corpus there is replaced; anything else is refused."""
+def write_corpus(folder: str | Path, languages: tuple[str, str], splits: Parts, card: dict[str, Any]) -> dict[str, int]:
+    """Write a corpus folder beside and rename it. Returns how many pairs each part has.
+
+    An earlier corpus there is replaced. Raises UserError for anything else, and when nothing is left to train on.
+    """
     folder = Path(folder).resolve()
     check_free(folder, languages)
-    if not splits["train"]:
-        raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
     beside = folder.with_name(folder.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        for part in SPLITS:
-            for side, language in enumerate(languages):
-                text = "".join(pair[side] + "\n" for pair in splits[part])
-                (beside / f"{part}.{language}").write_text(text, "utf-8", newline="\n")
-        counts = {part: len(splits[part]) for part in SPLITS}
+        counts = {part: _write_part([beside / f"{part}.{code}" for code in languages], splits[part]) for part in SPLITS}
+        if not counts["train"]:
+            raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
         full = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
         (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if folder.exists():
@@ -138,6 +153,20 @@ def write_corpus(
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    return counts
+
+
+def _write_part(paths: Sequence[Path], pairs: Iterable[Pair]) -> int:
+    count = 0
+    with (
+        open(paths[0], "w", encoding="utf-8", newline="\n") as source,
+        open(paths[1], "w", encoding="utf-8", newline="\n") as target,
+    ):
+        for pair in pairs:
+            source.write(pair.source + "\n")
+            target.write(pair.target + "\n")
+            count += 1
+    return count
 
 
 class Lines:
@@ -149,13 +178,11 @@ class Lines:
     def __iter__(self) -> Iterator[str]:
         for path in self.paths:
             try:
-                with open(path, encoding="utf-8", newline="\n") as file:
-                    for line in file:
-                        yield line.removesuffix("\n")
+                with open(path, "rb") as file:
+                    for number, line in enumerate(file, 1):
+                        yield _decoded(line, path, number)
             except OSError as error:
                 raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
 
 
 class Corpus:
@@ -190,10 +217,17 @@ class Corpus:
 
     def read(self, part: str) -> list[Pair]:
         """The pairs of `train`, `valid` or `test`, normalised, even where a hand has edited the files."""
-        lines = [[*map(normalise, read_lines(self.folder / f"{part}.{language}"))] for language in self.languages]
+        lines = [[*map(normalise, self.lines(part, side))] for side in (0, 1)]
         if len(lines[0]) != len(lines[1]):
             raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
         return [Pair(*row) for row in zip(*lines, strict=True)]
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.removesuffix(b"\n").decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
 
 
 def _blocks_of(path: Path) -> Iterator[bytes]:
@@ -203,14 +237,3 @@ def _blocks_of(path: Path) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, split at line feeds alone."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from None
-    return text.removesuffix("\n").split("\n") if text else []
