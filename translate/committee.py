@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dragoman.runtime.bundle import PAD
+from dragoman.runtime.bundle import EOS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Floats, Ids, Translator, pad
-from dragoman.translate.batching import make_batch, turned_round
+from dragoman.translate.batching import Batch, make_batch, plan, turned_round
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.evaluate import TorchEngine, bundle_of, translator_of
 from dragoman.translate.model import NEVER, Memory, Network, Seq2Seq
 from dragoman.translate.search import BeamSearch
 
-JUDGED = 64  # translations judged at once: bounds the memory that their logits take
+JUDGED = 4_000_000  # logits of translations that are judged at once: bounds their memory
 
 
 class Memories(NamedTuple):
@@ -53,24 +54,31 @@ class Ensemble(Network):
         logits, states = [], []
         for member, own, part in zip(self.members, state.split(self.sizes, -1), memory.each, strict=True):
             row, after = member.step(token, own, part, member.bias + member.never)
-            logits.append(row)
+            logits.append(torch.log_softmax(row, -1))
             states.append(after)
-        return mean_probability(logits) + bias, torch.cat(states, -1)
+        return mean_of(logits) + bias, torch.cat(states, -1)
 
     def look(self, token: Tensor, state: Tensor, memory: Memories) -> tuple[Tensor, Tensor]:
         parts = zip(self.members, state.split(self.sizes, -1), memory.each, strict=True)
         seen = [member.look(token, own, part) for member, own, part in parts]
         return torch.stack([w for w, _ in seen]).mean(0), torch.cat([s for _, s in seen], -1)
 
-    def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
-        """Teacher forcing: target (B, T) starts with `<s>`. Returns log-probabilities (B, T, V)."""
-        return mean_probability([m.logits(m(source, source_length, target)) + m.never for m in self.members])
+    def forward(self, batch: Batch) -> Tensor:
+        """The log-probability (B) of each target of a batch."""
+        real = batch.target_out != PAD
+        ids = batch.target_out[real]  # (N), of all targets
+        each = []
+        for m in self.members:
+            logits = m.logits(m(batch.source, batch.source_length, batch.target_in)[real]) + m.never
+            each.append(-F.cross_entropy(logits.float(), ids, reduction="none"))
+        out = torch.zeros(real.shape, device=ids.device)
+        out[real] = mean_of(each)
+        return out.sum(1)
 
 
-def mean_probability(logits: Sequence[Tensor]) -> Tensor:
-    """The logarithm of the members' mean probability, from their logits (..., V)."""
-    each = torch.stack([torch.log_softmax(x, -1) for x in logits])
-    return torch.logsumexp(each, 0) - math.log(len(logits))
+def mean_of(log_probabilities: Sequence[Tensor]) -> Tensor:
+    """The logarithm of the mean of probabilities."""
+    return torch.logsumexp(torch.stack([*log_probabilities]), 0) - math.log(len(log_probabilities))
 
 
 class Party:
@@ -92,13 +100,11 @@ class Party:
     @torch.no_grad()
     def judge(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Tensor:
         """The log-probabilities (N) of given translations, in the order in which they are written."""
-        out = []
-        for start in range(0, len(source), JUDGED):
-            batch = make_batch(source[start : start + JUDGED], target[start : start + JUDGED])
-            expected = self.ensemble(batch.source, batch.source_length, batch.target_in)
-            each = expected.gather(2, batch.target_out.unsqueeze(2)).squeeze(2)  # (B, T)
-            out.append(torch.where(batch.target_out == PAD, 0.0, each).sum(1))
-        return torch.cat(out)
+        out = torch.zeros(len(source))
+        batch_tokens = max(1, JUDGED // len(self.tokenizers[1]))
+        for rows in plan([*map(len, source)], [*map(len, target)], batch_tokens, seed=0):
+            out[rows] = self.ensemble(make_batch([source[i] for i in rows], [target[i] for i in rows]))
+        return out
 
 
 class Committee:
@@ -119,14 +125,18 @@ class Committee:
             rows if party.tokenizers[0].model == tokenizer.model else [party.tokenizers[0].encode(t) for t in texts]
             for party in self.parties
         ]
-        proposals: list[dict[str, None]] = [{} for _ in rows]  # each once, in order
+        proposals: list[dict[str, bool]] = [{} for _ in rows]  # each once, in order, and whether it came to its end
         for party, theirs in zip(self.parties, sources, strict=True):
             target, score, _ = TorchEngine(party.search).run(
                 *pad(theirs), beam_size=beam_size, n_best=n_best, max_length=max_length,
                 length_penalty=length_penalty, attended=0,
             )  # fmt: skip
             for into, ids, row in zip(proposals, target, score, strict=True):
-                into.update(dict.fromkeys(party.tokenizers[1].decode(i) for i in ids[row > NEVER / 1000].tolist()))
+                for written in ids[row > NEVER / 1000].tolist():
+                    text, ended = party.tokenizers[1].decode(written), EOS in written
+                    into[text] = into.get(text, False) or ended
+        # What the longest length cut off counts only where nothing else was found.
+        proposals = [{t: ended for t, ended in found.items() if ended} or found for found in proposals]
         sentence = [b for b, found in enumerate(proposals) for _ in found]
         total = torch.zeros(len(sentence))
         for party, theirs in zip(self.parties, sources, strict=True):
@@ -136,13 +146,16 @@ class Committee:
         return self._ranked(proposals, total.tolist(), beam_size, length_penalty)
 
     def _ranked(
-        self, proposals: Sequence[Iterable[str]], total: Sequence[float], beam: int, length_penalty: float
+        self, proposals: Sequence[Mapping[str, bool]], total: Sequence[float], beam: int, length_penalty: float
     ) -> tuple[Ids, Floats, Floats]:
         """The `beam` best of each sentence's proposals, given all their log-probabilities in order."""
         encode, judged = self.parties[0].tokenizers[1].encode, iter(total)
         best = []
         for found in proposals:
-            scored = [(next(judged) / len(ids) ** length_penalty, ids) for ids in map(encode, found)]
+            scored = []
+            for text, ended in found.items():
+                ids = encode(text)
+                scored.append((next(judged) / len(ids) ** length_penalty, ids if ended else ids[:-1]))
             best.append(sorted(scored, key=lambda one: -one[0])[:beam])
         width = max(len(ids) for row in best for _, ids in row)
         target = np.full((len(best), beam, width), PAD, np.int64)

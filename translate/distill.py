@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from dragoman.runtime.tokenizer import normalise
 from dragoman.runtime.translator import Translation, Translator
 from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
 from dragoman.translate.corpus.store import Corpus, Pair, nearly
 from dragoman.translate.evaluate import sentence_chrf
+from dragoman.translate.training import wants_bfloat16
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal
@@ -77,14 +80,16 @@ def _translate(
 ) -> list[list[str]]:  # fmt: skip
     """The beam's translations of each line, best first.
 
-    They are noted in a journal as they are made, so that work that is cut short goes on from there.
+    They are noted in a journal as they are made, so that work that is cut short goes on from there. Products are in
+    bfloat16 where the processor has it: teaching can spare the digits.
     """
     facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
     done = _read_journal(journal, facts)
     write_atomically(journal, "".join(json.dumps(row) + "\n" for row in [facts, *done]).encode())
     progress(len(done), len(lines))
     for start in range(len(done), len(lines), CHUNK):
-        results: list[Translation] = translator.translate(lines[start : start + CHUNK], beam=beam, n_best=beam)
+        with torch.autocast("cpu", torch.bfloat16, enabled=wants_bfloat16("auto", torch.device("cpu"))):
+            results: list[Translation] = translator.translate(lines[start : start + CHUNK], beam=beam, n_best=beam)
         for result in results:
             # What the longest length cut off teaches nothing.
             texts = [*dict.fromkeys(h.text for h in result.hypotheses if h.complete)] or [""]

@@ -18,6 +18,7 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from dragoman.runtime.bundle import Bundle
 from dragoman.runtime.translator import Floats, Ids, Translator
+from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.search import BeamSearch
 
@@ -140,6 +141,7 @@ class TorchEngine:
     """A trained network in PyTorch, behind the same door as the exported file."""
 
     def __init__(self, search: BeamSearch) -> None:
+        keep_freed_memory()
         self.search = search
 
     def run(

@@ -9,7 +9,7 @@ from typing import Any
 import sacrebleu
 
 from dragoman.runtime.translator import Translation, Translator
-from dragoman.translate.corpus.cleaning import numbers
+from dragoman.translate.corpus.cleaning import far_apart, numbers
 from dragoman.translate.corpus.variants import CHANGES
 
 REPEATS = 3  # times that the same words follow each other in what is a loop
@@ -55,12 +55,11 @@ def _chrf(lines: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def _judge(source: str, result: Translation, ratio: float) -> dict[str, bool]:
-    expected, got = len(source) * ratio, len(result.text)
     wanted = numbers(source)
     return {
         "loops": loops(result.text) and not loops(source),
         "empty": bool(source.strip()) and not result.text,
-        "wrong length": max(expected, got) > RATIO * min(expected, got) + SLACK,
+        "wrong length": far_apart(len(source) * ratio, len(result.text), RATIO, SLACK),
         "unfinished": not result.complete,
         "lost numbers": bool(wanted - numbers(result.text)),
     }

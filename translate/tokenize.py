@@ -19,6 +19,7 @@ from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, ragged, spans
 
+SAMPLE = 2_000_000  # lines that a tokenizer is learnt from: more change little and take memory
 SPACE = "\u2581"  # what SentencePiece writes for a space
 
 
@@ -31,15 +32,17 @@ def default_vocabulary(pairs: int) -> int:
 
 
 def train_tokenizer(
-    lines: Iterable[str], config: TokenizerConfig, vocabulary: int, tags: Sequence[str] = ()
+    lines: Iterable[str], config: TokenizerConfig, vocabulary: int, tags: Sequence[str] = (), count: int = 0
 ) -> Tokenizer:
     """A SentencePiece model of `lines`, which are read more than once, in which each tag is one piece.
+
+    count: how many lines there are; of more than SAMPLE about so many are looked at, the same each time.
 
     Unless the configuration asked for a vocabulary by number, one that the text cannot fill is lowered, and one that
     cannot hold its characters raised. Raises UserError when none will do.
     """
     for _ in range(3):
-        reading = _Reading(lines)
+        reading = _Reading(lines, SAMPLE / count if count > SAMPLE else 1.0)
         try:
             return _train(reading, config.kind, vocabulary, tags)
         except RuntimeError as error:
@@ -55,15 +58,16 @@ def train_tokenizer(
 
 
 class _Reading:
-    """Normalised lines, and what went wrong while they were read."""
+    """A share of some lines, normalised, and what went wrong while they were read."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = lines
+    def __init__(self, lines: Iterable[str], share: float) -> None:
+        self.lines, self.share = lines, share
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[str]:
+        draw = random.Random(1).random  # SentencePiece could sample, too, but differently in every process
         try:
-            yield from map(normalise, self.lines)
+            yield from (normalise(line) for line in self.lines if self.share == 1.0 or draw() < self.share)
         except BaseException as error:
             self.error = error
             raise
@@ -86,8 +90,6 @@ def _train(lines: Iterable[str], kind: str, vocabulary: int, tags: Sequence[str]
         bos_id=BOS,
         eos_id=EOS,
         max_sentence_length=1 << 20,
-        input_sentence_size=2_000_000,
-        shuffle_input_sentence=True,
         minloglevel=2,
     )
     return Tokenizer(out.getvalue())

@@ -259,15 +259,16 @@ class Trainer:
     def _train_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         c = self.config.tokenizer
         lines = self.corpus.lines
-        vocabulary = c.vocabulary or default_vocabulary(sum(1 for _ in lines("train", 0)))
+        count = sum(1 for _ in lines("train", 0))
+        vocabulary = c.vocabulary or default_vocabulary(count)
         tags = self.corpus.card.get("tags", [])
         if c.joint:
-            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags)
+            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags, 2 * count)
             tokenizers = both, both
         else:
             tokenizers = (
-                train_tokenizer(lines("train", 0), c, vocabulary, tags),
-                train_tokenizer(lines("train", 1), c, vocabulary),
+                train_tokenizer(lines("train", 0), c, vocabulary, tags, count),
+                train_tokenizer(lines("train", 1), c, vocabulary, count=count),
             )
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)

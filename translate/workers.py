@@ -84,7 +84,8 @@ class Workers:
         if self.world == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=devices, forward_sync_buffers=False)
+        with self.watched():
+            return nn.parallel.DistributedDataParallel(module, device_ids=devices, forward_sync_buffers=False)
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -68,8 +68,12 @@ class Ratio:
         self.usual = math.exp(logs[len(logs) // 2]) if logs else 1.0
 
     def __call__(self, pair: Pair) -> bool:
-        source, target = len(pair.source) * self.usual, len(pair.target)
-        return max(source, target) > RATIO * min(source, target) + SLACK
+        return far_apart(len(pair.source) * self.usual, len(pair.target), RATIO, SLACK)
+
+
+def far_apart(one: float, other: float, ratio: float, slack: float) -> bool:
+    """Whether one length is more than `ratio` times the other, give or take some characters."""
+    return max(one, other) > ratio * min(one, other) + slack
 
 
 class Script:

@@ -16,6 +16,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -32,7 +33,7 @@ from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.corpus.variants import EVERY, bare, title, typo, upper
 from dragoman.translate.tokenize import Segmentations, segmentations, words_of
 
-VERSION = 1
+VERSION = 2
 CARD = "shards.json"
 SHARD = 250_000  # rows
 WORDS = 20_000  # whose segmentations one task finds
@@ -63,6 +64,7 @@ class Shards:
             if not path.exists() or path.stat().st_size != size:
                 raise UserError(f"{path} is missing or cut short")
         self.rows: int = self.card["rows"]
+        self.shard_rows: int = self.card["shard_rows"]
         count = self.card["shards"]
         self.sides = [[Ragged(*self._arrays(f"{side}-{n:05}", ARRAYS)) for n in range(count)] for side in (0, 1)]
         self.tables = [self._table(name) for name in self.card["tables"]]
@@ -117,8 +119,8 @@ class Shards:
     def _words(self, side: int, rows: Ints) -> Ragged:
         """Some rows as numbers of words."""
         order = np.argsort(rows, kind="stable")
-        shard_of = rows[order] // SHARD
-        parts = [self.sides[side][n].take(rows[order][shard_of == n] % SHARD) for n in np.unique(shard_of)]
+        shard_of, place = np.divmod(rows[order], self.shard_rows)
+        parts = [self.sides[side][n].take(place[shard_of == n]) for n in np.unique(shard_of)]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return joined(parts).take(back)
@@ -170,6 +172,7 @@ def build(
             "version": VERSION,
             "rows": rows,
             "shards": shards,
+            "shard_rows": SHARD,
             "tables": names,
             **described,
             "files": {path.name: path.stat().st_size for path in sorted(beside.iterdir())},
@@ -179,6 +182,10 @@ def build(
         beside.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    except BrokenProcessPool:
+        raise UserError(
+            f"a process that encoded {corpus.folder} was ended from outside, most often because memory ran out"
+        ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Shards(folder)
