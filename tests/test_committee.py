@@ -176,7 +176,7 @@ def test_distilled_corpus(
     made, original = Corpus(out), Corpus(tiny_corpus)
     train, pairs = made.read("train"), original.read("train")
     assert train[: len(pairs)] == pairs
-    assert len(pairs) * 2 < len(train) <= len(pairs) * 3
+    assert len(pairs) * 1.5 < len(train) <= len(pairs) * 3  # what so small a model does not finish is left out
     assert {p.source for p in train} == {p.source for p in pairs}
     for part in ("valid", "test"):
         assert made.read(part) == original.read(part)
