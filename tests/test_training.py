@@ -28,7 +28,8 @@ from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
-from dragoman.translate.training import Trainer, learning_rate, limit_ratio, smoothed_loss
+from dragoman.translate.training import Trainer, learning_rate
+from dragoman.translate.translating import limit_ratio, smoothed_loss
 from tiny import CELLS, tiny_toml
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,32 @@ class Batch(NamedTuple):
     target_out: Tensor  # (B, T)
     tokens: int  # target ids that are not padding
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All but the count."""
+        return self[:4]
+
+    def take(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        source, source_length, target_in, target_out = (x[rows] for x in self[:4])
+        return Batch(source, source_length, target_in, target_out, int((target_out != PAD).sum()))
+
+
+class AnyBatch(Protocol):
+    """What training needs of a batch, whatever is learnt."""
+
+    @property
+    def tokens(self) -> int:
+        """How many targets it has: what a loss is the mean of."""
+        ...
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the objective is given."""
+        ...
+
+    def take(self, rows: slice) -> AnyBatch:
+        """Some of the rows."""
+        ...
+
 
 Row = Sequence[int] | Ints
 
@@ -50,14 +76,13 @@ def make_batch(source: Sequence[Row], target: Sequence[Row]) -> Batch:
     )
 
 
-def share(batch: Batch, rank: int, world: int) -> Batch:
-    """The rows of one worker of several. One with nothing to do gets a row to do in vain: `tokens` is 0."""
+def share(batch: AnyBatch, rank: int, world: int) -> tuple[AnyBatch, bool]:
+    """The rows of one worker of several, and whether they count: one with nothing to do gets a row to do in vain."""
     if world == 1:
-        return batch
-    rows = slice(rank, None, world) if rank < len(batch.source) else slice(0, 1)
-    tensors = [x[rows] for x in batch[:4]]
-    tokens = int((tensors[3] != PAD).sum()) if rank < len(batch.source) else 0
-    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], tokens)
+        return batch, True
+    if rank < len(batch.tensors()[0]):
+        return batch.take(slice(rank, None, world)), True
+    return batch.take(slice(0, 1)), False
 
 
 def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:

@@ -11,6 +11,7 @@ from msgspec import Meta
 from dragoman.runtime.errors import UserError
 
 CellName = Literal["elman", "lstm", "gru", "sru"]
+TaskName = Literal["translate", "classify", "tag", "forecast"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -100,6 +101,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # the run is written to runs/NAME
     data: DataConfig
+    task: TaskName = "translate"
     tokenizer: TokenizerConfig = TokenizerConfig()
     augment: AugmentConfig = AS_WRITTEN
     model: ModelConfig = ModelConfig()

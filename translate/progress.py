@@ -83,15 +83,15 @@ class Display:
 
     def validation(self, entry: dict[str, Any]) -> None:
         """One line a validation."""
-        self.message(
-            f"epoch {entry['epoch']:>3}  {clock(entry['seconds']):>7}  perplexity {entry['perplexity']:8.3f}  "
-            f"BLEU {entry['BLEU']:6.2f}  chrF {entry['chrF']:6.2f}"
-        )
+        found = "  ".join(f"{k} {v:7.3f}" for k, v in entry.items() if k not in ("step", "epoch", "seconds", "loss"))
+        self.message(f"epoch {entry['epoch']:>3}  {clock(entry['seconds']):>7}  {found}")
 
     def finish(self, training: dict[str, Any], scores: dict[str, Any]) -> None:
         """The last lines of a run."""
+        numbers = ", ".join(f"{k} {v:.2f}" for k, v in scores.items() if isinstance(v, float))
+        beam = f" (beam {scores['beam']})" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
             f"{training['target_tokens_per_second']:,} target tokens/s; kept {training['weights']}: validation "
-            f"BLEU {scores['BLEU']:.2f}, chrF {scores['chrF']:.2f} (beam {scores['beam']})"
+            f"{numbers}{beam}"
         )

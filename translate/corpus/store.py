@@ -193,6 +193,7 @@ class Corpus:
         try:
             self.card: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
             self.languages: tuple[str, str] = (self.card["source_language"], self.card["target_language"])
+            self.task: str = self.card.get("task", "translate")
         except FileNotFoundError:
             raise UserError(f"{folder} is not a corpus: it has no {CARD}; make one with `dragoman corpus`") from None
         except (OSError, ValueError, KeyError, TypeError):

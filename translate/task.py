@@ -1,0 +1,96 @@
+"""What is learnt, as the trainer sees it: text, network, loss and scores. Each kind of task has a module of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from torch import nn
+
+from dragoman.runtime.errors import UserError
+from dragoman.translate.batching import AnyBatch
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.config import Config
+from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.progress import Display
+from dragoman.translate.workers import Workers
+
+
+class Pass(Protocol):
+    """The batches of one pass over what is learnt from."""
+
+    expected: int  # how many there are, about
+
+    def batches(self, start: int = 0) -> Iterator[AnyBatch]:
+        """From the batch of this number on: the same for the same seed, however often and wherever asked."""
+        ...
+
+    def __iter__(self) -> Iterator[AnyBatch]:
+        """All of them."""
+        ...
+
+
+class Task:
+    """The corpus of a run and what is done with it."""
+
+    metric: str  # of `scores`, by which weights are chosen: more is better
+
+    def __init__(self, config: Config, run: Run, workers: Workers, display: Display) -> None:
+        """Raises UserError when the corpus is not there, or is one for another task."""
+        self.config, self.run, self.workers, self.display = config, run, workers, display
+        self.corpus = Corpus(config.data.corpus)
+        if self.corpus.task != config.task:
+            raise UserError(
+                f"{self.corpus.folder} is a corpus to {self.corpus.task}, and the configuration has "
+                f'task = "{config.task}"; set one to the other'
+            )
+        self.digest = self.corpus.digest()
+
+    def prepare(self, prepared: bool) -> None:
+        """Read the corpus; what it is turned into is made in the run's folder unless it is prepared."""
+        raise NotImplementedError
+
+    def network(self) -> nn.Module:
+        """A network for it, with random weights."""
+        raise NotImplementedError
+
+    def objective(self, model: nn.Module) -> nn.Module:
+        """What training makes small: the tensors of a batch -> a loss to learn from and a plain one, summed."""
+        raise NotImplementedError
+
+    def epoch(self, number: int) -> Pass:
+        """The batches of an epoch."""
+        raise NotImplementedError
+
+    def validation(self) -> Iterable[AnyBatch]:
+        """The validation set in batches."""
+        raise NotImplementedError
+
+    def measures(self, loss: float) -> dict[str, float]:
+        """What the plain loss on the validation set, a target's mean, means."""
+        return {"perplexity": round(math.exp(min(loss, 50)), 3)}
+
+    def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
+        """Scores of the validation set; final: as they are reported, however long it takes."""
+        raise NotImplementedError
+
+    def basis(self) -> dict[str, Any]:
+        """How final scores were found."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of the data."""
+        return {"corpus": self.corpus.card, "corpus_sha256": self.digest}
+
+    def seed_of(self, epoch: int) -> int:
+        """The seed of an epoch's batches."""
+        return (self.config.training.seed * 100_003 + epoch) % 2**31
+
+    def check_corpus(self) -> None:
+        """Raise UserError if the corpus is not the one that the run was started with."""
+        if self.run.read_json("run.json").get("corpus_sha256") != self.digest:
+            raise UserError(
+                f"{self.corpus.folder} is not the corpus that {self.run.folder} was started with; "
+                "resume with that corpus, or start a run of another name"
+            )

@@ -1,0 +1,207 @@
+"""Translation as a task: encoded pairs, the encoder-decoder, its loss and its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dragoman.runtime.bundle import PAD
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.runtime.translator import Translator
+from dragoman.translate.batching import Batch, Epoch, make_batch, plan, turned_round
+from dragoman.translate.checkpoint import write_atomically
+from dragoman.translate.corpus.ragged import Ints
+from dragoman.translate.corpus.shards import Shards, build, describe
+from dragoman.translate.corpus.store import Pair
+from dragoman.translate.evaluate import TorchEngine, bundle_of, score, translate_all
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.search import BeamSearch
+from dragoman.translate.task import Task
+from dragoman.translate.tokenize import default_vocabulary, encode, train_tokenizer
+
+
+class _SmoothedLoss(torch.autograd.Function):
+    """Label-smoothed cross-entropy whose gradient, softmax minus the smoothed target, is formed in one buffer."""
+
+    @staticmethod
+    def forward(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
+        log_probability = torch.log_softmax(logits, -1, dtype=torch.float32)
+        plain = -log_probability.gather(1, target[:, None]).sum()
+        uniform = -log_probability.mean(-1).sum() if smoothing else plain
+        return (1 - smoothing) * plain + smoothing * uniform, plain, log_probability
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: tuple[Tensor, Tensor, Tensor]) -> None:  # noqa: ANN401 (torch's own type)
+        ctx.dtype, ctx.smoothing = inputs[0].dtype, inputs[2]
+        ctx.save_for_backward(inputs[1], output[2])
+        ctx.mark_non_differentiable(output[1], output[2])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        target, log_probability = ctx.saved_tensors
+        out = log_probability.exp_()  # the buffer is not needed again
+        if ctx.smoothing:
+            out -= ctx.smoothing / out.shape[1]
+        out.scatter_add_(1, target[:, None], out.new_full((len(target), 1), ctx.smoothing - 1))
+        return out.mul_(grad).to(ctx.dtype), None, None
+
+
+def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016), and without, each summed over targets.
+
+    logits (N, V), target (N). The second has no gradient.
+    """
+    loss, plain, _ = _SmoothedLoss.apply(logits, target, smoothing)  # type: ignore[no-untyped-call]  # torch's
+    return loss, plain
+
+
+def limit_ratio(source: Ints, target: Ints) -> int:
+    """The longest translation allowed, as a multiple of the source: above nearly all lengths that training shows."""
+    ratios = np.sort(target / source)
+    return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
+
+
+class Objective(nn.Module):
+    """What training makes small, as a module whose `forward` is all of it: what several workers share."""
+
+    def __init__(self, model: Seq2Seq, smoothing: float) -> None:
+        super().__init__()
+        self.model, self.smoothing = model, smoothing
+
+    def forward(
+        self, source: Tensor, source_length: Tensor, target_in: Tensor, target_out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A batch (see Batch) -> its smoothed and plain loss, summed over target ids."""
+        x = self.model(source, source_length, target_in)
+        real = target_out != PAD
+        return smoothed_loss(self.model.logits(x[real]), target_out[real], self.smoothing)
+
+
+@dataclass
+class Data:
+    """Text to train and to validate on, and what turns text into ids."""
+
+    train: Shards
+    kept: Ints  # the rows of `train` that are not too long
+    valid: list[Pair]
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+
+
+class Translating(Task):
+    """Pairs of sentences."""
+
+    metric = "BLEU"
+    data: Data
+
+    def prepare(self, prepared: bool) -> None:
+        """Tokenizers and encoded text; prepared: the tokenizers are there already."""
+        c = self.config
+        valid = self.corpus.read("valid")
+        if not valid:
+            raise UserError(f"{self.corpus.folder} has no validation pairs, by which training chooses its weights")
+        if prepared:
+            if self.workers.main:
+                self.check_corpus()
+            tokenizers = self.run.tokenizers()
+        else:
+            tokenizers = self._train_tokenizers()
+        train = self._encoded(tokenizers)
+        source, target = (train.usual_lengths(side) for side in (0, 1))
+        kept = np.flatnonzero(np.maximum(source, target) <= c.data.max_length)
+        if not len(kept):
+            raise UserError(f"data.max_length = {c.data.max_length}: every training pair is longer")
+        self.limit_ratio = limit_ratio(source[kept], target[kept])
+        self.too_long = train.rows - len(kept)
+        self.data = Data(train, kept, valid, *tokenizers)
+
+    def _encoded(self, tokenizers: tuple[Tokenizer, Tokenizer]) -> Shards:
+        """The training text as numbers on disk: what an earlier start of this run left, or made now."""
+        c, folder = self.config, self.run.path("shards")
+        asked = describe(self.digest, tokenizers, c.tokenizer, c.augment, c.training.seed)
+        if folder.exists():
+            try:
+                found = Shards(folder)
+                if all(found.card.get(key) == value for key, value in asked.items()):
+                    return found
+                problem = f"{folder} holds other text"
+            except UserError as error:
+                problem = str(error)
+            self.display.message(f"{problem}; it is made again")
+        seed, progress = c.training.seed, self.display.preparing
+        return build(folder, self.corpus, tokenizers, c.tokenizer, seed, self.digest, c.augment, progress)
+
+    def _train_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
+        c = self.config.tokenizer
+        lines = self.corpus.lines
+        count = sum(1 for _ in lines("train", 0))
+        vocabulary = c.vocabulary or default_vocabulary(count)
+        tags = self.corpus.card.get("tags", [])
+        if c.joint:
+            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags, 2 * count)
+            tokenizers = both, both
+        else:
+            tokenizers = (
+                train_tokenizer(lines("train", 0), c, vocabulary, tags, count),
+                train_tokenizer(lines("train", 1), c, vocabulary, count=count),
+            )
+        for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
+            write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
+        return tokenizers
+
+    def network(self) -> Seq2Seq:
+        """An encoder-decoder for the two vocabularies."""
+        d = self.data
+        return Seq2Seq(self.config.model, len(d.source_tokenizer), len(d.target_tokenizer))
+
+    def objective(self, model: nn.Module) -> nn.Module:
+        assert isinstance(model, Seq2Seq)
+        return Objective(model, self.config.training.label_smoothing)
+
+    def epoch(self, number: int) -> Epoch:
+        c, seed = self.config, self.seed_of(number)
+        tokens = c.training.batch_tokens * self.workers.world
+        turned = c.data.right_to_left
+        return Epoch(self.data.train, self.data.kept, tokens, seed, augment=c.augment, turned=turned)
+
+    def validation(self) -> Iterable[Batch]:
+        d = self.data
+        source = encode(d.source_tokenizer, [p.source for p in d.valid])
+        target = encode(d.target_tokenizer, [p.target for p in d.valid])
+        if self.config.data.right_to_left:
+            target = [turned_round(row) for row in target]
+        tokens = self.config.training.batch_tokens * 2
+        for rows in plan([len(s) for s in source], [len(t) for t in target], tokens, 0):
+            yield make_batch([source[i] for i in rows], [target[i] for i in rows])
+
+    def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
+        """BLEU and chrF, greedily, and at last with the beam."""
+        assert isinstance(model, Seq2Seq)
+        search = BeamSearch(model, self.limit_ratio, right_to_left=self.config.data.right_to_left)
+        translator = Translator(TorchEngine(search.eval()), bundle_of(self.run))
+        valid = self.data.valid[: self.config.training.validation_sentences]
+        beam = self.config.search.beam_size if final else 1
+        output = translate_all(translator, [p.source for p in valid], beam=beam, batch_size=64)
+        scores = score(output, [p.target for p in valid], self.corpus.languages[1], ter=False)
+        return {s.metric: round(s.score, 2) for s in scores}
+
+    def basis(self) -> dict[str, Any]:
+        return {"beam": self.config.search.beam_size, "basis": "cased"}
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "source_language": self.corpus.languages[0],
+            "target_language": self.corpus.languages[1],
+            **super().facts(),
+            "too_long": self.too_long,
+            "max_source": self.config.data.max_length,
+            "limit_ratio": self.limit_ratio,
+        }
