@@ -33,7 +33,8 @@ from onnx import TensorProto, helper, numpy_helper
 from dragoman.export.onnx import build, build_int8, to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.bundle import EOS
-from dragoman.runtime.translator import Ids, OnnxEngine, open_session
+from dragoman.runtime.session import open_session
+from dragoman.runtime.translator import Ids, OnnxEngine
 from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.cldr import from_cldr

@@ -18,6 +18,7 @@ from dragoman.translate import cli as translate_cli
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from dragoman.export.parity import Level
     from dragoman.translate.checkpoint import Run
     from dragoman.translate.corpus.store import Pair
 
@@ -52,8 +53,8 @@ def add_commands(commands: Commands) -> None:
         help="compare a file with the run it came from",
         description="Compare a file with PyTorch, level by level: encoder, one step, thirty chained steps, whole "
         "search (greedy and with the default beam, one by one and in batches of 32), text; and the file with itself: "
-        "each sentence alone against batches of other sizes, orders and paddings, and two threads. Exits with 1 when "
-        "a level fails.",
+        "each sentence alone against batches of other sizes, orders and paddings, and two threads. Of a classifier or "
+        "tagger, the labels and their probabilities. Exits with 1 when a level fails.",
     )
     p.add_argument("model", metavar="FILE.onnx")
     p.add_argument("--against", required=True, metavar="RUN")
@@ -87,9 +88,16 @@ def export(a: argparse.Namespace) -> int:
         raise UserError(f"{run.folder} is exported already, in {precision}; name the folder of the run it came from")
     if not a.int8 and (a.target or a.force):
         raise UserError("--target and --force are about int8 files; give --int8 with them")
+    task = run.config().task
+    if a.int8 and task != "translate":
+        raise UserError(f"{run.folder} was trained to {task}; --int8 is for translators")
     print("exporting and comparing with PyTorch; about half a minute", file=sys.stderr)
     pairs = validation_pairs(run)
-    if a.int8:
+    if task != "translate":
+        from dragoman.export.reader import build_reader
+
+        data, levels = build_reader(run, [pair.source for pair in pairs[:PARITY_SENTENCES]])
+    elif a.int8:
         data, levels, comparison = build_int8(
             run, pairs, a.target or "portable", force=a.force, say=lambda text: print(text, file=sys.stderr)
         )
@@ -130,6 +138,10 @@ def verify(a: argparse.Namespace) -> int:
 
     run = Run(a.against)
     sentences = read_lenient(a.source) if a.source else [pair.source for pair in validation_pairs(run)]
+    if run.config().task != "translate":
+        from dragoman.export.reader import verify_reader
+
+        return _verdict(verify_reader(run, a.model, sentences), a)
     model, translator = read_sealed(a.model), Translator.load(a.model)
     bundle = translator.bundle
     if bundle.source_tokenizer != run.tokenizers()[0].model:
@@ -155,6 +167,10 @@ def verify(a: argparse.Namespace) -> int:
         levels.append(company(model, rows, bundle.defaults["beam_size"], bundle, partial(_advance, bar, task, before)))
         levels.append(compare_text(Translator(engine, bundle), translator, sentences))
         bar.update(task, completed=work)
+    return _verdict(levels, a)
+
+
+def _verdict(levels: Sequence[Level], a: argparse.Namespace) -> int:
     passed = all(level.passed for level in levels)
     if a.json:
         print(json.dumps({"passed": passed, "levels": [level.as_dict() for level in levels]}, indent=2))

@@ -18,12 +18,13 @@ import torch
 from onnx import TensorProto, helper
 from onnxscript import opset20 as op
 from onnxscript import optimizer
+from torch import nn
 from torch.export import Dim
 
 from dragoman.export.parity import Level, compare_search, parity_batches
 from dragoman.export.quantize import calibrate, product_as_onnx, quantised
 from dragoman.export.simplify import bodies, simplify
-from dragoman.runtime.bundle import INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
+from dragoman.runtime.bundle import CONTRACTS, INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
 from dragoman.translate.checkpoint import Run
@@ -59,26 +60,38 @@ def to_onnx(search: BeamSearch) -> onnx.ModelProto:
     d = Dim.DYNAMIC
     shapes = ({0: d, 1: d}, {0: d}, {0: d}, None, {0: d}, None, {0: d})
     names = ["source", "source_length", "beam", "n_best", "room", "length_penalty", "attended_rows"]
+    model = exported(search, arguments, names, [*OUTPUTS], shapes)
+    _add_scalar_inputs(model.graph, search.limit_ratio)
+    return finished(model, "translate")
+
+
+def exported(
+    module: nn.Module, arguments: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], shapes: Any,  # noqa: ANN401
+) -> onnx.ModelProto:  # fmt: skip
+    """A module as an ONNX graph, simplified. shapes: as torch.onnx.export takes them."""
     translations: dict[Callable[..., object], Callable[..., object]] = {
         torch.ops.dragoman.reorder.default: _reorder_as_onnx,
         torch.ops.dragoman.integer_product.default: product_as_onnx,
     }
     with _quiet():
         program = torch.onnx.export(
-            search, arguments, dynamo=True, input_names=names, output_names=[*OUTPUTS], dynamic_shapes=shapes,
+            module, arguments, dynamo=True, input_names=inputs, output_names=outputs, dynamic_shapes=shapes,
             verbose=False, optimize=False, custom_translation_table=translations,
         )  # fmt: skip
         assert program is not None
         # Tables made of weights stay computations: ONNX Runtime makes them when it loads the file.
         optimizer.optimize(program.model, output_size_limit=FOLDED)
-    model = simplify(program.model_proto)
-    _add_scalar_inputs(model.graph, search.limit_ratio)
+    return simplify(program.model_proto)
+
+
+def finished(model: onnx.ModelProto, task: str) -> onnx.ModelProto:
+    """A graph without what the exporter noted, its axes named as the task's contract has them, and checked."""
     del model.metadata_props[:]
     for graph in (model.graph, *(body for _, body, _ in bodies(model.graph))):
         for node in graph.node:
             node.doc_string = ""
             del node.metadata_props[:]
-    _name_axes(model.graph)
+    _name_axes(model.graph, task)
     onnx.checker.check_model(model)
     return model
 
@@ -141,9 +154,9 @@ def _add_scalar_inputs(graph: onnx.GraphProto, limit_ratio: int) -> None:
             graph.input.append(helper.make_tensor_value_info(name, kind, list(axes)))
 
 
-def _name_axes(graph: onnx.GraphProto) -> None:
+def _name_axes(graph: onnx.GraphProto, task: str) -> None:
     """Give the dynamic axes of inputs and outputs the letters of the contract."""
-    for values, contract in ((graph.input, INPUTS), (graph.output, OUTPUTS)):
+    for values, contract in zip((graph.input, graph.output), CONTRACTS[task], strict=True):
         for value in values:
             for dimension, letter in zip(value.type.tensor_type.shape.dim, contract[value.name][1], strict=True):
                 dimension.Clear()
@@ -173,7 +186,7 @@ def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
     Raises UserError when they differ: then there is no file.
     """
     model, bundle, levels = _make(run.search(), bundle_of(run), _encoded(run, sentences))
-    return _sealed(model, bundle), levels
+    return sealed(model, bundle), levels
 
 
 def build_int8(
@@ -200,13 +213,13 @@ def build_int8(
     say("exporting int8")
     model, bundle, levels = _make(quantised(search, calibration, target), bundle, rows[:PARITY_SENTENCES])
     say("exporting float32 beside it")
-    plain = _sealed(*_make(search, bundle_of(run), rows[:PARITY_SENTENCES])[:2])
+    plain = sealed(*_make(search, bundle_of(run), rows[:PARITY_SENTENCES])[:2])
     say(f"translating {len(pairs):,} sentences of the validation set with both")
-    comparison = compare_precisions(plain, _sealed(model, bundle), bundle, pairs, rows)
+    comparison = compare_precisions(plain, sealed(model, bundle), bundle, pairs, rows)
     if not force and (complaint := comparison.complaint()):
         raise UserError(f"int8 was not written: {complaint}; --force writes it all the same")
     bundle = replace(bundle, quantisation={**bundle.quantisation, "against_float32": comparison.as_dict()})
-    return _sealed(model, bundle), levels, comparison
+    return sealed(model, bundle), levels, comparison
 
 
 def _encoded(run: Run, sentences: Sequence[str]) -> list[list[int]]:
@@ -227,7 +240,7 @@ def _make(
     engine = TorchEngine(search)
     bundle = replace(bundle, self_test=self_test_of(engine, rows[:SELF_TESTS], bundle))
     model = to_onnx(search)
-    onnx_engine = OnnxEngine(_sealed(model, bundle))
+    onnx_engine = OnnxEngine(sealed(model, bundle))
     levels = [
         compare_search(engine, onnx_engine, parity_batches(rows, batch), beam, bundle)
         for beam in (1, bundle.defaults["beam_size"])
@@ -239,7 +252,7 @@ def _make(
     return model, bundle, levels
 
 
-def _sealed(model: onnx.ModelProto, bundle: Bundle) -> bytes:
+def sealed(model: onnx.ModelProto, bundle: Bundle) -> bytes:
     """The bytes of a file."""
     helper.set_model_props(model, bundle.to_metadata())
     model.producer_name = METADATA_PREFIX.rstrip(".")

@@ -22,7 +22,8 @@ from onnx import helper, numpy_helper
 from dragoman.export.simplify import fixed_values
 from dragoman.runtime.bundle import BOS, EOS, PAD, Bundle
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import Engine, Ids, OnnxEngine, Translator, inputs_of, open_session, pad
+from dragoman.runtime.session import open_session
+from dragoman.runtime.translator import Engine, Ids, OnnxEngine, Translator, inputs_of, pad
 from dragoman.translate.search import EXTRA_LENGTH, BeamSearch, even_width
 
 CHAINED = 30  # steps

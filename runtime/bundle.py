@@ -35,6 +35,15 @@ OUTPUTS = {
     "attention": ("float32", ("B", "A", "T", "S")),
 }
 
+# What a model for each task takes and gives. More axis letters: C labels, F variables of a series, H steps ahead.
+_READ = {"source": INPUTS["source"], "source_length": INPUTS["source_length"]}
+CONTRACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "translate": (INPUTS, OUTPUTS),
+    "classify": (_READ, {"probability": ("float32", ("B", "C"))}),
+    "tag": (_READ, {"probability": ("float32", ("B", "S", "C"))}),  # at each word's first piece
+    "forecast": ({"series": ("float32", ("B", "S", "F"))}, {"forecast": ("float32", ("B", "H", "F"))}),
+}
+
 METADATA_PREFIX = "dragoman."
 CHECKSUM_KEY = "dragoman.sha256"
 
@@ -53,6 +62,8 @@ class Bundle:
     defaults: beam_size, length_penalty and max_length to use when the caller names none.
     precision: float32 or int8. quantisation: of an int8 file, the processors it is made for, the steps of its
     activations, and how it compared with float32 when it was made.
+    task: translate, classify, tag or forecast. labels: of a classifier or tagger, in the order of its scores. series:
+    of a forecaster, its variables, its window, its horizon and its season. These have no target, and the last no text.
     """
 
     source_language: str
@@ -67,12 +78,16 @@ class Bundle:
     precision: str = "float32"
     quantisation: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    task: str = "translate"
+    labels: list[str] = field(default_factory=list)
+    series: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
         """The `metadata_props` that carry this, as strings."""
         joint = self.source_tokenizer == self.target_tokenizer
         values = {
             "schema": str(self.schema),
+            "task": self.task,
             "precision": self.precision,
             "source_language": self.source_language,
             "target_language": self.target_language,
@@ -80,7 +95,7 @@ class Bundle:
             "target_tokenizer": "" if joint else base64.b64encode(self.target_tokenizer).decode(),
             "max_source": str(self.max_source),
         }
-        for name in ("defaults", "config", "card", "self_test", "quantisation"):
+        for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series"):
             values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
@@ -95,6 +110,8 @@ class Bundle:
 
         if get("schema") != str(SCHEMA):
             raise BundleError(f"the model is of schema {get('schema')} and this version of dragoman reads {SCHEMA}")
+        if (task := metadata.get(METADATA_PREFIX + "task", "translate")) not in CONTRACTS:
+            raise BundleError(f"the model was made to {task}, which this version of dragoman cannot do")
         source = base64.b64decode(get("source_tokenizer"))
         return cls(
             source_language=get("source_language"),
@@ -108,6 +125,9 @@ class Bundle:
             self_test=json.loads(get("self_test")),
             precision=get("precision"),
             quantisation=json.loads(metadata.get(METADATA_PREFIX + "quantisation", "{}")),
+            task=metadata.get(METADATA_PREFIX + "task", "translate"),  # which the first files did not say
+            labels=json.loads(metadata.get(METADATA_PREFIX + "labels", "[]")),
+            series=json.loads(metadata.get(METADATA_PREFIX + "series", "{}")),
         )
 
 

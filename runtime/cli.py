@@ -1,4 +1,4 @@
-"""The commands that need only the light runtime: translate, info, bench."""
+"""The commands that need only the light runtime: translate, run, info, bench."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dragoman.runtime.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from dragoman.runtime.reader import Classification, Tagged
+    from dragoman.runtime.translator import Translation, Translator
 
 Commands = Any  # argparse's own type for a group of subcommands is private
 
@@ -26,7 +31,7 @@ def positive(text: str) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """Register `translate`, `info` and `bench`."""
+    """Register `translate`, `run`, `info` and `bench`."""
     p = commands.add_parser(
         "translate",
         help="translate text with a model file",
@@ -45,6 +50,21 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences at a time (default 32)")
     p.add_argument("--json", action="store_true", help="write one JSON object a text")
     p.set_defaults(run=translate)
+
+    p = commands.add_parser(
+        "run",
+        help="run a model file, whatever it was made for",
+        description="Read TEXT, or standard input line for line, with any file. A classifier writes the class of each "
+        "text, with --scores a tab and its probability; a tagger a line for each word, with a tab and its label, and "
+        "an empty line after each text; a translator what `dragoman translate` does.",
+    )
+    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
+    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    p.add_argument("--scores", action="store_true", help="write how likely each is, too")
+    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
+    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time (default 32)")
+    p.add_argument("--json", action="store_true", help="write one JSON object a text")
+    p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False)
 
     p = commands.add_parser("info", help="say what a model file is", description="What a model file says about itself.")
     p.add_argument("model", metavar="FILE.onnx")
@@ -70,9 +90,12 @@ def add_commands(commands: Commands) -> None:
 
 def translate(a: argparse.Namespace) -> int:
     """`dragoman translate`."""
-    from dragoman.runtime.translator import Translation, Translator
+    from dragoman.runtime.translator import Translator
 
-    translator = Translator.load(a.model, threads=a.threads)
+    return _translate(Translator.load(a.model, threads=a.threads), a)
+
+
+def _translate(translator: Translator, a: argparse.Namespace) -> int:
     number = 0
 
     def write(lines: Sequence[str]) -> None:
@@ -117,15 +140,56 @@ def translate(a: argparse.Namespace) -> int:
             value["alignment"] = result.alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
 
-    try:
-        if a.text:
-            write([decoded(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
+    return _feed(a, write)
+
+
+def run(a: argparse.Namespace) -> int:
+    """`dragoman run`."""
+    from dragoman.runtime.reader import Classifier, load_any
+    from dragoman.runtime.translator import Translator
+
+    model = load_any(a.model, threads=a.threads)
+    if isinstance(model, Translator):
+        return _translate(model, a)
+    number = 0
+
+    def write(lines: Sequence[str]) -> None:
+        nonlocal number
+        results: list[tuple[str, dict[str, Any]]]
+        if isinstance(model, Classifier):
+            classes = model.classify(lines, batch_size=a.batch_size)
+            results = [(_class_line(found, a.scores), asdict(found)) for found in classes]
         else:
-            size = 1 if sys.stdin.isatty() else a.batch_size * 16
-            for chunk in chunks(lines_of(sys.stdin.buffer), size):
-                write(chunk)
-    except BrokenPipeError:  # the reader has seen enough
-        sys.stderr.close()
+            results = [
+                (_tag_lines(found, a.scores), asdict(found)) for found in model.tag(lines, batch_size=a.batch_size)
+            ]
+        for line, (text, value) in zip(lines, results, strict=True):
+            number += 1
+            if a.json:
+                text = json.dumps({"line": number, "source": line, **value}, ensure_ascii=False) + "\n"
+            sys.stdout.write(text)
+        sys.stdout.flush()
+
+    return _feed(a, write)
+
+
+def _class_line(result: Classification, scores: bool) -> str:
+    return result.label + (f"\t{result.probability:.4f}" if scores else "") + "\n"
+
+
+def _tag_lines(result: Tagged, scores: bool) -> str:
+    rows = zip(result.words, result.labels, result.probabilities, strict=True)
+    return "".join(f"{w}\t{label}" + (f"\t{p:.4f}" if scores else "") + "\n" for w, label, p in rows) + "\n"
+
+
+def _feed(a: argparse.Namespace, write: Callable[[Sequence[str]], None]) -> int:
+    """Give what was asked on the command line, or standard input in chunks."""
+    if a.text:
+        write([decoded(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
+    else:
+        size = 1 if sys.stdin.isatty() else a.batch_size * 16
+        for chunk in chunks(lines_of(sys.stdin.buffer), size):
+            write(chunk)
     return 0
 
 
@@ -158,17 +222,21 @@ def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
 
 def info(a: argparse.Namespace) -> int:
     """`dragoman info`."""
-    from dragoman.runtime.translator import Translator
+    from dragoman.runtime.reader import load_any
+    from dragoman.runtime.tokenizer import Tokenizer
 
-    translator = Translator.load(a.model, self_test=a.self_test)
-    b = translator.bundle
+    b = load_any(a.model, self_test=a.self_test).bundle
+    translates = b.task == "translate"
+    tokenizers = (b.source_tokenizer, b.target_tokenizer) if translates else (b.source_tokenizer,)
     value: dict[str, Any] = {
         "file": str(a.model),
         "megabytes": round(Path(a.model).stat().st_size / 1e6, 2),
         "schema": b.schema,
-        "languages": f"{b.source_language}-{b.target_language}",
+        "task": b.task,
+        "languages": f"{b.source_language}-{b.target_language}" if translates else b.source_language,
+        **({"labels": b.labels} if b.labels else {}),
         "precision": b.precision,
-        "vocabulary": [len(translator.source_tokenizer), len(translator.target_tokenizer)],
+        "vocabulary": [len(Tokenizer(model)) for model in tokenizers],
         "max_source": b.max_source,
         "defaults": b.defaults,
         "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",
@@ -278,6 +346,9 @@ def run_commands(
     try:
         code: int = arguments.run(arguments)
         return code
+    except BrokenPipeError:  # who reads the output has seen enough
+        sys.stderr.close()
+        return 0
     except UserError as error:
         print(f"dragoman: {error}", file=sys.stderr)
         return 2

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD, Bundle, BundleError, read_sealed
+from dragoman.runtime.bundle import EOS, INPUTS, PAD, Bundle, BundleError
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.session import check_contract, load_file, open_session, return_memory
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 
@@ -27,12 +26,6 @@ BATCH_SIZE = 32
 BATCH_TOKENS = 512
 RETURN_EVERY = 32  # batches, after which free memory goes back to the system: too often costs time
 SCORE_TOLERANCE = 1e-3  # between machines; tokens must be equal
-MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
-_MISSING = (
-    r"Could not find an implementation for ([\w.:]+)",
-    r"No Op registered for ([\w.:]+)",
-    r"([\w.:]+)\(-?\d+\) is not a registered function/op",
-)
 
 
 class Engine(Protocol):
@@ -93,40 +86,6 @@ class _Part:
     attention: Attention | None = None
 
 
-def return_memory() -> None:
-    """Let the C library give what it holds free back to the system, where it can: loading takes much for a moment."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's
-    except (AttributeError, OSError, TypeError):  # another library, another system
-        return
-
-
-def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the CPU. Raises BundleError when this onnxruntime cannot run the model."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no common base class for its errors
-        raise BundleError(_why_not(str(error))) from None
-
-
-def _why_not(error: str) -> str:
-    """A sentence for what onnxruntime says when it cannot load a model."""
-    here, needed = f"onnxruntime {onnxruntime.__version__}", f"onnxruntime {MINIMUM_ONNXRUNTIME} or newer"
-    for pattern in _MISSING:
-        if found := re.search(pattern, error):
-            return f"{here} lacks the operator {found[1]}, which this model needs; install {needed}, a full build"
-    if re.search("IR version|opset", error):
-        return f"{here} is too old for this model; install {needed}"
-    reason = error.strip().splitlines()[-1] if error.strip() else "it gives no reason"
-    return f"{here} cannot run this model: {reason}; it needs {needed}"
-
-
 def inputs_of(
     source: Ids,
     source_length: Ids,
@@ -147,11 +106,10 @@ def inputs_of(
 class OnnxEngine:
     """The file itself, run by ONNX Runtime on the CPU."""
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
-        self.session = open_session(model, threads)
-        found = [i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()]
-        if found != ([*INPUTS], [*OUTPUTS]):
-            raise BundleError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
+    def __init__(self, model: bytes | onnxruntime.InferenceSession, threads: int = 1) -> None:
+        """model: the file's bytes, or the session that they were opened in."""
+        self.session = open_session(model, threads) if isinstance(model, bytes) else model
+        check_contract(self.session, "translate")
 
     def run(
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
@@ -191,15 +149,11 @@ class Translator:
         Raises BundleError, a UserError, when it is not one, is damaged, cannot run here, or (with self_test) does not
         compute what it computed when it was made.
         """
-        model = read_sealed(path)
-        engine = OnnxEngine(model, threads)
+        session, bundle = load_file(path, "translate", threads)
         try:
-            bundle = Bundle.from_metadata(engine.session.get_modelmeta().custom_metadata_map)
-            translator = cls(engine, bundle)
+            translator = cls(OnnxEngine(session), bundle)
         except BundleError as error:
             raise BundleError(f"{path}: {error}") from None
-        del model
-        return_memory()
         if self_test:
             translator.self_test()
         return translator
@@ -267,7 +221,7 @@ class Translator:
         lines = [text] if isinstance(text, str) else list(text)
         parts = [self._parts(normalise(line)) for line in lines]
         pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
-        for batch in _batches(pending, batch_size):
+        for batch in batches_of(pending, batch_size):
             self._run(batch, settings)
             self.batches += 1
             if self.batches % RETURN_EVERY == 0:
@@ -348,9 +302,18 @@ def pad(rows: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]]) -> tuple[I
     return out, length
 
 
-def _batches(parts: Sequence[_Part], batch_size: int) -> Iterable[list[_Part]]:
+class HasIds(Protocol):
+    """Whatever is run by its ids."""
+
+    ids: list[int]
+
+
+Part = TypeVar("Part", bound=HasIds)
+
+
+def batches_of(parts: Iterable[Part], batch_size: int) -> Iterator[list[Part]]:
     """Runs of parts sorted by length, within the limits on sentences and on padded ids."""
-    batch: list[_Part] = []
+    batch: list[Part] = []
     for part in parts:
         if batch and (len(batch) == batch_size or (len(batch) + 1) * len(part.ids) > BATCH_TOKENS):
             yield batch

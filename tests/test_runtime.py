@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, BundleError, read_sealed, seal
 from dragoman.runtime.cli import lines_of, main
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import MINIMUM_ONNXRUNTIME, Attention, Translator, _why_not, word_alignment
+from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
+from dragoman.runtime.translator import Attention, Translator, word_alignment
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.tokenize import train_tokenizer
 

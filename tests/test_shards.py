@@ -114,7 +114,7 @@ def test_damaged_shards_are_refused_and_made_again(
     config = load(tmp_path / "a.toml")
     folder = tmp_path / "run"
     first = Trainer(config, folder)
-    expected = [b.target_in for b in first.batches(2)]
+    expected = [b.tensors()[2] for b in first.batches(2)]
     card = folder / "shards" / shards.CARD
     words = folder / "shards" / "0-00000.words"
     damages: dict[str, Callable[[], object]] = {
@@ -131,7 +131,7 @@ def test_damaged_shards_are_refused_and_made_again(
                 Shards(folder / "shards")
         again = Trainer(config, folder, display=Display())
         assert f"{message}" in capsys.readouterr().err.replace("\n", " ")
-        assert all(a.equal(b.target_in) for a, b in zip(expected, again.batches(2), strict=True))
+        assert all(a.equal(b.tensors()[2]) for a, b in zip(expected, again.batches(2), strict=True))
 
 
 def test_sides_of_unequal_length_are_refused(tiny_corpus: Path, tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ class Run:
         """Record the configuration."""
         write_json(self.path("config.json"), to_tree(config))
 
+    def source_tokenizer(self) -> Tokenizer:
+        """The source's tokenizer, which is all that a reader has."""
+        try:
+            return Tokenizer(self.path("source.model").read_bytes())
+        except OSError as error:
+            raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         """Source and target tokenizer; one object when joint."""
         try:

@@ -25,8 +25,8 @@ def add_commands(commands: Commands) -> None:
     corpora.add_commands(commands)
 
     def tested(p: argparse.ArgumentParser) -> None:
-        p.add_argument("--source", required=True, metavar="F", help="text to translate, plain or gzipped")
-        p.add_argument("--reference", required=True, metavar="F", help="its translation, line for line")
+        p.add_argument("--source", metavar="F", help="text to translate, plain or gzipped")
+        p.add_argument("--reference", metavar="F", help="its translation, line for line")
         p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
         p.add_argument(
             "--length-penalty", type=float, metavar="X",
@@ -54,12 +54,14 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "evaluate",
         help="score a model against a reference",
-        description="BLEU, chrF and TER with sacreBLEU's signatures. MODEL is a run's folder (computed by PyTorch) or "
-        "an .onnx file. Several runs translate together: as an ensemble where they share tokenizers and reading "
-        "direction, else by judging what each of them proposes. Scores of different bases must not be compared.",
+        description="BLEU, chrF and TER with sacreBLEU's signatures; of a classifier or tagger accuracy and macro-F1, "
+        "or the F1 of entities. MODEL is a run's folder (computed by PyTorch) or an .onnx file. Several runs translate "
+        "together: as an ensemble where they share tokenizers and reading direction, else by judging what each of them "
+        "proposes. Scores of different bases must not be compared.",
     )
     p.add_argument("model", nargs="+", metavar="MODEL")
     tested(p)
+    p.add_argument("--corpus", metavar="DIR", help="instead of --source and --reference: a corpus folder's test part")
     p.add_argument("--output", metavar="F", help="also write the translations")
     p.add_argument(
         "--record",
@@ -127,6 +129,8 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluate import as_dict, records, score
 
     source, reference = _test_set(a)
+    if _task_of(a.model) != "translate":
+        return _evaluate_labels(a, source, reference)
     translator = _translator(a.model)
     output = _translated(translator, source, a, "translating")
     if a.output:
@@ -135,7 +139,7 @@ def evaluate(a: argparse.Namespace) -> int:
     beam = a.beam or translator.bundle.defaults["beam_size"]
     if a.record:
         command = shlex.join(["dragoman", *sys.argv[1:]])
-        name = a.name or Path(a.source).name.split(".")[0]
+        name = a.name or Path(a.corpus or a.source).name.split(".")[0]
         make_folder(Path(a.record))
         penalty = translator.bundle.defaults["length_penalty"] if a.length_penalty is None else a.length_penalty
         for record in records(scores, translator.bundle, name=name, beam=beam, length_penalty=penalty, command=command):
@@ -160,6 +164,68 @@ def evaluate(a: argparse.Namespace) -> int:
             from dragoman.translate.robustness import as_text
 
             print("\n" + as_text(robust))
+    return 0
+
+
+def _task_of(models: Sequence[str]) -> str:
+    """What models do. Raises UserError for several that do not translate."""
+    from dragoman.runtime.session import load_file
+    from dragoman.translate.checkpoint import Run
+
+    tasks = [Run(m).config().task if Path(m).is_dir() else load_file(m, None)[1].task for m in models]
+    if len(models) > 1 and {*tasks} != {"translate"}:
+        raise UserError(f"{', '.join(models)}: only translators work together")
+    return tasks[0]
+
+
+def _evaluate_labels(a: argparse.Namespace, source: list[str], reference: list[str]) -> int:
+    from dragoman.runtime.reader import Classifier, load_any
+    from dragoman.runtime.translator import Translator
+    from dragoman.translate.checkpoint import Run, make_folder, write_atomically, write_json
+    from dragoman.translate.evaluate import commit, machine
+    from dragoman.translate.progress import bar
+    from dragoman.translate.reading import label_reader, label_scores
+
+    for option in ("report", "robustness", "beam", "length_penalty"):
+        if getattr(a, option):
+            raise UserError(f"--{option.replace('_', '-')} is for translators")
+    name = a.model[0]
+    model = label_reader(Run(name)) if Path(name).is_dir() else load_any(name)
+    assert not isinstance(model, Translator)
+    found: list[list[str]] = []
+    with bar("reading", len(source)) as progress:
+        for start in range(0, len(source), 256):
+            lines = source[start : start + 256]
+            if isinstance(model, Classifier):
+                found += [[one.label] for one in model.classify(lines, batch_size=a.batch_size)]
+            else:
+                found += [[*one.labels] for one in model.tag(lines, batch_size=a.batch_size)]
+            progress(len(found))
+    task, bundle = model.task, model.bundle
+    expected = [[line] if task == "classify" else line.split(" ") for line in reference]
+    for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):
+        if len(one) != len(other):
+            raise UserError(f"line {number:,} has {len(one)} words and {len(other)} labels")
+    if a.output:
+        write_atomically(Path(a.output), "".join(" ".join(row) + "\n" for row in found).encode())
+    scores = label_scores(found, expected, task, bundle.labels)
+    facts = {"model": name, "task": task, "texts": len(source), **scores}
+    if a.record:
+        make_folder(Path(a.record))
+        test = a.name or Path(a.corpus or a.source).name.split(".")[0]
+        card = bundle.card
+        record = {
+            **facts, "run": bundle.config["name"], "set": test, "seed": card.get("training", {}).get("seed"),
+            "parameters": card.get("parameters"), "train_minutes": card.get("training", {}).get("minutes"),
+            "train_command": card.get("command"), "command": shlex.join(["dragoman", *sys.argv[1:]]),
+            "commit": card.get("commit", "unknown"), "evaluated_at": commit(), "machine": machine(),
+        }  # fmt: skip
+        write_json(Path(a.record) / f"{bundle.config['name']}-{test}-{task}-seed{record['seed']}.json".lower(), record)
+    if a.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        for metric, value in scores.items():
+            print(f"{metric:<10} {value:6.2f}   {len(source):,} texts")
     return 0
 
 
@@ -207,9 +273,19 @@ def compare(a: argparse.Namespace) -> int:
 
 
 def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The lines of --source and --reference. Raises UserError when they do not match."""
+    """The lines of --source and --reference, or of a corpus. Raises UserError when they do not match."""
     from dragoman.translate.corpus.readers import read_lenient
+    from dragoman.translate.corpus.store import Corpus
 
+    if getattr(a, "corpus", None):
+        if a.source or a.reference:
+            raise UserError("--corpus is given instead of --source and --reference")
+        pairs = Corpus(a.corpus).read("test")
+        if not pairs:
+            raise UserError(f"{a.corpus} has an empty test part")
+        return [p.source for p in pairs], [p.target for p in pairs]
+    if not (a.source and a.reference):
+        raise UserError("give --source and --reference, the text and what is expected for it")
     source, reference = read_lenient(a.source), read_lenient(a.reference)
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")

@@ -158,6 +158,12 @@ class TorchEngine:
         return out.target.cpu().numpy(), out.score.cpu().numpy(), out.attention.cpu().numpy()
 
 
+def card_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's facts its file tells."""
+    told = ("corpus", "training", "scores", "parameters", "commit", "command")
+    return {key: facts[key] for key in told if key in facts}
+
+
 def bundle_of(run: Run) -> Bundle:
     """What an exported file says about a run, but for its self-test."""
     facts = run.read_json("run.json")
@@ -175,11 +181,7 @@ def bundle_of(run: Run) -> Bundle:
             "max_length": config.search.max_length,
         },
         config=run.read_json("config.json"),
-        card={
-            key: facts[key]
-            for key in ("corpus", "training", "scores", "parameters", "commit", "command")
-            if key in facts
-        },
+        card=card_of(facts),
         self_test={},
     )
 

@@ -17,6 +17,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Attention
 from dragoman.translate.checkpoint import read_rows, write_atomically
 
+NO_SCORES = ("kind", "step", "epoch", "seconds", "loss", "perplexity")  # of what a validation notes
+
 
 def draw_curves(folder: str | Path) -> Path:
     """Draw metrics.jsonl of a run as curves.png. Returns the picture's path."""
@@ -35,11 +37,11 @@ def curves(folder: Path) -> bytes:
     figure, (losses, scores, rates) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     losses.plot([r["step"] for r in train], [r["loss"] for r in train], label="training", alpha=0.6)
     losses.plot([r["step"] for r in valid], [r["loss"] for r in valid], label="validation", marker="o", markersize=3)
-    losses.set(title="Loss a target id (nats)", xlabel="step")
+    losses.set(title="Loss a target (nats)", xlabel="step")
     losses.legend()
-    for metric in ("BLEU", "chrF"):
+    for metric in [key for key in valid[-1] if key not in NO_SCORES] if valid else []:
         scores.plot([r["step"] for r in valid], [r[metric] for r in valid], label=metric, marker="o", markersize=3)
-    scores.set(title="Validation, greedy", xlabel="step")
+    scores.set(title="Scores of the validation set", xlabel="step")
     scores.legend()
     rates.plot([r["step"] for r in train], [r["lr"] for r in train], color="tab:gray", label="learning rate")
     rates.set(title="Learning rate; gradient norm before clipping", xlabel="step")

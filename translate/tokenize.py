@@ -112,18 +112,23 @@ class Segmentations(NamedTuple):
 
     def draw(self, text: Ragged, rng: np.random.Generator) -> Ragged:
         """Lines of words as ids that end in `</s>`, each word in one of its segmentations at random."""
+        return self.drawn(text, rng)[0]
+
+    def drawn(self, text: Ragged, rng: np.random.Generator | None) -> tuple[Ragged, Ints]:
+        """The same, and at which place of its line each word begins; without a generator the first segmentations."""
         first = self.ends[text.flat]
         choices = self.ends[text.flat + 1] - first
-        chosen = first + (rng.random(len(first)) * choices).astype(np.int64)
+        chosen = first + (rng.random(len(first)) * choices).astype(np.int64) if rng else first
         starts = self.pieces.ends[chosen]
         lengths = self.pieces.ends[chosen + 1] - starts
-        ends = ends_of(lengths)[text.ends]  # of each line, before it is closed
+        places = ends_of(lengths)
+        ends = places[text.ends]  # of each line, before it is closed
         closed = ends + np.arange(len(ends))
         out = np.full(closed[-1], EOS, np.int32)
         inside = np.ones(len(out), bool)
         inside[closed[1:] - 1] = False
         out[inside] = self.pieces.flat[spans(starts, lengths)]
-        return Ragged(out, closed)
+        return Ragged(out, closed), places[:-1] - np.repeat(ends[:-1], text.lengths)
 
 
 def words_of(line: str) -> list[str]:

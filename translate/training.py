@@ -40,6 +40,7 @@ from dragoman.translate.checkpoint import (
 from dragoman.translate.config import Config, TrainingConfig
 from dragoman.translate.evaluate import commit, machine
 from dragoman.translate.progress import Display
+from dragoman.translate.reading import Reading
 from dragoman.translate.task import Pass, Task
 from dragoman.translate.translating import Translating
 from dragoman.translate.workers import WorkerLost, Workers
@@ -92,7 +93,8 @@ class Trainer:
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
         self.position = Position(world=self.workers.world)
-        self.task: Task = Translating(config, self.run, self.workers, self.display)
+        kind = Translating if config.task == "translate" else Reading
+        self.task: Task = kind(config, self.run, self.workers, self.display)
         if self.workers.main:
             resuming = self._open(resume)
             self.task.prepare(resuming)

@@ -66,6 +66,26 @@ def add_commands(commands: Commands) -> None:
     )
     k.add_argument("--from", required=True, dest="folder", metavar="FOLDER")
     k.set_defaults(run=corpus_multi30k)
+
+    def of_language(name: str, help: str, form: str) -> argparse.ArgumentParser:
+        k: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
+        k.add_argument(
+            "files", nargs="+", metavar="FILE", help=f"{form}; one, or three: to train, validate and test on"
+        )
+        k.add_argument("--language", required=True, metavar="XX", help="of the text, such as en")
+        k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+        k.add_argument("--valid", type=positive, metavar="N", help="texts to hold out of one file to validate on")
+        k.add_argument("--test", type=positive, metavar="N", help="texts to hold out of one file to test on")
+        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out texts")
+        k.set_defaults(run=corpus_labelled, task=name)
+        return k
+
+    of_language("classes", "Texts, each of one class.", "lines of label, tab, text")
+    k = of_language(
+        "tags", "Sentences whose words have a label each.", "CoNLL columns, an empty line between sentences"
+    )
+    k.add_argument("--word", type=positive, metavar="N", help="the words' column (default 1; of CoNLL-U 2)")
+    k.add_argument("--tag", type=positive, metavar="N", help="the labels' column (default the last; of CoNLL-U 4)")
     about = "Another corpus with source and target exchanged, its parts as they are."
     k = kinds.add_parser("reversed", help=about, description=about)
     k.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
@@ -142,6 +162,25 @@ def corpus_libreoffice(a: argparse.Namespace) -> int:
 
     rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, _say)
     return _cleaned(a, rows, facts)
+
+
+def corpus_labelled(a: argparse.Namespace) -> int:
+    """`dragoman corpus classes` and `dragoman corpus tags`."""
+    from dragoman.translate.corpus.labelled import LABELS, labelled, read_classes, read_tags
+
+    if len(a.files) not in (1, 3):
+        raise UserError(f"{len(a.files)} files: give one, of which some is held out, or three: train, valid, test")
+    if len(a.files) == 3 and (a.valid or a.test):
+        raise UserError("--valid and --test hold out some of one file; three files are held out already")
+    if a.task == "classes":
+        splits, card = labelled("classify", [read_classes(f) for f in a.files], a.valid, a.test, a.seed)
+    else:
+        splits, card = labelled("tag", [read_tags(f, a.word, a.tag) for f in a.files], a.valid, a.test, a.seed)
+    a.pair = f"{a.language}-{LABELS}"
+    code = _write(a, splits, {"corpus": Path(a.out).name, "from": [Path(f).name for f in a.files], **card})
+    for label, count in card["counts"].items():
+        print(f"  {count:,} {label}")
+    return code
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,109 @@
+"""From a run that reads labels to one ONNX file, refused unless it equals PyTorch; and the comparison as a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import torch
+from torch.export import Dim
+
+from dragoman.export.onnx import SELF_TESTS, exported, finished, sealed
+from dragoman.export.parity import TOLERANCE, Level, Tolerance, level, parity_batches
+from dragoman.runtime.bundle import CONTRACTS, read_sealed
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.reader import LabelEngine, OnnxLabels
+from dragoman.runtime.session import load_file
+from dragoman.runtime.translator import pad
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.reader import Probabilities, Reader
+from dragoman.translate.reading import TorchLabels, reader_bundle, trained_reader
+
+
+def reader_to_onnx(reader: Reader, task: str) -> onnx.ModelProto:
+    """A reader as an ONNX model with the inputs and outputs of its task's contract."""
+    module = Probabilities(reader).eval().requires_grad_(False)
+    arguments = torch.randint(4, len(reader.embedding.weight), (3, 7)), torch.tensor([7, 3, 5])
+    inputs, outputs = CONTRACTS[task]
+    shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
+    return finished(exported(module, arguments, [*inputs], [*outputs], shapes), task)
+
+
+def build_reader(run: Run, texts: Sequence[str]) -> tuple[bytes, list[Level]]:
+    """The sealed file of a run, and how it compared with PyTorch on the texts.
+
+    Raises UserError when they differ: then there is no file.
+    """
+    reader, bundle = trained_reader(run), reader_bundle(run)
+    rows = rows_of(run, texts)
+    engine = TorchLabels(reader)
+    cases = []
+    for row in rows[:SELF_TESTS]:
+        found = engine.run(np.array([row]), np.array([len(row)]))[0]
+        cases.append({"source": row, "probability": np.round(found.astype(float), 6).tolist()})
+    data = sealed(reader_to_onnx(reader, bundle.task), replace(bundle, self_test={"cases": cases}))
+    levels = compare_reader(run, data, rows)
+    for one in levels:
+        if not one.passed:
+            raise UserError(f"the exported file differs from PyTorch, so it was not written: {one.describe()}")
+    return data, levels
+
+
+def rows_of(run: Run, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of texts that the model reads in one piece. Raises UserError when there are none."""
+    tokenizer, longest = run.source_tokenizer(), reader_bundle(run).max_source
+    rows = [row for row in map(tokenizer.encode, texts) if 1 < len(row) <= longest]
+    if not rows:
+        raise UserError(f"{run.folder}: there is no text to compare PyTorch and ONNX on")
+    return rows
+
+
+def verify_reader(run: Run, path: str, texts: Sequence[str]) -> list[Level]:
+    """A file on disk against the run it came from. Raises UserError when it came from another."""
+    task = run.config().task
+    bundle = load_file(path, task)[1]
+    if bundle.source_tokenizer != run.source_tokenizer().model:
+        raise UserError(f"{path} was not made from {run.folder}: their tokenizers differ")
+    return compare_reader(run, read_sealed(path), rows_of(run, texts))
+
+
+def compare_reader(run: Run, data: bytes, rows: Sequence[Sequence[int]]) -> list[Level]:
+    """The file against PyTorch, one by one and in ragged batches; and against itself, alone and in company."""
+    task = run.config().task
+    reference, one, two = TorchLabels(trained_reader(run)), OnnxLabels(data, task), OnnxLabels(data, task, threads=2)
+    levels = [_compared(reference, one, rows, batch) for batch in (1, 16)]
+    alone = _results(one, rows, 1, 0)
+    equal, worst = np.ones(len(rows), bool), 0.0
+    for engine, batch, wider in ((one, 7, 0), (one, 64, 13), (two, 1, 0), (two, 64, 40)):
+        for i, (a, b) in enumerate(zip(alone, _results(engine, rows, batch, wider), strict=True)):
+            equal[i] &= bool(np.array_equal(a.argmax(-1), b.argmax(-1)))
+            worst = max(worst, float(np.abs(a - b).max()))
+    exact = Tolerance(1.0, TOLERANCE["float32"].worst, 0.0)
+    return [*levels, level("alone and in company", exact, len(rows), int(equal.sum()), worst)]
+
+
+def _results(engine: LabelEngine, rows: Sequence[Sequence[int]], batch: int, wider: int) -> list[np.ndarray]:
+    out = []
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        ids, length = pad(part)
+        found = engine.run(np.pad(ids, ((0, 0), (0, wider))), length)
+        out += [f[: len(row)] if f.ndim == 2 else f for f, row in zip(found, part, strict=True)]
+    return out
+
+
+def _compared(reference: LabelEngine, other: LabelEngine, rows: Sequence[Sequence[int]], batch: int) -> Level:
+    equal, worst, example, number = 0, 0.0, "", 0
+    for source, length in parity_batches(rows, batch):
+        found = [engine.run(source, length) for engine in (reference, other)]
+        for b, size in enumerate(length):
+            number += 1
+            mine, theirs = (f[b, :size] if f.ndim == 3 else f[b] for f in found)
+            same = bool(np.array_equal(mine.argmax(-1), theirs.argmax(-1)))
+            equal += same
+            worst = max(worst, float(np.abs(mine - theirs).max()))
+            if not same and not example:
+                example = f"text {number} gives {mine.argmax(-1)} and {theirs.argmax(-1)}"
+    return level(f"labels, batches of {batch}", TOLERANCE["float32"], len(rows), equal, worst, example)

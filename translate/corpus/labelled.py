@@ -1,0 +1,136 @@
+"""Readers and corpora of labelled text: one class for each text, or one label for each of its words.
+
+A corpus folder holds them as it holds pairs, with labels where the translation would be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.tokenizer import normalise
+from dragoman.translate.corpus.files import HELD_OUT
+from dragoman.translate.corpus.readers import read_raw
+from dragoman.translate.corpus.store import (
+    SPLITS,
+    Pair,
+    Parts,
+    clean,
+    hold_out,
+    nearly,
+    short_hash,
+    without_held_out,
+)
+
+LABELS = "labels"  # what stands for the target language
+CONLL_U = 10  # columns; of these the second is the word and the fourth its universal part of speech
+INSIDE = "\u00a0"  # for a space inside a word, which some treebanks have
+
+Labelled = Literal["classify", "tag"]
+
+
+def read_classes(path: str | Path) -> Iterator[Pair]:
+    """Label, tab, text. Raises UserError with the line for anything else."""
+    for number, line in enumerate(read_raw(path), 1):
+        if not line.strip():
+            continue
+        label, tab, text = _decoded(line, path, number).partition("\t")
+        if not tab or not label.strip():
+            raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
+        yield Pair(text, " ".join(label.split()))
+
+
+def read_tags(path: str | Path, word: int | None = None, tag: int | None = None) -> Iterator[Pair]:
+    """Sentences in columns, a word a line, with an empty line after each: CoNLL-2003, CoNLL-U and their like.
+
+    word, tag: columns, counted from 1; by default the first and the last, and of CoNLL-U the second and the fourth.
+    Raises UserError with the line when a column is missing, or lines have different numbers of columns.
+    """
+    words: list[str] = []
+    tags: list[str] = []
+    columns = 0
+    for number, line in enumerate(read_raw(path), 1):
+        text = _decoded(line, path, number)
+        if not text.strip():
+            if words:
+                yield Pair(" ".join(words), " ".join(tags))
+            words, tags = [], []
+            continue
+        if text.startswith(("# ", "#\t", "-DOCSTART-")) or text == "#":
+            continue
+        fields = text.split("\t") if "\t" in text else text.split()
+        if len(fields) == CONLL_U and not fields[0].isdecimal():
+            continue  # words that are written as one, and words that are not written
+        columns = columns or len(fields)
+        if len(fields) != columns:
+            raise UserError(f"{path}, line {number:,}: {len(fields)} columns, where the lines before have {columns}")
+        places = (word or (2 if columns == CONLL_U else 1), tag or (4 if columns == CONLL_U else columns))
+        if max(places) > columns or columns < 2:
+            raise UserError(f"{path}, line {number:,}: no column {max(2, *places)}; each line needs a word and a label")
+        values = [normalise(fields[place - 1]).replace(" ", INSIDE) for place in places]
+        if not all(values):
+            raise UserError(f"{path}, line {number:,}: the word or its label is empty")
+        words.append(values[0])
+        tags.append(values[1])
+    if words:
+        yield Pair(" ".join(words), " ".join(tags))
+
+
+def _decoded(line: bytes, path: str | Path, number: int) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
+
+
+def labelled(
+    task: Labelled, parts: Sequence[Iterable[Pair]], valid: int | None = None, test: int | None = None, seed: int = 1
+) -> tuple[Parts, dict[str, Any]]:
+    """A corpus of labelled text: of one part, some of which is held out, or of three: train, valid and test.
+
+    Raises UserError when a held-out part has a label that training does not have, or there is only one.
+    """
+    dropped: Counter[str] = Counter()
+    read = [[*part] for part in parts]
+    kept = [[*_once(clean(part, dropped), dropped)] for part in read]
+    if len(kept) == 1:
+        rows = kept[0]
+        sources = np.array([short_hash(nearly(pair.source)) for pair in rows], np.uint64)
+        usual = min(HELD_OUT, max(1, len(np.unique(sources)) // 10))
+        found = hold_out(sources, valid or usual, test or usual, seed)
+        splits = {name: [rows[i] for i in part.tolist()] for name, part in zip(SPLITS, found, strict=True)}
+        if len(rows) > sum(map(len, found)):
+            dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
+    else:
+        splits = without_held_out(dict(zip(SPLITS, kept, strict=True)), dropped)
+    labels = sorted({label for pair in splits["train"] for label in labels_of(task, pair)})
+    if len(labels) < 2:
+        raise UserError(f"training has the labels {labels}, and there must be two at least")
+    for name in ("valid", "test"):
+        for pair in splits[name]:
+            for label in labels_of(task, pair):
+                if label not in labels:
+                    raise UserError(f"the label {label!r} of {pair.source[:60]!r} in {name} does not occur in training")
+    counts = Counter(label for pair in splits["train"] for label in labels_of(task, pair))
+    facts = {"task": task, "labels": labels, "counts": dict(sorted(counts.items())), "seed": seed}
+    return splits, {**facts, "read": sum(map(len, read)), "dropped": {k: n for k, n in dropped.items() if n}}
+
+
+def labels_of(task: str, pair: Pair) -> list[str]:
+    """The class of a text, or the labels of its words."""
+    return [pair.target] if task == "classify" else pair.target.split(" ")
+
+
+def _once(pairs: Iterable[Pair], dropped: Counter[str]) -> Iterator[Pair]:
+    seen = set()
+    for pair in pairs:
+        if pair in seen:
+            dropped["the same text and labels once more"] += 1
+        else:
+            seen.add(pair)
+            yield pair

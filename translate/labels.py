@@ -1,0 +1,56 @@
+"""Scores of labels: accuracy, macro-averaged F1, and F1 of entities. All of them pure functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+Entity = tuple[int, int, int, str]  # the sentence, its first word, the word behind its last, what it is
+
+
+def accuracy(found: Sequence[str], expected: Sequence[str]) -> float:
+    """The share of equal labels, of 100."""
+    return 100 * sum(a == b for a, b in zip(found, expected, strict=True)) / max(1, len(expected))
+
+
+def macro_f1(found: Sequence[str], expected: Sequence[str]) -> float:
+    """The mean of F1 over all labels that occur on either side, of 100: rare labels count as much as frequent ones."""
+    right = Counter(a for a, b in zip(found, expected, strict=True) if a == b)
+    given, wanted = Counter(found), Counter(expected)
+    labels = given.keys() | wanted.keys()
+    return 100 * sum(2 * right[label] / (given[label] + wanted[label]) for label in labels) / max(1, len(labels))
+
+
+def is_chunked(labels: Sequence[str]) -> bool:
+    """Whether labels say where entities begin and go on: `B-...`, `I-...` and `O` (Ramshaw and Marcus 1995)."""
+    return any(label.startswith("B-") for label in labels) and all(
+        label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in labels
+    )
+
+
+def entities(sentences: Sequence[Sequence[str]]) -> set[Entity]:
+    """The entities of labelled sentences, as the CoNLL-2000 evaluation reads them (Tjong Kim Sang and Buchholz 2000).
+
+    An `I-` that does not go on what stands before it begins an entity, too.
+    """
+    out: set[Entity] = set()
+    for number, labels in enumerate(sentences):
+        start, kind = 0, ""
+        for place, label in enumerate([*labels, "O"]):
+            prefix, _, this = label.partition("-")
+            going = prefix in ("I", "E") and this == kind
+            if kind and not going:
+                out.add((number, start, place, kind))
+                kind = ""
+            if not going and prefix in ("B", "I", "S", "E"):
+                start, kind = place, this
+            if kind and prefix in ("E", "S"):  # which also say where an entity ends
+                out.add((number, start, place + 1, kind))
+                kind = ""
+    return out
+
+
+def entity_f1(found: Sequence[Sequence[str]], expected: Sequence[Sequence[str]]) -> float:
+    """F1 of whole entities, their limits and kinds both right, of 100."""
+    given, wanted = entities(found), entities(expected)
+    return 100 * 2 * len(given & wanted) / max(1, len(given) + len(wanted))
