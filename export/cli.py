@@ -92,8 +92,12 @@ def export(a: argparse.Namespace) -> int:
     if a.int8 and task != "translate":
         raise UserError(f"{run.folder} was trained to {task}; --int8 is for translators")
     print("exporting and comparing with PyTorch; about half a minute", file=sys.stderr)
-    pairs = validation_pairs(run)
-    if task != "translate":
+    pairs = validation_pairs(run) if task != "forecast" else []
+    if task == "forecast":
+        from dragoman.export.series import build_series
+
+        data, levels = build_series(run)
+    elif task != "translate":
         from dragoman.export.reader import build_reader
 
         data, levels = build_reader(run, [pair.source for pair in pairs[:PARITY_SENTENCES]])
@@ -137,6 +141,12 @@ def verify(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluate import TorchEngine
 
     run = Run(a.against)
+    if run.config().task == "forecast":
+        from dragoman.export.series import verify_series
+
+        if a.source:
+            raise UserError("--source is for text; a forecaster is compared on the validation part of its corpus")
+        return _verdict(verify_series(run, a.model), a)
     sentences = read_lenient(a.source) if a.source else [pair.source for pair in validation_pairs(run)]
     if run.config().task != "translate":
         from dragoman.export.reader import verify_reader

@@ -18,6 +18,7 @@ from dragoman.runtime.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from dragoman.runtime.reader import Classification, Tagged
+    from dragoman.runtime.series import Forecaster
     from dragoman.runtime.translator import Translation, Translator
 
 Commands = Any  # argparse's own type for a group of subcommands is private
@@ -145,12 +146,16 @@ def _translate(translator: Translator, a: argparse.Namespace) -> int:
 
 def run(a: argparse.Namespace) -> int:
     """`dragoman run`."""
-    from dragoman.runtime.reader import Classifier, load_any
+    from dragoman.runtime.models import load
+    from dragoman.runtime.reader import Classifier
+    from dragoman.runtime.series import Forecaster
     from dragoman.runtime.translator import Translator
 
-    model = load_any(a.model, threads=a.threads)
+    model = load(a.model, threads=a.threads)
     if isinstance(model, Translator):
         return _translate(model, a)
+    if isinstance(model, Forecaster):
+        return _forecast(model, a)
     number = 0
 
     def write(lines: Sequence[str]) -> None:
@@ -160,9 +165,8 @@ def run(a: argparse.Namespace) -> int:
             classes = model.classify(lines, batch_size=a.batch_size)
             results = [(_class_line(found, a.scores), asdict(found)) for found in classes]
         else:
-            results = [
-                (_tag_lines(found, a.scores), asdict(found)) for found in model.tag(lines, batch_size=a.batch_size)
-            ]
+            tagged = model.tag(lines, batch_size=a.batch_size)
+            results = [(_tag_lines(found, a.scores), asdict(found)) for found in tagged]
         for line, (text, value) in zip(lines, results, strict=True):
             number += 1
             if a.json:
@@ -171,6 +175,25 @@ def run(a: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     return _feed(a, write)
+
+
+def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
+    from dragoman.runtime.series import read_series, write_series
+
+    for where in a.text or ["standard input"]:
+        try:
+            data = Path(where).read_bytes() if a.text else sys.stdin.buffer.read()
+        except OSError as error:
+            raise UserError(f"cannot read {where}: {error.strerror or error}; a forecaster reads CSV files") from None
+        given = read_series(data, where, model.names)
+        ahead = model.continued(given)
+        if a.json:
+            times = [ahead.clock.at(row) for row in range(len(ahead.values))] if ahead.clock else None
+            value = {"file": where, "time": times, **dict(zip(ahead.names, ahead.values.T.tolist(), strict=True))}
+            print(json.dumps(value, ensure_ascii=False))
+        else:
+            sys.stdout.write(write_series(ahead))
+    return 0
 
 
 def _class_line(result: Classification, scores: bool) -> str:
@@ -222,10 +245,10 @@ def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
 
 def info(a: argparse.Namespace) -> int:
     """`dragoman info`."""
-    from dragoman.runtime.reader import load_any
+    from dragoman.runtime.models import load
     from dragoman.runtime.tokenizer import Tokenizer
 
-    b = load_any(a.model, self_test=a.self_test).bundle
+    b = load(a.model, self_test=a.self_test).bundle
     translates = b.task == "translate"
     tokenizers = (b.source_tokenizer, b.target_tokenizer) if translates else (b.source_tokenizer,)
     value: dict[str, Any] = {
@@ -233,10 +256,12 @@ def info(a: argparse.Namespace) -> int:
         "megabytes": round(Path(a.model).stat().st_size / 1e6, 2),
         "schema": b.schema,
         "task": b.task,
-        "languages": f"{b.source_language}-{b.target_language}" if translates else b.source_language,
+        **({"languages": f"{b.source_language}-{b.target_language}"} if translates else {}),
+        **({"language": b.source_language} if b.labels else {}),
         **({"labels": b.labels} if b.labels else {}),
+        **({"series": b.series} if b.series else {}),
         "precision": b.precision,
-        "vocabulary": [len(Tokenizer(model)) for model in tokenizers],
+        **({} if b.series else {"vocabulary": [len(Tokenizer(model)) for model in tokenizers]}),
         "max_source": b.max_source,
         "defaults": b.defaults,
         "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",

@@ -15,7 +15,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import check_contract, load_file, open_session
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
-from dragoman.runtime.translator import BATCH_SIZE, Floats, Ids, OnnxEngine, Translator, batches_of, pad
+from dragoman.runtime.translator import BATCH_SIZE, Floats, Ids, batches_of, pad
 
 TOLERANCE = 1e-3  # of a probability, between machines
 
@@ -212,16 +212,3 @@ class Tagger(_LabelReader[Tagged]):
         for part in parts:
             part.ids.append(EOS)
         return parts
-
-
-def load_any(path: str | Path, *, threads: int = 1, self_test: bool = False) -> Translator | Classifier | Tagger:
-    """Open a file made by `dragoman export`, whatever it was made for. Raises BundleError as Translator.load does."""
-    session, bundle = load_file(path, None, threads)
-    model: Translator | Classifier | Tagger
-    if bundle.task == "translate":
-        model = Translator(OnnxEngine(session), bundle)
-    else:
-        model = (Classifier if bundle.task == "classify" else Tagger)(OnnxLabels(session, bundle.task), bundle)
-    if self_test:
-        model.self_test()
-    return model

@@ -15,6 +15,7 @@ from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate.corpus import cli as corpora
 
 if TYPE_CHECKING:
+    from dragoman.runtime.bundle import Bundle
     from dragoman.runtime.translator import Translator
 
 RUNS = Path("runs")
@@ -128,8 +129,15 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
     from dragoman.translate.evaluate import as_dict, records, score
 
+    task = _task_of(a.model)
+    if task != "translate":
+        for option in ("report", "robustness", "beam", "length_penalty"):
+            if getattr(a, option):
+                raise UserError(f"--{option.replace('_', '-')} is for translators")
+    if task == "forecast":
+        return _evaluate_series(a)
     source, reference = _test_set(a)
-    if _task_of(a.model) != "translate":
+    if task != "translate":
         return _evaluate_labels(a, source, reference)
     translator = _translator(a.model)
     output = _translated(translator, source, a, "translating")
@@ -179,19 +187,15 @@ def _task_of(models: Sequence[str]) -> str:
 
 
 def _evaluate_labels(a: argparse.Namespace, source: list[str], reference: list[str]) -> int:
-    from dragoman.runtime.reader import Classifier, load_any
-    from dragoman.runtime.translator import Translator
-    from dragoman.translate.checkpoint import Run, make_folder, write_atomically, write_json
-    from dragoman.translate.evaluate import commit, machine
+    from dragoman.runtime.models import load
+    from dragoman.runtime.reader import Classifier, Tagger
+    from dragoman.translate.checkpoint import Run, write_atomically
     from dragoman.translate.progress import bar
     from dragoman.translate.reading import label_reader, label_scores
 
-    for option in ("report", "robustness", "beam", "length_penalty"):
-        if getattr(a, option):
-            raise UserError(f"--{option.replace('_', '-')} is for translators")
     name = a.model[0]
-    model = label_reader(Run(name)) if Path(name).is_dir() else load_any(name)
-    assert not isinstance(model, Translator)
+    model = label_reader(Run(name)) if Path(name).is_dir() else load(name)
+    assert isinstance(model, Classifier | Tagger)
     found: list[list[str]] = []
     with bar("reading", len(source)) as progress:
         for start in range(0, len(source), 256):
@@ -208,24 +212,54 @@ def _evaluate_labels(a: argparse.Namespace, source: list[str], reference: list[s
             raise UserError(f"line {number:,} has {len(one)} words and {len(other)} labels")
     if a.output:
         write_atomically(Path(a.output), "".join(" ".join(row) + "\n" for row in found).encode())
-    scores = label_scores(found, expected, task, bundle.labels)
-    facts = {"model": name, "task": task, "texts": len(source), **scores}
+    return _say_scores(a, bundle, label_scores(found, expected, task, bundle.labels), f"{len(source):,} texts")
+
+
+def _evaluate_series(a: argparse.Namespace) -> int:
+    from dragoman.runtime.series import Forecaster
+    from dragoman.translate.checkpoint import Run
+    from dragoman.translate.corpus.store import Corpus
+    from dragoman.translate.forecasting import forecaster_of, read_parts, series_scores, windows_of
+
+    if not a.corpus or a.source or a.reference or a.output:
+        raise UserError("a forecaster is scored on the test part of a corpus: give --corpus alone")
+    name = a.model[0]
+    model = forecaster_of(Run(name)) if Path(name).is_dir() else Forecaster.load(name)
+    parts = read_parts(Corpus(a.corpus))
+    if parts["test"].names != model.names:
+        raise UserError(
+            f"{a.corpus} has {', '.join(parts['test'].names)}, and {name} forecasts {', '.join(model.names)}"
+        )
+    windows = windows_of(parts, "test", model.window, model.horizon)
+    found = [model.engine.run(batch.series.numpy()) for batch in windows]
+    scores = series_scores(windows, found, model.names, model.period)
+    return _say_scores(a, model.bundle, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
+
+
+def _say_scores(a: argparse.Namespace, bundle: Bundle, scores: dict[str, float], counted: str) -> int:
+    """Print scores that are not of translations, and record them where that is asked."""
+    from dragoman.translate.checkpoint import make_folder, write_json
+    from dragoman.translate.evaluate import commit, machine
+
+    facts = {"model": a.model[0], "task": bundle.task, "counted": counted, **scores}
     if a.record:
         make_folder(Path(a.record))
         test = a.name or Path(a.corpus or a.source).name.split(".")[0]
-        card = bundle.card
+        card, run = bundle.card, bundle.config["name"]
+        training = card.get("training", {})
         record = {
-            **facts, "run": bundle.config["name"], "set": test, "seed": card.get("training", {}).get("seed"),
-            "parameters": card.get("parameters"), "train_minutes": card.get("training", {}).get("minutes"),
-            "train_command": card.get("command"), "command": shlex.join(["dragoman", *sys.argv[1:]]),
-            "commit": card.get("commit", "unknown"), "evaluated_at": commit(), "machine": machine(),
+            **facts, "run": run, "set": test, "seed": training.get("seed"), "parameters": card.get("parameters"),
+            "train_minutes": training.get("minutes"), "train_command": card.get("command"),
+            "command": shlex.join(["dragoman", *sys.argv[1:]]), "commit": card.get("commit", "unknown"),
+            "evaluated_at": commit(), "machine": machine(),
         }  # fmt: skip
-        write_json(Path(a.record) / f"{bundle.config['name']}-{test}-{task}-seed{record['seed']}.json".lower(), record)
+        write_json(Path(a.record) / f"{run}-{test}-{bundle.task}-seed{record['seed']}.json".lower(), record)
     if a.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
+        width = max(map(len, scores))
         for metric, value in scores.items():
-            print(f"{metric:<10} {value:6.2f}   {len(source):,} texts")
+            print(f"{metric:<{width}} {value:8.2f}   {counted}")
     return 0
 
 

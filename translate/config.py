@@ -96,6 +96,14 @@ class SearchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_length: Annotated[int, Meta(ge=1, le=4096)] = 256
 
 
+class SeriesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a forecast looks at, in rows of the series."""
+
+    window: Count = 168
+    horizon: Count = 24
+    period: Count = 24  # of the season: 24 for hours of days, 12 for months of years; 1 for none
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole training run."""
 
@@ -107,6 +115,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchConfig = SearchConfig()
+    series: SeriesConfig = SeriesConfig()
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
@@ -186,6 +195,13 @@ def _contradiction(c: Config) -> str | None:
         return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose one that does"
     if c.model.shared_embedding and not c.tokenizer.joint:
         return "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
+    if c.task == "forecast" and c.series.window % c.series.period:
+        return (
+            f"series.window = {c.series.window} does not hold whole seasons of series.period = {c.series.period}; "
+            "choose a multiple"
+        )
+    if c.task != "translate" and (c.augment != AS_WRITTEN or c.data.right_to_left):
+        return f'task = "{c.task}": augment and data.right_to_left are for translation; leave them out'
     shares = sum(msgspec.structs.asdict(c.augment).values())
     if shares > 1:
         return f"augment: the shares add up to {shares:g}; of all pairs there is 1"

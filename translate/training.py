@@ -39,6 +39,7 @@ from dragoman.translate.checkpoint import (
 )
 from dragoman.translate.config import Config, TrainingConfig
 from dragoman.translate.evaluate import commit, machine
+from dragoman.translate.forecasting import Forecasting
 from dragoman.translate.progress import Display
 from dragoman.translate.reading import Reading
 from dragoman.translate.task import Pass, Task
@@ -81,6 +82,14 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
 
 
+TASKS: dict[str, type[Task]] = {
+    "translate": Translating,
+    "classify": Reading,
+    "tag": Reading,
+    "forecast": Forecasting,
+}
+
+
 class Trainer:
     """One training run, from a configuration to final weights."""
 
@@ -93,8 +102,7 @@ class Trainer:
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
         self.position = Position(world=self.workers.world)
-        kind = Translating if config.task == "translate" else Reading
-        self.task: Task = kind(config, self.run, self.workers, self.display)
+        self.task: Task = TASKS[config.task](config, self.run, self.workers, self.display)
         if self.workers.main:
             resuming = self._open(resume)
             self.task.prepare(resuming)

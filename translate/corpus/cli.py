@@ -86,6 +86,15 @@ def add_commands(commands: Commands) -> None:
     )
     k.add_argument("--word", type=positive, metavar="N", help="the words' column (default 1; of CoNLL-U 2)")
     k.add_argument("--tag", type=positive, metavar="N", help="the labels' column (default the last; of CoNLL-U 4)")
+    about = "A regularly sampled series, the last of it held out."
+    k = kinds.add_parser("series", help=about, description=about)
+    k.add_argument("file", metavar="FILE.csv", help="a header, then a row each time; what is missing is left empty")
+    k.add_argument("--columns", metavar="A,B", help="the variables (default: all columns but that of times)")
+    k.add_argument("--time", metavar="A", help="the column of times (default: the first, if it holds times)")
+    k.add_argument("--valid", type=positive, metavar="N", help="rows to validate on (default: a tenth)")
+    k.add_argument("--test", type=positive, metavar="N", help="rows to test on, the last (default: a tenth)")
+    k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    k.set_defaults(run=corpus_series)
     about = "Another corpus with source and target exchanged, its parts as they are."
     k = kinds.add_parser("reversed", help=about, description=about)
     k.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
@@ -181,6 +190,21 @@ def corpus_labelled(a: argparse.Namespace) -> int:
     for label, count in card["counts"].items():
         print(f"  {count:,} {label}")
     return code
+
+
+def corpus_series(a: argparse.Namespace) -> int:
+    """`dragoman corpus series`."""
+    from dragoman.runtime.series import read_series
+    from dragoman.translate.corpus.readers import read_bytes
+    from dragoman.translate.corpus.series import write_series_corpus
+
+    columns = [name.strip() for name in a.columns.split(",")] if a.columns else None
+    series = read_series(read_bytes(a.file), a.file, columns, a.time)
+    counts = write_series_corpus(
+        a.out, series, a.valid, a.test, {"corpus": Path(a.out).name, "from": [Path(a.file).name]}
+    )
+    print(f"{a.out}: {', '.join(series.names)}; rows: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
+    return 0
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,10 +121,10 @@ def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> di
     return {**splits, "train": kept}
 
 
-def check_free(folder: Path, languages: tuple[str, str]) -> None:
-    """Raise UserError if a folder holds anything but a corpus of these languages, which would be replaced."""
+def check_free(folder: Path, endings: tuple[str, ...]) -> None:
+    """Raise UserError if a folder holds anything but a corpus with these endings of files, which would be replaced."""
     if folder.exists():
-        own = {CARD, *(f"{part}.{language}" for part in SPLITS for language in languages)}
+        own = {CARD, *(f"{part}.{ending}" for part in SPLITS for ending in endings)}
         others = sorted({p.name for p in folder.iterdir()} - own) if folder.is_dir() else [folder.name]
         if others:
             raise UserError(f"--out {folder.name} holds something else, {others[0]}; name a new folder")
@@ -135,15 +135,31 @@ def write_corpus(folder: str | Path, languages: tuple[str, str], splits: Parts, 
 
     An earlier corpus there is replaced. Raises UserError for anything else, and when nothing is left to train on.
     """
+
+    def write(beside: Path) -> dict[str, int]:
+        counts = {part: _write_part([beside / f"{part}.{code}" for code in languages], splits[part]) for part in SPLITS}
+        if not counts["train"]:
+            raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
+        return counts
+
+    return write_folder(folder, languages, languages, write, card)
+
+
+def write_folder(
+    folder: str | Path, languages: tuple[str, str], endings: tuple[str, ...],
+    write: Callable[[Path], dict[str, int]], card: dict[str, Any],
+) -> dict[str, int]:  # fmt: skip
+    """What `write` writes, which returns how much each part has, with a card: beside, then renamed. See write_corpus.
+
+    endings: of the parts' files.
+    """
     folder = Path(folder).resolve()
-    check_free(folder, languages)
+    check_free(folder, endings)
     beside = folder.with_name(folder.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        counts = {part: _write_part([beside / f"{part}.{code}" for code in languages], splits[part]) for part in SPLITS}
-        if not counts["train"]:
-            raise UserError(f"no usable pair is left for training in {folder}; dropped: {card.get('dropped')}")
+        counts = write(beside)
         full = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
         (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if folder.exists():
@@ -192,8 +208,9 @@ class Corpus:
         self.folder = Path(folder)
         try:
             self.card: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
-            self.languages: tuple[str, str] = (self.card["source_language"], self.card["target_language"])
             self.task: str = self.card.get("task", "translate")
+            self.languages: tuple[str, str] = (self.card["source_language"], self.card["target_language"])
+            self.endings = ("csv",) if self.task == "forecast" else self.languages  # of the parts' files
         except FileNotFoundError:
             raise UserError(f"{folder} is not a corpus: it has no {CARD}; make one with `dragoman corpus`") from None
         except (OSError, ValueError, KeyError, TypeError):
@@ -203,7 +220,7 @@ class Corpus:
         """The SHA-256 of what training sees."""
         sha = hashlib.sha256()
         for part in ("train", "valid"):
-            for language in self.languages:
+            for language in self.endings:
                 last = b""  # the closing line feed does not count
                 for block in _blocks_of(self.folder / f"{part}.{language}"):
                     sha.update(last)

@@ -1,0 +1,421 @@
+"""Classes, labels of words and series: what is read and refused, scores by hand, learning, and the one file of each."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.export.cli import main
+from dragoman.runtime.bundle import BundleError
+from dragoman.runtime.errors import Interrupted, UserError
+from dragoman.runtime.models import load as load_model
+from dragoman.runtime.reader import Classifier, Tagger
+from dragoman.runtime.series import Clock, Forecaster, Series, read_series, seasonal_naive, write_series
+from dragoman.translate.batching import AnyBatch
+from dragoman.translate.checkpoint import Run, load_tensors
+from dragoman.translate.config import SeriesConfig, load
+from dragoman.translate.corpus.labelled import read_classes, read_tags
+from dragoman.translate.corpus.store import Corpus, Pair
+from dragoman.translate.forecaster import SeriesNetwork
+from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
+from dragoman.translate.reader import Reader
+from dragoman.translate.reading import label_reader
+from dragoman.translate.training import Trainer
+from tiny import CELLS, VOCABULARY, tiny_config
+
+Read = Callable[[Path], Iterable[Pair]]
+
+SMALL = """
+[model]
+width = 24
+hidden = 20
+encoder_layers = 1
+feed_forward = 0
+heads = 1
+dropout = 0.05
+[training]
+epochs = {epochs}
+batch_tokens = {tokens}
+lr = 1e-2
+warmup = 5
+average = 1
+precision = "float32"
+label_smoothing = 0.0
+"""
+
+
+def test_accuracy_and_macro_f1_by_hand() -> None:
+    found, expected = "a a a b c".split(), "a a b b b".split()
+    assert accuracy(found, expected) == pytest.approx(60)
+    # a: 2 of 3 given and 2 of 2 wanted; b: 1 of 1 and 1 of 3; c: given once, never wanted.
+    assert macro_f1(found, expected) == pytest.approx(100 * (0.8 + 0.5 + 0.0) / 3)
+    assert macro_f1(expected, expected) == 100
+
+
+def test_entities_by_hand() -> None:
+    rows = ["B-PER I-PER O B-LOC B-LOC I-PER".split(), "I-ORG I-ORG O".split(), "S-PER B-LOC E-LOC E-LOC".split()]
+    assert entities(rows) == {
+        (0, 0, 2, "PER"), (0, 3, 4, "LOC"), (0, 4, 5, "LOC"), (0, 5, 6, "PER"),
+        (1, 0, 2, "ORG"),
+        (2, 0, 1, "PER"), (2, 1, 3, "LOC"), (2, 3, 4, "LOC"),
+    }  # fmt: skip
+    assert entity_f1([["B-PER", "I-PER", "O"]], [["B-PER", "O", "B-LOC"]]) == 0
+    assert entity_f1([["B-PER", "O", "O"]], [["B-PER", "O", "B-LOC"]]) == pytest.approx(100 * 2 / 3)
+    assert is_chunked(["B-PER", "I-PER", "O"])
+    assert not is_chunked(["NOUN", "VERB", "O"])
+
+
+def test_columns_of_all_kinds(tmp_path: Path) -> None:
+    conll = "-DOCSTART- -X- O\n\nAda NNP B-PER\nLovelace NNP I-PER\n\nran VBD O\n"
+    (tmp_path / "a").write_text(conll)
+    assert [*read_tags(tmp_path / "a")] == [Pair("Ada Lovelace", "B-PER I-PER"), Pair("ran", "O")]
+    assert [*read_tags(tmp_path / "a", tag=2)] == [Pair("Ada Lovelace", "NNP NNP"), Pair("ran", "VBD")]
+    rest = "\t_" * 6
+    rows = ["# text = du 1 000", f"1-2\tdu\t_\t_{rest}", f"1\tde\tde\tADP{rest}", f"2\t1 000\t1000\tNUM{rest}", ""]
+    (tmp_path / "b").write_text("\n".join(rows))
+    assert [*read_tags(tmp_path / "b")] == [Pair("de 1\u00a0000", "ADP NUM")]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (read_classes, "good\tfine\nno tab\n", "line 2: each line needs label, tab, text"),
+        (read_classes, "\tfine\n", "line 1: each line needs label, tab, text"),
+        (read_tags, "a O\nb\n", "line 2: 1 columns, where the lines before have 2"),
+        (read_tags, "a\nb\n", "line 1: no column 2; each line needs a word and a label"),
+        (read_tags, "a\t\tO\n", None),
+        (read_tags, "\tO\n", "line 1: the word or its label is empty"),
+    ],
+)
+def test_bad_labelled_text(
+    tmp_path: Path, read: Callable[[Path], Iterable[Pair]], text: str, message: str | None
+) -> None:
+    (tmp_path / "f").write_text(text)
+    if message is None:
+        assert [*read(tmp_path / "f")]
+        return
+    with pytest.raises(UserError, match=message):
+        [*read(tmp_path / "f")]
+    (tmp_path / "f").write_bytes(b"\xff\tx\n")
+    with pytest.raises(UserError, match="line 1 is not UTF-8"):
+        [*read(tmp_path / "f")]
+
+
+def classes() -> str:
+    rng = random.Random(1)
+    kinds = {"positive": "good fine lovely".split(), "negative": "bad sad poor".split(), "neutral": ["plain"]}
+    lines = []
+    for i in range(400):
+        kind = rng.choice([*kinds])
+        words = [*rng.choices("table house street water".split(), k=rng.randint(1, 6)), rng.choice(kinds[kind])]
+        rng.shuffle(words)
+        lines.append(f"{kind}\t{' '.join(words)} {i}\n")
+    return "".join(lines)
+
+
+def tagged() -> str:
+    rng = random.Random(1)
+    text = []
+    for i in range(400):
+        rows = []
+        for _ in range(rng.randint(1, 4)):
+            rows += rng.choice([["Ada B-PER", "Byron I-PER"], ["in O", "London B-LOC"], ["walks O"], [f"{i} O"]])
+        text.append("\n".join(rows) + "\n\n")
+    return "".join(text)
+
+
+def temperatures() -> str:
+    rng = random.Random(1)
+    rows = ["time,temp,wind"]
+    for hour in range(900):
+        warm = math.sin(hour / 24 * 2 * math.pi)
+        if hour % 97 != 5:  # a time that is missing
+            time = datetime(2024, 1, 1) + timedelta(hours=hour)
+            temp = "" if hour % 41 == 3 else f"{10 + 5 * warm + rng.gauss(0, 0.5):.2f}"
+            rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - warm + rng.gauss(0, 0.2):.2f}")
+    return "\n".join(rows) + "\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A trained run of each task, beside its corpus."""
+    top = tmp_path_factory.mktemp("tasks")
+    out = {}
+    for task, kind, text, epochs, tokens in (
+        ("classify", "classes", classes(), 8, 300), ("tag", "tags", tagged(), 8, 300),
+        ("forecast", "series", temperatures(), 3, 2000),
+    ):  # fmt: skip
+        file = top / f"{kind}.csv"
+        file.write_text(text)
+        more = ["--language", "en"] if kind != "series" else []
+        assert main(["corpus", kind, str(file), "--out", str(top / kind), *more]) == 0
+        series = "[series]\nwindow = 48\nhorizon = 12\nperiod = 24\n" if kind == "series" else ""
+        (top / f"{task}.toml").write_text(
+            f'name = "{task}"\ntask = "{task}"\n[data]\ncorpus = "{top / kind}"\n[tokenizer]\nvocabulary = 320\n'
+            + SMALL.format(epochs=epochs, tokens=tokens) + series
+        )  # fmt: skip
+        Trainer(load(top / f"{task}.toml"), top / "run" / task).fit()
+        out[task] = top / "run" / task
+    return out
+
+
+def test_they_learn(runs: dict[str, Path]) -> None:
+    scores = {task: Run(folder).read_json("run.json")["scores"]["validation"] for task, folder in runs.items()}
+    assert scores["classify"]["macro-F1"] > 95
+    assert scores["tag"]["entity F1"] > 95
+    assert scores["forecast"]["skill"] > 10
+    assert scores["forecast"]["MAE temp"] < scores["forecast"]["seasonal-naive MAE temp"]
+
+
+def test_resumption_is_exact(runs: dict[str, Path], tmp_path: Path) -> None:
+    for task, folder in runs.items():
+        config = load(folder.parents[1] / f"{task}.toml", ["training.epochs=2"])
+        Trainer(config, tmp_path / task / "whole").fit()
+        trainer = Trainer(config, tmp_path / task / "cut")
+        step = trainer.train_step
+
+        def stopped(
+            batch: AnyBatch, rate: float, trainer: Trainer = trainer,
+            step: Callable[[AnyBatch, float], tuple[float, float]] = step,
+        ) -> tuple[float, float]:  # fmt: skip
+            if trainer.position.step == 3:
+                signal.raise_signal(signal.SIGINT)
+            return step(batch, rate)
+
+        trainer.train_step = stopped  # type: ignore[method-assign]  # a spy
+        with pytest.raises(Interrupted):
+            trainer.fit()
+        Trainer(config, tmp_path / task / "cut", resume=True).fit()
+        one, two = (load_tensors(tmp_path / task / name / "model.safetensors")[0] for name in ("whole", "cut"))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("each", [False, True])
+def test_a_text_does_not_depend_on_its_neighbours(
+    cell: str, each: bool, random_source: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
+) -> None:
+    torch.manual_seed(1)
+    reader = Reader(tiny_config(cell), VOCABULARY, 5, each=each).eval()
+    source, length = random_source(6, 9)
+    together = reader(source, length)
+    for b in range(len(length)):
+        alone = reader(source[b : b + 1, : length[b]], length[b : b + 1])[0]
+        torch.testing.assert_close(alone, together[b, : length[b]] if each else together[b])
+
+
+def test_a_forecast_starts_from_the_seasons() -> None:
+    network = SeriesNetwork(tiny_config(), SeriesConfig(window=12, horizon=5, period=4), torch.zeros(2), torch.ones(2))
+    network.eval().recency.data[:] = torch.tensor([0.0, 15.0, 30.0])  # the last season that is there, nearly alone
+    series = torch.randn(3, 12, 2)
+    series[1, 9, 0] = torch.nan  # then the one before it
+    found = network(series).detach().numpy()
+    for b in range(3):
+        np.testing.assert_allclose(found[b], seasonal_naive(series[b].numpy(), 5, 4), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n", "needs a header and rows"),
+        ("a,b\n1,2\n3\n", "row 3: 1 columns, and the header has 2"),
+        ("a,b\n1,2\n3,x\n", "row 3: 'x' in the column b is not a number"),
+        ("a\n1\ninf\n", "row 3: 'inf' in the column a is not a number"),
+        ("time,a\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n", "row 4: the time 2024-01-02 does not come after"),
+        ("time,a\n2024-01-01,1\n2024-01-02,2\n2024-01-03,2\n2024-01-03 05:00,3\n", "row 5: .* does not fit a series"),
+        ("time,a\n2024-01-01,1\n5,2\n6,2\n", "row 3: the time '5' is not written as the first"),
+        ("time,a\nnoon,1\n5,2\n6,2\n", "row 2: 'noon' is not a time"),
+        ("time,a\n5,2\n6,2\n", "has 2 times, too few"),
+        ("time\n5\n6\n7\n", "no column of numbers"),
+    ],
+)
+def test_bad_series(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_series(text.encode(), "s.csv")
+
+
+def test_times_go_on() -> None:
+    for stamps, expected in (
+        (["2024-11", "2024-12", "2025-01"], "2025-02"),
+        (["2024-11-30", "2024-12-01", "2024-12-02"], "2024-12-03"),
+        (["7", "8", "9"], "10"),
+        (["2024-12-31 23:00", "2025-01-01 00:00", "2025-01-01 01:00"], "2025-01-01 02:00"),
+        (["2024-12-31T23:30", "2025-01-01T00:30", "2025-01-01T01:30"], "2025-01-01T02:30"),
+    ):
+        series = read_series(("time,a\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "s.csv")
+        assert series.clock is not None
+        assert [series.clock.at(n) for n in range(4)] == [*stamps, expected]
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6, width=32)), min_size=2, max_size=2), min_size=3))
+def test_series_are_read_as_they_were_written(rows: list[list[float | None]]) -> None:
+    rows[0] = rows[-1] = [1.0, 2.0]
+    values = np.array(rows, np.float32)
+    back = read_series(write_series(Series(("a", "b"), values, Clock(3.0, 2.0, "3"))).encode(), "s.csv")
+    assert back.names == ("a", "b")
+    np.testing.assert_allclose(back.values, values, rtol=1e-6)
+    plain = read_series(write_series(Series(("a", "b"), values)).encode(), "s.csv")
+    np.testing.assert_allclose(plain.values, values, rtol=1e-6)
+
+
+def test_corpora_refuse_what_cannot_be_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("a", "x\tone\nx\ttwo\n" * 20), ("b", "y\tthree\n"), ("c", "z\tfour\n")):
+        (tmp_path / name).write_text(text)
+    words = ["--language", "en", "--out", str(tmp_path / "out")]
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    for files, message in (
+        ([a], "too few to hold out"),
+        ([a, b], "2 files: give one"),
+        ([a, b, c], "training has the labels ['x']"),
+        ([a, b, c, "--valid", "1"], "three files are held out already"),
+    ):
+        assert main(["corpus", "classes", *files, *words]) == 2
+        assert message in capsys.readouterr().err
+    (tmp_path / "a").write_text("x\tone\ny\ttwo\n")
+    assert main(["corpus", "classes", a, b, c, *words]) == 2
+    assert "the label 'z' of 'four' in test does not occur in training" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_of_another_task(runs: dict[str, Path], tmp_path: Path) -> None:
+    toml = runs["tag"].parents[1] / "tag.toml"
+    with pytest.raises(UserError, match=r'is a corpus to tag, and the configuration has task = "classify"'):
+        Trainer(load(toml, ["task=classify"]), tmp_path / "run")
+    with pytest.raises(UserError, match="50 does not hold whole seasons"):
+        load(toml, ["task=forecast", "series.window=50"])
+    with pytest.raises(UserError, match="are for translation"):
+        load(toml, ["augment.upper=0.1"])
+
+
+@pytest.fixture(scope="module")
+def files(runs: dict[str, Path]) -> dict[str, Path]:
+    """The one file of each."""
+    out = {}
+    for task, folder in runs.items():
+        out[task] = folder.parents[1] / f"{task}.onnx"
+        assert main(["export", str(folder), "-o", str(out[task])]) == 0
+    return out
+
+
+@pytest.mark.slow  # three exports
+def test_the_one_file_of_each(
+    runs: dict[str, Path], files: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for task, path in files.items():
+        assert main(["verify", str(path), "--against", str(runs[task])]) == 0
+        assert "equal" in capsys.readouterr().out
+        load_model(path, self_test=True)
+        assert main(["info", str(path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["task"] == task
+        corpus = Run(runs[task]).config().data.corpus
+        found = []
+        for model in (runs[task], path):
+            words = ["evaluate", str(model), "--corpus", corpus, "--json", "--record", str(tmp_path)]
+            assert main(words) == 0
+            found.append({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "model"})
+        assert found[0] == found[1]
+        assert main(["export", str(runs[task]), "-o", str(tmp_path / "x.onnx"), "--int8"]) == 2
+        assert "--int8 is for translators" in capsys.readouterr().err
+        assert main(["translate", str(path), "x"]) == 2
+        assert f"the model was made to {task}, not to translate" in capsys.readouterr().err
+    assert len([*tmp_path.glob("*.json")]) == 3
+    with pytest.raises(BundleError, match="made to tag, not to classify"):
+        Classifier.load(files["tag"])
+    assert main(["verify", str(files["tag"]), "--against", str(runs["classify"])]) == 2
+    data = bytearray(files["forecast"].read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "broken.onnx").write_bytes(data)
+    with pytest.raises(BundleError, match="is damaged"):
+        load_model(tmp_path / "broken.onnx")
+
+
+@pytest.mark.slow
+def test_running_them(
+    files: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run", str(files["classify"]), "a lovely table", "sad water", ""]) == 0
+    assert capsys.readouterr().out == "positive\nnegative\n\n"
+    assert main(["run", str(files["classify"]), "a lovely table", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["label"] == "positive"
+    assert sum(p for _, p in value["probabilities"]) == pytest.approx(1)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Ada Byron walks\n\nin London\n")))
+    assert main(["run", str(files["tag"])]) == 0
+    assert capsys.readouterr().out == "Ada\tB-PER\nByron\tI-PER\nwalks\tO\n\n\nin\tO\nLondon\tB-LOC\n\n"
+    (tmp_path / "s.csv").write_text(temperatures())
+    assert main(["run", str(files["forecast"]), str(tmp_path / "s.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "time,temp,wind"
+    assert len(lines) == 13
+    assert lines[1].startswith("2024-02-07 12:00,")
+    assert main(["run", str(files["forecast"]), str(tmp_path / "none.csv")]) == 2
+    assert "a forecaster reads CSV files" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_a_forecaster_is_given(files: dict[str, Path]) -> None:
+    forecaster = Forecaster.load(files["forecast"], self_test=True)
+    values = read_series(temperatures().encode(), "s.csv").values
+    assert forecaster.forecast(values).shape == (12, 2)
+    np.testing.assert_array_equal(forecaster.forecast(values), forecaster.forecast(values[-48:]))
+    assert np.isfinite(forecaster.forecast(values[-7:])).all()  # what is missing before it counts as a gap
+    for wrong, message in (
+        (values[:, :1], "the model forecasts temp, wind, a column each"),
+        (np.full((9, 2), np.nan), "temp has no value among the last 48 rows"),
+        (np.full((9, 2), np.inf), "a value is infinite"),
+    ):
+        with pytest.raises(UserError, match=message):
+            forecaster.forecast(wrong)
+
+
+def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
+    classifier, tagger = label_reader(Run(runs["classify"])), label_reader(Run(runs["tag"]))
+    assert isinstance(classifier, Classifier)
+    assert isinstance(tagger, Tagger)
+    result = classifier.classify("what a lovely street. " * 100)
+    assert result.label == "positive"
+    assert result.parts > 1
+    words = "Ada Byron walks in London".split() * 60
+    found = tagger.tag(" ".join(words))
+    assert found.words == (*words,)
+    assert found.labels[:5] == tuple("B-PER I-PER O O B-LOC".split())
+    assert tagger.tag("x" * 5000).words == ("x" * 5000,)
+
+
+@given(text=st.text())
+def test_every_word_gets_a_label(runs: dict[str, Path], text: str) -> None:
+    tagger = label_reader(Run(runs["tag"]))
+    assert isinstance(tagger, Tagger)
+    found = tagger.tag(text)
+    assert len(found.words) == len(found.labels) == len(found.probabilities)
+
+
+def test_a_translator_is_no_reader(tiny_run: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tiny_run), str(runs["tag"]), "--corpus", "x"]) == 2
+    assert "only translators work together" in capsys.readouterr().err
+    assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--beam", "3"]) == 2
+    assert "--beam is for translators" in capsys.readouterr().err
+
+
+def test_hand_edited_labels(runs: dict[str, Path], tmp_path: Path) -> None:
+    corpus = tmp_path / "tags"
+    shutil.copytree(Run(runs["tag"]).config().data.corpus, corpus)
+    lines = (corpus / "train.labels").read_text().splitlines()
+    (corpus / "train.labels").write_text("\n".join(["O", *lines[1:]]) + "\n")
+    assert Corpus(corpus).task == "tag"
+    toml = runs["tag"].parents[1] / "tag.toml"
+    with pytest.raises(UserError, match=r"line 1 of the corpus has \d words and 1 labels"):
+        Trainer(load(toml, [f"data.corpus={corpus}"]), tmp_path / "run")

@@ -1,0 +1,40 @@
+"""Corpora of series: the first rows to train on, then those to validate on, the last to test on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.series import Clock, Series, write_series
+from dragoman.translate.corpus.store import SPLITS, write_folder
+
+LEAST = 8  # rows of a part
+
+
+def write_series_corpus(
+    folder: str, series: Series, valid: int | None, test: int | None, card: dict[str, Any]
+) -> dict[str, int]:
+    """Cut a series in time and write it as a corpus folder. Returns the rows of each part.
+
+    Raises UserError when too little is left to train on.
+    """
+    T = len(series.values)
+    tenth = max(LEAST, T // 10)
+    ends = [T - (valid or tenth) - (test or tenth), T - (test or tenth), T]
+    if ends[0] < LEAST:
+        raise UserError(f"{T:,} rows are too few to hold out {valid or tenth:,} and {test or tenth:,}")
+    starts = [0, *ends[:2]]
+
+    def write(beside: Path) -> dict[str, int]:
+        for part, start, end in zip(SPLITS, starts, ends, strict=True):
+            clock = series.clock
+            if clock:
+                clock = Clock(clock.first, clock.step, clock.text, clock.row + start)
+            rows = replace(series, values=series.values[start:end], clock=clock)
+            (beside / f"{part}.csv").write_text(write_series(rows), "utf-8", newline="\n")
+        return {part: end - start for part, start, end in zip(SPLITS, starts, ends, strict=True)}
+
+    facts = {"task": "forecast", "variables": series.names, "timed": series.clock is not None}
+    return write_folder(folder, ("", ""), ("csv",), write, {**card, **facts})
