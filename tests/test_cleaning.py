@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dragoman.export.cli import main
 from dragoman.translate.corpus.cleaning import Cleaner, numbers, script_of, scrub
-from dragoman.translate.corpus.store import RULES, Corpus, Pair
+from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.corpus.store import Corpus, Pair
 
 USUAL = [Pair("a sentence of some length", "ein Satz von einiger Länge")] * 5
 

@@ -17,8 +17,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.files import from_multi30k, make
 from dragoman.translate.corpus.readers import Raw, read_files
+from dragoman.translate.corpus.rules import RULES
 from dragoman.translate.corpus.store import (
-    RULES,
     SPLITS,
     Corpus,
     Pair,

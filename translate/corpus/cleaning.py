@@ -14,7 +14,8 @@ from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from ftfy.badness import is_bad
 
-from dragoman.translate.corpus.store import MAX_CHARACTERS, RULES, Pair, nearly, short_hash
+from dragoman.translate.corpus.rules import MAX_CHARACTERS, RULES
+from dragoman.translate.corpus.store import Pair, nearly, short_hash
 
 # A side may be this many times as long as the corpus's usual ratio makes the other, give or take SLACK characters,
 # which short texts need: "Yes" is "Jawohl".

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, positive
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.store import RULES
+from dragoman.translate.corpus.rules import RULES
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator

@@ -16,8 +16,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import scrub
 from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.readers import Raw, read_parallel
+from dragoman.translate.corpus.rules import RULES
 from dragoman.translate.corpus.store import (
-    RULES,
     Pair,
     Parts,
     clean,

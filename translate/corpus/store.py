@@ -22,18 +22,6 @@ from dragoman.translate.corpus.ragged import Ints
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
-MAX_CHARACTERS = 2000  # of a side: more is a document, not a sentence
-# The rules of cleaning (see cleaning.py), by the names that turn them off, in the order in which they are asked.
-RULES = {
-    "duplicate": "the same pair once more",
-    "same": "source equal to target",
-    "long": f"more than {MAX_CHARACTERS:,} characters",
-    "mojibake": "text in a wrong encoding",
-    "script": "written in another script than the language's",
-    "ratio": "one side far longer than the other",
-    "numbers": "numbers that do not match",
-    "near duplicate": "the same but for case, punctuation, spaces and numbers",
-}
 
 
 class Pair(NamedTuple):
