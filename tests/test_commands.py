@@ -52,7 +52,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [r["source"] for r in rows] == ["12", ""]
     assert len(ok("translate", "n.onnx", "12", "--scores", "--alignments").split("\t")) == 3
     assert "self_test    passed" in ok("info", "n.onnx", "--self-test")
-    assert ok("plot", "runs/tiny").strip().endswith("curves.png")
+    assert ok("plot", "curves", "runs/tiny").strip().endswith("curves.png")
 
 
 FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.toml"
@@ -71,7 +71,7 @@ FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.tom
         (["corpus", "cldr", "--pair", "en-qqq", "--out", "x"], "qqq is no language of CLDR"),
         (["corpus", "files", "--pair", "en-de", "none", "--out", "x"], "cannot read none"),
         (["corpus", "multi30k", "--pair", "en-de", "--from", "none", "--out", "x"], "train.en or train.en.gz"),
-        (["plot", "none"], "none has no metrics.jsonl"),
+        (["plot", "curves", "none"], "none has no metrics.jsonl"),
         (["quickstart", "--pair", "de"], "two different languages"),
     ],
 )

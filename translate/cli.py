@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
 
 RUNS = Path("runs")
+LONGEST_PICTURE = 64  # pieces of a text
 
 
 def add_commands(commands: Commands) -> None:
@@ -82,6 +83,9 @@ def add_commands(commands: Commands) -> None:
         help="also change the text (case, punctuation, typing errors, spaces, numbers, one word, none) and count what "
         "loops, is empty, has a wrong length, does not end or loses numbers",
     )  # fmt: skip
+    p.add_argument(
+        "--exact", action="store_true", help="also the share of lines exactly as expected, by the words of their source"
+    )
     p.set_defaults(run=evaluate)
 
     p = commands.add_parser(
@@ -98,9 +102,27 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("--html", metavar="PAGE.html", help="also write it as a page")
     p.set_defaults(run=compare)
 
-    p = commands.add_parser("plot", help="draw a run's curves", description="Draw a run's curves as curves.png.")
-    p.add_argument("folder", metavar="RUN")
-    p.set_defaults(run=plot)
+    p = commands.add_parser("plot", help="draw pictures", description="Draw pictures of runs and models.")
+    kinds = p.add_subparsers(metavar="KIND", required=True)
+
+    def picture(name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        k: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
+        k.set_defaults(run=run)
+        return k
+
+    k = picture("curves", "A run's losses, scores and learning rate, as its curves.png.", plot_curves)
+    k.add_argument("folder", metavar="RUN")
+    k = picture("attention", "Where the translation of a text looked, by a run or an .onnx file alone.", plot_attention)
+    k.add_argument("model", metavar="MODEL")
+    k.add_argument("sentence", metavar="TEXT")
+    k.add_argument("-o", "--output", default="attention.png", metavar="FILE", help="a .png or .svg (attention.png)")
+    k = picture(
+        "memory", "How much what an encoder keeps at each word of a text still depends on every other word: the norm "
+        "of dh_t/dx_s in each layer and direction. Several runs are drawn side by side.", plot_memory,
+    )  # fmt: skip
+    k.add_argument("model", nargs="+", metavar="RUN")
+    k.add_argument("sentence", metavar="TEXT")
+    k.add_argument("-o", "--output", default="memory.png", metavar="FILE", help="a .png or .svg (memory.png)")
 
 
 def train(a: argparse.Namespace) -> int:
@@ -127,11 +149,11 @@ def train(a: argparse.Namespace) -> int:
 def evaluate(a: argparse.Namespace) -> int:
     """`dragoman evaluate`."""
     from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
-    from dragoman.translate.evaluate import as_dict, records, score
+    from dragoman.translate.evaluate import as_dict, exact_by_length, records, score
 
     task = _task_of(a.model)
     if task != "translate":
-        for option in ("report", "robustness", "beam", "length_penalty"):
+        for option in ("report", "robustness", "exact", "beam", "length_penalty"):
             if getattr(a, option):
                 raise UserError(f"--{option.replace('_', '-')} is for translators")
     if task == "forecast":
@@ -156,6 +178,7 @@ def evaluate(a: argparse.Namespace) -> int:
             parts += [] if a.length_penalty is None else [f"penalty{a.length_penalty:g}"]
             write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
     robust = _robust(translator, source, reference, a) if a.robustness else []
+    exact = exact_by_length(source, output, reference) if a.exact else []
     if a.report:
         from dragoman.translate.report import of_one
 
@@ -164,10 +187,13 @@ def evaluate(a: argparse.Namespace) -> int:
     if a.json:
         model = a.model if len(a.model) > 1 else a.model[0]
         found = {"model": model, "beam": beam, "sentences": len(source), **as_dict(scores)}
-        print(json.dumps({**found, "robustness": robust} if robust else found, indent=2))
+        found |= {key: rows for key, rows in (("robustness", robust), ("exact", exact)) if rows}
+        print(json.dumps(found, indent=2))
     else:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
+        for row in exact:
+            print(f"{row['length']:>3} words  {row['exact']:6.1f} % of {row['lines']:,} lines exactly as expected")
         if robust:
             from dragoman.translate.robustness import as_text
 
@@ -354,12 +380,64 @@ def _translator(models: Sequence[str]) -> Translator:
     return assemble([Run(model) for model in models])
 
 
-def plot(a: argparse.Namespace) -> int:
-    """`dragoman plot`."""
+def plot_curves(a: argparse.Namespace) -> int:
+    """`dragoman plot curves`."""
     from dragoman.translate.plots import draw_curves
 
     print(draw_curves(a.folder))
     return 0
+
+
+def plot_attention(a: argparse.Namespace) -> int:
+    """`dragoman plot attention`."""
+    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.plots import draw_attention
+
+    kind = _kind_of_picture(a.output)
+    maps = _translator([a.model]).translate(a.sentence, alignments=True).attention
+    if not maps:
+        raise UserError(f"{a.sentence!r} has nothing in it to look at")
+    if len(maps) > 1:
+        print(f"dragoman: the text is translated in {len(maps)} parts; the first is drawn", file=sys.stderr)
+    write_atomically(Path(a.output), draw_attention(maps[0], kind))
+    print(a.output)
+    return 0
+
+
+def plot_memory(a: argparse.Namespace) -> int:
+    """`dragoman plot memory`."""
+    from dragoman.runtime.tokenizer import normalise
+    from dragoman.translate.checkpoint import Run, write_atomically
+    from dragoman.translate.memory import sensitivity
+    from dragoman.translate.plots import draw_memory
+    from dragoman.translate.progress import bar
+    from dragoman.translate.reading import encoder_of
+
+    kind = _kind_of_picture(a.output)
+    if not normalise(a.sentence):
+        raise UserError(f"{a.sentence!r} has nothing in it to remember")
+    names, pieces, found = [], [], []
+    for folder in a.model:
+        run = Run(folder)
+        embedding, encoder = encoder_of(run)
+        tokenizer = run.source_tokenizer()
+        ids = tokenizer.encode(a.sentence)
+        if len(ids) > LONGEST_PICTURE:
+            raise UserError(f"the text has {len(ids)} pieces, more than the {LONGEST_PICTURE} that can be drawn")
+        with bar(folder, len(ids) * len(encoder.layers)) as progress:
+            found.append(sensitivity(embedding, encoder, ids, progress))
+        names.append(f"{run.config().name} ({run.config().model.cell})")
+        pieces.append(tokenizer.pieces(ids))
+    write_atomically(Path(a.output), draw_memory(names, pieces, found, kind))
+    print(a.output)
+    return 0
+
+
+def _kind_of_picture(path: str) -> str:
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise UserError(f"-o {path}: a picture's name ends in .png or .svg")
+    return kind
 
 
 def main(argv: Sequence[str] | None = None) -> int:

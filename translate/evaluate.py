@@ -76,6 +76,17 @@ def sentence_chrf(text: str, reference: str) -> float:
     return float(sacrebleu.sentence_chrf(text, [reference]).score)
 
 
+def exact_by_length(source: Sequence[str], output: Sequence[str], reference: Sequence[str]) -> list[dict[str, Any]]:
+    """For each number of words that a source has: how many lines, and how many of 100 are exactly as expected."""
+    right: dict[int, list[bool]] = {}
+    for line, found, expected in zip(source, output, reference, strict=True):
+        right.setdefault(len(line.split()), []).append(found == expected)
+    return [
+        {"length": length, "lines": len(own), "exact": round(100 * sum(own) / len(own), 2)}
+        for length, own in sorted(right.items())
+    ]
+
+
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     """Scores by metric, for JSON."""
     return {s.metric: asdict(s) for s in scores}

@@ -190,7 +190,9 @@ class Encoder(nn.Module):
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
         self.dropout = Dropout(c.dropout)
-        self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.encoder_layers))
+        self.layers: Sequence[EncoderLayer] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
+            EncoderLayer(c) for _ in range(c.encoder_layers)
+        )
         self.norm = nn.LayerNorm(c.width)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)

@@ -1,9 +1,13 @@
-"""Pictures: a run's curves, and where a translation looked."""
+"""Pictures: a run's curves, where a translation looked, and what an encoder remembers."""
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,14 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # after the backend is chosen
+from matplotlib import font_manager
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Attention
 from dragoman.translate.checkpoint import read_rows, write_atomically
+from dragoman.translate.memory import Sensitivity
 
 NO_SCORES = ("kind", "step", "epoch", "seconds", "loss", "perplexity")  # of what a validation notes
 
@@ -53,29 +61,105 @@ def curves(folder: Path) -> bytes:
     for axes in (losses, scores, rates):
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
-    return _png(figure)
+    return _saved(figure)
 
 
-def draw_attention(attention: Attention) -> bytes:
-    """One attention map as a PNG, source pieces across and target pieces down."""
+def draw_attention(attention: Attention, kind: str = "png") -> bytes:
+    """One attention map as a picture, source pieces across and target pieces down."""
     height, width = attention.weights.shape
-    figure, axes = plt.subplots(figsize=(2.5 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
-    picture = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(width), [_label(p) for p in attention.source_pieces], rotation=60, ha="right")
-    axes.set_yticks(range(height), [_label(p) for p in attention.target_pieces])
-    axes.set(xlabel="source", ylabel="translation")
-    figure.colorbar(picture, label="share of attention")
-    return _png(figure)
+    with _fonts("".join(_labels([*attention.source_pieces, *attention.target_pieces]))):
+        figure, axes = plt.subplots(figsize=(2.5 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
+        picture = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.set_xticks(range(width), _labels(attention.source_pieces), rotation=60, ha="right")
+        axes.set_yticks(range(height), _labels(attention.target_pieces))
+        axes.set(xlabel="source", ylabel="translation")
+        bar = figure.colorbar(picture, ticks=[0, 0.5, 1])
+        bar.ax.set_yticklabels(["not looked at", "half of the look", "looked at alone"])
+        return _saved(figure, kind)
 
 
-def _label(piece: str) -> str:
-    return piece.replace("$", r"\$")  # else matplotlib reads mathematics
+def draw_memory(
+    names: Sequence[str], pieces: Sequence[Sequence[str]], found: Sequence[Sensitivity], kind: str = "png"
+) -> bytes:
+    """The sensitivities of encoders (see memory.py) as a picture: a row for each layer, columns for their directions.
+
+    names: of the encoders. pieces: what each of them read. found: what `sensitivity` gives of each.
+    """
+    D = found[0].shape[1]
+    rows = max(map(len, found))
+    side = 1.3 + 0.27 * max(map(len, pieces))
+    with _fonts("".join(label for own in pieces for label in _labels(own))):
+        figure, grid = plt.subplots(
+            rows, D * len(names), figsize=(side * D * len(names) + 1.6, side * rows), layout="constrained",
+            squeeze=False,
+        )  # fmt: skip
+        shade = ScalarMappable(PowerNorm(0.5, 0, 1), "Greys")
+        for number, (name, own, values) in enumerate(zip(names, pieces, found, strict=True)):
+            for layer, d in ((layer, d) for layer in range(rows) for d in range(D)):
+                axes = grid[layer, D * number + d]
+                if layer >= len(values):
+                    axes.set_axis_off()
+                    continue
+                labels = _labels(own)
+                shares = values[layer, d] / max(float(values[layer, d].max()), 1e-30)
+                axes.imshow(shares, cmap=shade.cmap, norm=shade.norm, aspect="equal")
+                axes.set_xticks(range(len(own)), labels, rotation=60, ha="right", fontsize=8)
+                axes.set_yticks(range(len(own)), labels, fontsize=8)
+                axes.set_title(f"{name}\nlayer {layer + 1}, {'backwards' if d else 'forwards'}", fontsize=9)
+        figure.supxlabel("of this word", fontsize=10)
+        figure.supylabel("what is remembered here", fontsize=10)
+        bar = figure.colorbar(shade, ax=grid, ticks=[0, 0.04, 0.25, 1], shrink=0.6, aspect=30)
+        bar.ax.set_yticklabels(["forgotten", "a trace", "faint", "fresh"])
+        return _saved(figure, kind)
 
 
-def _png(figure: Any) -> bytes:  # noqa: ANN401 (matplotlib's own type is not exported)
+def _labels(pieces: Sequence[str]) -> list[str]:
+    """Pieces as people read them: a character that is spelt in bytes stands at the first of these."""
+    out: list[str] = []
+    for spelt, run in groupby(pieces, lambda piece: bool(_BYTE.fullmatch(piece))):
+        own = [*run]
+        try:
+            text = bytes(int(piece[3:5], 16) for piece in own).decode() if spelt else ""
+        except UnicodeDecodeError:
+            text = ""
+        if text:
+            out += [c for character in text for c in (character, *"·" * (len(character.encode()) - 1))]
+        else:
+            out += [piece.replace("$", r"\$") for piece in own]  # else matplotlib reads mathematics
+    return out
+
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+def _fonts(text: str) -> Any:  # noqa: ANN401 (matplotlib's own context manager)
+    """Draw with fonts that have the characters of a text, as far as any that is installed does."""
+    own = plt.rcParams["font.sans-serif"][0]
+    wanted = {ord(c) for c in text} - _characters(font_manager.findfont(own))
+    chosen = [own]
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.weight != 400, e.name)):
+        if not wanted:
+            break
+        if found := wanted & _characters(entry.fname):
+            wanted -= found
+            chosen.append(entry.name)
+    return plt.rc_context({"font.family": chosen, "svg.fonttype": "none"})  # an SVG's text is drawn by who shows it
+
+
+@cache
+def _characters(path: str) -> frozenset[int]:
+    """The characters of a font; none of one that cannot be read."""
+    try:
+        return frozenset(font_manager.get_font(path).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+def _saved(figure: Any, kind: str = "png") -> bytes:  # noqa: ANN401 (matplotlib's own type is not exported)
+    """The bytes of a figure as `png` or `svg`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script without a font shows as boxes
         picture = io.BytesIO()
-        figure.savefig(picture, dpi=110)
+        figure.savefig(picture, dpi=110, format=kind)
     plt.close(figure)
     return picture.getvalue()

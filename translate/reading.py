@@ -25,6 +25,7 @@ from dragoman.translate.corpus.shards import Words
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import card_of
 from dragoman.translate.labels import accuracy, entity_f1, is_chunked, macro_f1
+from dragoman.translate.model import Encoder, Seq2Seq
 from dragoman.translate.reader import Probabilities, Reader
 from dragoman.translate.task import Pass, Task
 from dragoman.translate.tokenize import Segmentations, default_vocabulary, segmentations, train_tokenizer
@@ -197,6 +198,19 @@ def trained_reader(run: Run) -> Reader:
     weights = run.path("model.safetensors")
     load_weights(model, load_tensors(weights)[0], weights)
     return model.requires_grad_(False).eval()
+
+
+def encoder_of(run: Run) -> tuple[nn.Module, Encoder]:
+    """The embedding of a run's source and its encoder. Raises UserError for a run that reads no text."""
+    task = run.config().task
+    if task == "forecast":
+        raise UserError(f"{run.folder} reads numbers, not words")
+    if task == "translate":
+        model = run.search().model
+        assert isinstance(model, Seq2Seq)
+        return model.source_embedding, model.encoder
+    reader = trained_reader(run)
+    return reader.embedding, reader.encoder
 
 
 def label_scores(

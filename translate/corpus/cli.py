@@ -86,6 +86,15 @@ def add_commands(commands: Commands) -> None:
     )
     k.add_argument("--word", type=positive, metavar="N", help="the words' column (default 1; of CoNLL-U 2)")
     k.add_argument("--tag", type=positive, metavar="N", help="the labels' column (default the last; of CoNLL-U 4)")
+    about = "Made-up tasks with one right answer, tested beyond the lengths that are trained on."
+    k = kinds.add_parser("algorithm", help=about, description=about)
+    k.add_argument("name", choices=("copy", "reverse", "sort", "add"), help="add: two numbers, digit by digit")
+    k.add_argument("--size", type=positive, default=20000, metavar="N", help="training pairs (default 20000)")
+    k.add_argument("--length", type=positive, default=10, metavar="N", help="the longest to train on (default 10)")
+    k.add_argument("--beyond", type=positive, metavar="N", help="the longest to test on (default twice that)")
+    k.add_argument("--seed", type=int, default=1, metavar="N")
+    k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    k.set_defaults(run=corpus_algorithm)
     about = "A regularly sampled series, the last of it held out."
     k = kinds.add_parser("series", help=about, description=about)
     k.add_argument("file", metavar="FILE.csv", help="a header, then a row each time; what is missing is left empty")
@@ -190,6 +199,14 @@ def corpus_labelled(a: argparse.Namespace) -> int:
     for label, count in card["counts"].items():
         print(f"  {count:,} {label}")
     return code
+
+
+def corpus_algorithm(a: argparse.Namespace) -> int:
+    """`dragoman corpus algorithm`."""
+    from dragoman.translate.corpus.algorithms import LANGUAGES, from_algorithm
+
+    a.pair = "-".join(LANGUAGES)
+    return _write(a, *from_algorithm(a.name, a.size, a.length, a.beyond or 2 * a.length, a.seed))
 
 
 def corpus_series(a: argparse.Namespace) -> int:
