@@ -31,7 +31,7 @@ BUNDLE = tiny_bundle()
 every_cell = pytest.mark.parametrize(
     ("cell", "attention"),
     [("sru", "dot"), *(pytest.param(c, "dot", marks=pytest.mark.slow) for c in CELLS if c != "sru"),
-     pytest.param("lstm", "additive", marks=pytest.mark.slow)],
+     pytest.param("lstm", "additive", marks=pytest.mark.slow), pytest.param("gru", "none", marks=pytest.mark.slow)],
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tiny import CELLS, VOCABULARY, tiny_search
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
 
-@pytest.mark.parametrize("attention", ["dot", "additive"])
+@pytest.mark.parametrize("attention", ["dot", "additive", "none"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_teacher_forcing_equals_stepping(cell: str, attention: str, random_source: Source) -> None:
     model = tiny_search(cell, attention, scale=1.5).model

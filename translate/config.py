@@ -57,7 +57,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder_layers: Count = 2
     feed_forward: Annotated[int, Meta(ge=0)] = 768  # 0: no feed-forward blocks
     heads: Count = 4
-    attention: Literal["dot", "additive"] = "dot"
+    attention: Literal["dot", "additive", "none"] = "dot"  # none: the decoder knows a summary of the source alone
     shared_embedding: bool = True  # source and target; needs a joint tokenizer
     tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
     dropout: Rate = 0.2

@@ -90,6 +90,7 @@ class FeedForward(nn.Module):
 class Attention(nn.Module):
     """Attention on the encoder: multi-head dot product (Vaswani et al. 2017) or additive (Bahdanau et al. 2015).
 
+    Without attention (Sutskever et al. 2014) all of it is there and reads nothing, so that no other part need know.
     Queries come from outside, and each head's values are already what it adds to the output: what a step would
     multiply, the source has multiplied once.
     """
@@ -97,17 +98,22 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, kind: str) -> None:
         super().__init__()
         self.heads, self.width, self.head = heads, width, min(width // heads, KEY_WIDTH)
-        self.key, self.value = nn.Linear(width, heads * self.head), nn.Linear(width, heads * width)
+        self.none = kind == "none"
+        if not self.none:
+            self.key, self.value = nn.Linear(width, heads * self.head), nn.Linear(width, heads * width)
         self.energy = nn.Parameter(torch.randn(heads, 1, self.head, 1) / self.head) if kind == "additive" else None
 
     @property
     def query_width(self) -> int:
         """Numbers in a query, all heads together."""
-        return self.heads * self.head
+        return 0 if self.none else self.heads * self.head
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output (S, B, E) as keys and values, laid out for the products of `forward`."""
         S, B, _ = memory.shape
+        if self.none:
+            nothing = torch.zeros_like(memory).permute(1, 0, 2).unsqueeze(1)  # (B, 1, S, E)
+            return nothing.unsqueeze(2).contiguous(), nothing.contiguous()
         keys = self.key(memory).reshape(S, B, self.heads, self.head)
         values = self.value(memory).reshape(S, B, self.heads, self.width).permute(1, 2, 0, 3)  # (B, A, S, E)
         if self.energy is not None:
@@ -118,6 +124,9 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Q queries of each sentence (B, Q, A*E/A) -> what they read (B, Q, E), and weights (B, A, Q, S)."""
         B, Q, _ = query.shape
+        if self.none:
+            weights = torch.softmax(mask.expand(B, 1, Q, mask.shape[-1]), -1)  # evenly
+            return (weights @ values).squeeze(1), weights
         if self.heads == 1 and self.energy is None:  # nothing to lay out anew, which a step would pay for
             weights = torch.softmax(query @ keys.squeeze(1) + mask.squeeze(1), -1)  # (B, Q, S)
             return weights @ values.squeeze(1), weights.unsqueeze(1)
