@@ -102,6 +102,19 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("--html", metavar="PAGE.html", help="also write it as a page")
     p.set_defaults(run=compare)
 
+    p = commands.add_parser(
+        "cells",
+        help="compare the four cells",
+        description="Train Elman, LSTM, GRU and SRU of equal parameters on reversal, addition and, with --corpus, "
+        "translation; measure quality, speed and gradients with and without clipping; write a table and figures. What "
+        "is cut short goes on where it was. Nothing else should run, since it is timed.",
+    )
+    p.add_argument("--out", required=True, metavar="DIR", help="where everything is written")
+    p.add_argument("--corpus", metavar="DIR", help="pairs to translate (default: only the made-up tasks)")
+    p.add_argument("--epochs", type=positive, default=10, metavar="N", help="of each training (default 10)")
+    p.add_argument("--size", type=positive, default=20000, metavar="N", help="made-up tasks of a kind (default 20000)")
+    p.set_defaults(run=cells)
+
     p = commands.add_parser("plot", help="draw pictures", description="Draw pictures of runs and models.")
     kinds = p.add_subparsers(metavar="KIND", required=True)
 
@@ -378,6 +391,14 @@ def _translator(models: Sequence[str]) -> Translator:
         if not Path(model).is_dir():
             raise UserError(f"{model} is not a run's folder; only runs can translate together")
     return assemble([Run(model) for model in models])
+
+
+def cells(a: argparse.Namespace) -> int:
+    """`dragoman cells`."""
+    from dragoman.translate.comparison import run_comparison
+
+    run_comparison(Path(a.out), a.corpus, a.epochs, a.size)
+    return 0
 
 
 def plot_curves(a: argparse.Namespace) -> int:

@@ -113,6 +113,48 @@ def draw_memory(
         return _saved(figure, kind)
 
 
+def draw_gradients(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Gradient norms over training steps (see comparison.py), one panel a cell, with clipping and without."""
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    figure, grid = plt.subplots(1, len(cells), figsize=(3.4 * len(cells), 3.2), sharey=True, layout="constrained")
+    for axes, cell in zip(grid, cells, strict=True):
+        for row in (r for r in rows if r["cell"] == cell):
+            steps, norms = zip(*row["gradient_norms"], strict=True)
+            axes.plot(steps, norms, label="clipped to 1" if row["clipped"] else "not clipped", linewidth=1)
+        axes.set(title=cell, xlabel="step", yscale="log")
+        axes.grid(alpha=0.3)
+        axes.locator_params(axis="x", nbins=4)
+    grid[0].set_ylabel("gradient norm, before clipping")
+    grid[-1].legend()
+    return _saved(figure)
+
+
+def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The share of exact answers by length (see comparison.py), one panel a task, a line a cell."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    figure, grid = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 3.4), squeeze=False, layout="constrained")
+    for axes, task in zip(grid[0], tasks, strict=True):
+        for row in (r for r in rows if r["task"] == task):
+            axes.plot([e["length"] for e in row["exact"]], [e["exact"] for e in row["exact"]], label=row["cell"])
+        limit = next(r["trained_to"] for r in rows if r["task"] == task) * (2 if task == "add" else 1)
+        axes.axvline(limit, color="tab:gray", linestyle=":", label="the longest in training")
+        axes.set(title=task, xlabel="words of the question", ylabel="exactly right, of 100", ylim=(-3, 103))
+        axes.grid(alpha=0.3)
+    grid[0, -1].legend()
+    return _saved(figure)
+
+
+def draw_reach(names: Sequence[str], found: Sequence[Any]) -> bytes:
+    """How the first layer's sensitivity fades with distance, a line for each encoder."""
+    figure, axes = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
+    for name, values in zip(names, found, strict=True):
+        axes.plot(range(len(values)), values, marker="o", markersize=3, label=name)
+    axes.set(xlabel="words ago", ylabel="sensitivity, of that to the word itself", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _saved(figure)
+
+
 def _labels(pieces: Sequence[str]) -> list[str]:
     """Pieces as people read them: a character that is spelt in bytes stands at the first of these."""
     out: list[str] = []
