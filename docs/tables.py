@@ -35,13 +35,13 @@ def tables(rows: list[dict[str, Any]]) -> str:
     out = []
     for group in sorted({(r["corpus"], r["pair"], r["basis"]) for r in rows}):
         corpus, pair, basis = group
-        out.append(f"### {corpus}, {pair}, basis {basis}\n")
+        out.append("### " + ", ".join(filter(None, (corpus, pair, f"basis {basis}"))) + "\n")
         out.append("| set | run | metric | score | beam | precision | seed | parameters | minutes | commit | machine |")
         out.append("|---|---|---|---|---|---|---|---|---|---|---|")
         mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
         for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["score"], -r["beam"], r["precision"])):
             out.append(
-                f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam']} "
+                f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam'] or ''} "
                 f"| {r['precision']} | {r['seed']} | {r['parameters']:,} | {r['train_minutes']} "
                 f"| {r['commit']} | {r['machine']} |"
             )

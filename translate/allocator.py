@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+
+from dragoman.runtime.session import return_memory
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
@@ -22,3 +25,29 @@ def keep_freed_memory() -> bool:
         return False
     largest = 2**31 - 1
     return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])
+
+
+LIMIT = 1 << 30  # bytes that the heap may hold before it is looked through
+
+
+class Heap:
+    """Bounds what `keep_freed_memory` keeps: tensors of ever other sizes leave gaps that later ones do not fit into."""
+
+    def __init__(self) -> None:
+        self.limit = LIMIT
+
+    def tidy(self) -> None:
+        """Give the gaps back to the system once there is much of them; the limit rises with what is really used."""
+        if self.used() > self.limit:
+            return_memory()
+            self.limit = max(LIMIT, 2 * self.used())
+
+    @staticmethod
+    def used() -> int:
+        """Bytes of this process's own memory that are in use, gaps included; 0 where the system does not tell."""
+        try:
+            with open("/proc/self/statm") as file:
+                _, resident, shared, *_ = map(int, file.read().split())
+        except (OSError, ValueError):
+            return 0
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE")

@@ -17,7 +17,7 @@ from dragoman.translate.config import AS_WRITTEN, AugmentConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged
 from dragoman.translate.corpus.shards import Shards
 
-WINDOW = 200_000  # rows that are shuffled and batched together: bounds what is in memory
+WINDOW = 100_000  # rows that are shuffled and batched together: bounds what is in memory
 
 
 class Batch(NamedTuple):

@@ -17,6 +17,7 @@ from dragoman.translate.corpus import cli as corpora
 if TYPE_CHECKING:
     from dragoman.runtime.bundle import Bundle
     from dragoman.runtime.translator import Translator
+    from dragoman.translate.evaluate import Score
 
 RUNS = Path("runs")
 LONGEST_PICTURE = 64  # pieces of a text
@@ -161,8 +162,8 @@ def train(a: argparse.Namespace) -> int:
 
 def evaluate(a: argparse.Namespace) -> int:
     """`dragoman evaluate`."""
-    from dragoman.translate.checkpoint import make_folder, write_atomically, write_json
-    from dragoman.translate.evaluate import as_dict, exact_by_length, records, score
+    from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.evaluate import as_dict, exact_by_length, score
 
     task = _task_of(a.model)
     if task != "translate":
@@ -181,15 +182,7 @@ def evaluate(a: argparse.Namespace) -> int:
     scores = score(output, reference, translator.bundle.target_language, a.basis)
     beam = a.beam or translator.bundle.defaults["beam_size"]
     if a.record:
-        command = shlex.join(["dragoman", *sys.argv[1:]])
-        name = a.name or Path(a.corpus or a.source).name.split(".")[0]
-        make_folder(Path(a.record))
-        penalty = translator.bundle.defaults["length_penalty"] if a.length_penalty is None else a.length_penalty
-        for record in records(scores, translator.bundle, name=name, beam=beam, length_penalty=penalty, command=command):
-            words = (record["run"], name, a.basis, record["metric"], f"beam{beam}")
-            parts = [*map(str, words), record["precision"], f"seed{record['seed']}"]
-            parts += [] if a.length_penalty is None else [f"penalty{a.length_penalty:g}"]
-            write_json(Path(a.record) / ("-".join(parts).lower() + ".json"), record)
+        _record(a, scores, translator.bundle, beam)
     robust = _robust(translator, source, reference, a) if a.robustness else []
     exact = exact_by_length(source, output, reference) if a.exact else []
     if a.report:
@@ -275,31 +268,36 @@ def _evaluate_series(a: argparse.Namespace) -> int:
     return _say_scores(a, model.bundle, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
 
 
-def _say_scores(a: argparse.Namespace, bundle: Bundle, scores: dict[str, float], counted: str) -> int:
+def _say_scores(a: argparse.Namespace, bundle: Bundle, values: dict[str, float], counted: str) -> int:
     """Print scores that are not of translations, and record them where that is asked."""
-    from dragoman.translate.checkpoint import make_folder, write_json
-    from dragoman.translate.evaluate import commit, machine
+    from dragoman.translate.evaluate import Score
 
-    facts = {"model": a.model[0], "task": bundle.task, "counted": counted, **scores}
     if a.record:
-        make_folder(Path(a.record))
-        test = a.name or Path(a.corpus or a.source).name.split(".")[0]
-        card, run = bundle.card, bundle.config["name"]
-        training = card.get("training", {})
-        record = {
-            **facts, "run": run, "set": test, "seed": training.get("seed"), "parameters": card.get("parameters"),
-            "train_minutes": training.get("minutes"), "train_command": card.get("command"),
-            "command": shlex.join(["dragoman", *sys.argv[1:]]), "commit": card.get("commit", "unknown"),
-            "evaluated_at": commit(), "machine": machine(),
-        }  # fmt: skip
-        write_json(Path(a.record) / f"{run}-{test}-{bundle.task}-seed{record['seed']}.json".lower(), record)
+        _record(a, [Score(metric, value, counted, bundle.task) for metric, value in values.items()], bundle, 0)
     if a.json:
+        facts = {"model": a.model[0], "task": bundle.task, "counted": counted, **values}
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        width = max(map(len, scores))
-        for metric, value in scores.items():
+        width = max(map(len, values))
+        for metric, value in values.items():
             print(f"{metric:<{width}} {value:8.2f}   {counted}")
     return 0
+
+
+def _record(a: argparse.Namespace, scores: Sequence[Score], bundle: Bundle, beam: int) -> None:
+    """Write each score as JSON into --record. beam: 0 where nothing is searched for."""
+    from dragoman.translate.checkpoint import make_folder, write_json
+    from dragoman.translate.evaluate import records
+
+    name = a.name or Path(a.corpus or a.source).name.split(".")[0]
+    penalty = bundle.defaults.get("length_penalty", 0.0) if a.length_penalty is None else a.length_penalty
+    make_folder(Path(a.record))
+    command = shlex.join(["dragoman", *sys.argv[1:]])
+    for record in records(scores, bundle, name=name, beam=beam, length_penalty=penalty, command=command):
+        parts = [record["run"], name, record["basis"], record["metric"], *([f"beam{beam}"] if beam else [])]
+        parts += [record["precision"], f"seed{record['seed']}"]
+        parts += [] if a.length_penalty is None else [f"penalty{a.length_penalty:g}"]
+        write_json(Path(a.record) / ("-".join(map(str, parts)).lower().replace(" ", "-") + ".json"), record)
 
 
 def _robust(

@@ -31,8 +31,8 @@ class Score:
 
     metric: str
     score: float
-    signature: str
-    basis: Basis
+    signature: str  # sacreBLEU's; of other scores, what they were counted on
+    basis: str  # a Basis; of other scores, the task
 
 
 def lowercase_tokenised(lines: Sequence[str], language: str) -> list[str]:
@@ -103,7 +103,7 @@ def records(
         {
             "run": bundle.config["name"],
             "corpus": card.get("corpus", {}).get("corpus", "unknown"),
-            "pair": f"{bundle.source_language}-{bundle.target_language}",
+            "pair": "-".join(filter(None, (bundle.source_language, bundle.target_language))),
             "set": name,
             "basis": s.basis,
             "metric": s.metric,

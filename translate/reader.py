@@ -27,12 +27,16 @@ class Reader(nn.Module):
 
     def forward(self, source: Tensor, source_length: Tensor) -> Tensor:
         """source (B, S), source_length (B) -> the labels' scores, (B, C), or (B, S, C) for each place."""
+        out: Tensor = self.head(self.features(source, source_length))
+        return out
+
+    def features(self, source: Tensor, source_length: Tensor) -> Tensor:
+        """What labels are scored by: (B, 2E), or (B, S, E) for each place."""
         S = source.shape[1]
         source = even_width(source)
         keep = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
         x = self.encoder(self.embedding(torch.where(keep, source.t(), PAD)), keep)  # (S, B, E)
-        out: Tensor = self.head(x.transpose(0, 1)[:, :S] if self.each else pooled(x, keep))
-        return out
+        return x.transpose(0, 1)[:, :S] if self.each else pooled(x, keep)
 
 
 def pooled(x: Tensor, keep: Tensor) -> Tensor:

@@ -25,11 +25,11 @@ from dragoman.translate.corpus.shards import Words
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import card_of
 from dragoman.translate.labels import accuracy, entity_f1, is_chunked, macro_f1
+from dragoman.translate.loss import smoothed_loss
 from dragoman.translate.model import Encoder, Seq2Seq
 from dragoman.translate.reader import Probabilities, Reader
 from dragoman.translate.task import Pass, Task
 from dragoman.translate.tokenize import Segmentations, default_vocabulary, segmentations, train_tokenizer
-from dragoman.translate.translating import smoothed_loss
 
 UNLABELLED = -1  # a place that has no label: within a word, behind the text
 
@@ -61,8 +61,9 @@ class Objective(nn.Module):
 
     def forward(self, source: Tensor, source_length: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch (see Batch) -> its smoothed and plain loss, summed over labels."""
-        real = labels != UNLABELLED
-        return smoothed_loss(self.model(source, source_length)[real], labels[real], self.smoothing)
+        real, head = labels != UNLABELLED, self.model.head
+        x = self.model.features(source, source_length)
+        return smoothed_loss(x[real], head.weight, head.bias, labels[real], self.smoothing)
 
 
 class Text:

@@ -19,7 +19,7 @@ from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, ragged, spans
 
-SAMPLE = 2_000_000  # lines that a tokenizer is learnt from: more change little and take memory
+SAMPLE = 1_000_000  # lines that a tokenizer is learnt from: more change little and take memory
 SPACE = "\u2581"  # what SentencePiece writes for a space
 
 

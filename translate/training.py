@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.translate.allocator import keep_freed_memory
+from dragoman.translate.allocator import Heap, keep_freed_memory
 from dragoman.translate.batching import AnyBatch, share
 from dragoman.translate.checkpoint import (
     Run,
@@ -97,6 +97,7 @@ class Trainer:
         self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None
     ) -> None:
         keep_freed_memory()
+        self.heap = Heap()
         self.clock = time.perf_counter()
         self.config, self.run = config, Run(folder)
         self.workers = Workers.join()
@@ -212,6 +213,7 @@ class Trainer:
         if torch.isfinite(norm):  # a batch whose gradient overflowed teaches nothing
             for optimizer in self.optimizers:
                 optimizer.step()
+        self.heap.tidy()
         return float(plain), float(norm)
 
     def fit(self) -> dict[str, Any]:

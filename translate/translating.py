@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from dragoman.runtime.bundle import PAD
@@ -21,46 +20,11 @@ from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.shards import Shards, build, describe
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import TorchEngine, bundle_of, score, translate_all
+from dragoman.translate.loss import smoothed_loss
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.task import Task
 from dragoman.translate.tokenize import default_vocabulary, encode, train_tokenizer
-
-
-class _SmoothedLoss(torch.autograd.Function):
-    """Label-smoothed cross-entropy whose gradient, softmax minus the smoothed target, is formed in one buffer."""
-
-    @staticmethod
-    def forward(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
-        log_probability = torch.log_softmax(logits, -1, dtype=torch.float32)
-        plain = -log_probability.gather(1, target[:, None]).sum()
-        uniform = -log_probability.mean(-1).sum() if smoothing else plain
-        return (1 - smoothing) * plain + smoothing * uniform, plain, log_probability
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: tuple[Tensor, Tensor, Tensor]) -> None:  # noqa: ANN401 (torch's own type)
-        ctx.dtype, ctx.smoothing = inputs[0].dtype, inputs[2]
-        ctx.save_for_backward(inputs[1], output[2])
-        ctx.mark_non_differentiable(output[1], output[2])
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        target, log_probability = ctx.saved_tensors
-        out = log_probability.exp_()  # the buffer is not needed again
-        if ctx.smoothing:
-            out -= ctx.smoothing / out.shape[1]
-        out.scatter_add_(1, target[:, None], out.new_full((len(target), 1), ctx.smoothing - 1))
-        return out.mul_(grad).to(ctx.dtype), None, None
-
-
-def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy with label smoothing (Szegedy et al. 2016), and without, each summed over targets.
-
-    logits (N, V), target (N). The second has no gradient.
-    """
-    loss, plain, _ = _SmoothedLoss.apply(logits, target, smoothing)  # type: ignore[no-untyped-call]  # torch's
-    return loss, plain
 
 
 def limit_ratio(source: Ints, target: Ints) -> int:
@@ -82,7 +46,7 @@ class Objective(nn.Module):
         """A batch (see Batch) -> its smoothed and plain loss, summed over target ids."""
         x = self.model(source, source_length, target_in)
         real = target_out != PAD
-        return smoothed_loss(self.model.logits(x[real]), target_out[real], self.smoothing)
+        return smoothed_loss(x[real], self.model.output.weight, self.model.bias, target_out[real], self.smoothing)
 
 
 @dataclass
