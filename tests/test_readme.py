@@ -13,8 +13,9 @@ import pytest
 
 from dragoman.export import cli
 from dragoman.translate.config import from_tree
-from tiny import number_pairs, tiny_toml
+from tiny import classes, number_pairs, tagged, temperatures, tiny_toml
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 
 
@@ -41,6 +42,9 @@ def test_commands_are_there_and_parse() -> None:
         "distill",
         "backtranslate",
         "compare",
+        "run",
+        "plot",
+        "cells",
     }
     assert asked == {w[0] for w in words}
     assert all(callable(cli.parse(w).run) for w in words)
@@ -59,9 +63,18 @@ def test_commands_and_python_run(tmp_path: Path) -> None:
     (tmp_path / "more.de").write_text("".join(p.target + "\n" for p in number_pairs(340)[300:]))
     toml = tiny_toml(Path("data/my"), "my").replace("vocabulary = 300", "")  # each corpus fills another
     (tmp_path / "my.toml").write_text(toml)  # as in the README, but trained in seconds
+    (tmp_path / "configs").mkdir()
+    for path in CONFIGS.glob("*.toml"):  # as they are, but trained in seconds
+        text = re.sub(r"epochs = \d+", "epochs = 1", path.read_text("utf-8"))
+        (tmp_path / "configs" / path.name).write_text(text)
+    (tmp_path / "sentiment.tsv").write_text(classes())
+    (tmp_path / "names.conll").write_text(tagged())
+    (tmp_path / "temperature.csv").write_text(temperatures(2000))
     dragoman = f"{shlex.quote(sys.executable)} -m dragoman.export "
     for line in commands():
         command = line.replace("dragoman ", dragoman, 1)
+        if line.startswith("dragoman cells"):
+            command += " --epochs 1 --size 300"
         done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr}"
     assert len((tmp_path / "my.translated").read_text("utf-8").splitlines()) == 300

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import random
 import shutil
 import signal
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +31,7 @@ from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked,
 from dragoman.translate.reader import Reader
 from dragoman.translate.reading import label_reader
 from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, tiny_config
+from tiny import CELLS, VOCABULARY, classes, tagged, temperatures, tiny_config
 
 Read = Callable[[Path], Iterable[Pair]]
 
@@ -112,41 +109,6 @@ def test_bad_labelled_text(
     (tmp_path / "f").write_bytes(b"\xff\tx\n")
     with pytest.raises(UserError, match="line 1 is not UTF-8"):
         [*read(tmp_path / "f")]
-
-
-def classes() -> str:
-    rng = random.Random(1)
-    kinds = {"positive": "good fine lovely".split(), "negative": "bad sad poor".split(), "neutral": ["plain"]}
-    lines = []
-    for i in range(400):
-        kind = rng.choice([*kinds])
-        words = [*rng.choices("table house street water".split(), k=rng.randint(1, 6)), rng.choice(kinds[kind])]
-        rng.shuffle(words)
-        lines.append(f"{kind}\t{' '.join(words)} {i}\n")
-    return "".join(lines)
-
-
-def tagged() -> str:
-    rng = random.Random(1)
-    text = []
-    for i in range(400):
-        rows = []
-        for _ in range(rng.randint(1, 4)):
-            rows += rng.choice([["Ada B-PER", "Byron I-PER"], ["in O", "London B-LOC"], ["walks O"], [f"{i} O"]])
-        text.append("\n".join(rows) + "\n\n")
-    return "".join(text)
-
-
-def temperatures() -> str:
-    rng = random.Random(1)
-    rows = ["time,temp,wind"]
-    for hour in range(900):
-        warm = math.sin(hour / 24 * 2 * math.pi)
-        if hour % 97 != 5:  # a time that is missing
-            time = datetime(2024, 1, 1) + timedelta(hours=hour)
-            temp = "" if hour % 41 == 3 else f"{10 + 5 * warm + rng.gauss(0, 0.5):.2f}"
-            rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - warm + rng.gauss(0, 0.2):.2f}")
-    return "\n".join(rows) + "\n"
 
 
 @pytest.fixture(scope="module")

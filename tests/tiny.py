@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,41 @@ precision = "float32"
 [search]
 beam_size = 3
 """
+
+
+def classes() -> str:
+    """Lines of label, tab, text: a word in each says which."""
+    rng = random.Random(1)
+    kinds = {"positive": "good fine lovely".split(), "negative": "bad sad poor".split(), "neutral": ["plain"]}
+    lines = []
+    for i in range(400):
+        kind = rng.choice([*kinds])
+        words = [*rng.choices("table house street water".split(), k=rng.randint(1, 6)), rng.choice(kinds[kind])]
+        rng.shuffle(words)
+        lines.append(f"{kind}\t{' '.join(words)} {i}\n")
+    return "".join(lines)
+
+
+def tagged() -> str:
+    """CoNLL columns with names in them."""
+    rng = random.Random(1)
+    text = []
+    for i in range(400):
+        rows = []
+        for _ in range(rng.randint(1, 4)):
+            rows += rng.choice([["Ada B-PER", "Byron I-PER"], ["in O", "London B-LOC"], ["walks O"], [f"{i} O"]])
+        text.append("\n".join(rows) + "\n\n")
+    return "".join(text)
+
+
+def temperatures(hours: int = 900) -> str:
+    """CSV of two variables by the hour, with gaps."""
+    rng = random.Random(1)
+    rows = ["time,temp,wind"]
+    for hour in range(hours):
+        warm = math.sin(hour / 24 * 2 * math.pi)
+        if hour % 97 != 5:  # a time that is missing
+            time = datetime(2024, 1, 1) + timedelta(hours=hour)
+            temp = "" if hour % 41 == 3 else f"{10 + 5 * warm + rng.gauss(0, 0.5):.2f}"
+            rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - warm + rng.gauss(0, 0.2):.2f}")
+    return "\n".join(rows) + "\n"
