@@ -65,7 +65,7 @@ FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.tom
         (["train", str(FLAGSHIP), "--set", "data.corpus=none"], "none is not a corpus"),
         (["export", "none", "-o", "x.onnx"], "none is not a training run"),
         (["verify", "none.onnx", "--against", "none"], "none is not a training run"),
-        (["evaluate", "none.onnx", "--source", "a", "--reference", "b"], "cannot read a"),
+        (["evaluate", "none.onnx", "--source", "a", "--reference", "b"], "cannot read none.onnx"),
         (["translate", "none.onnx", "x"], "cannot read none.onnx"),
         (["corpus", "cldr", "--pair", "en", "--out", "x"], "two different languages"),
         (["corpus", "cldr", "--pair", "en-qqq", "--out", "x"], "qqq is no language of CLDR"),
