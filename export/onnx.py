@@ -21,7 +21,7 @@ from onnxscript import optimizer
 from torch import nn
 from torch.export import Dim
 
-from dragoman.export.parity import Level, compare_search, parity_batches
+from dragoman.export.parity import Level, compare_search, parity_batches, refuse_unequal
 from dragoman.export.quantize import calibrate, product_as_onnx, quantised
 from dragoman.export.simplify import bodies, simplify
 from dragoman.runtime.bundle import CONTRACTS, INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
@@ -185,7 +185,7 @@ def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
 
     Raises UserError when they differ: then there is no file.
     """
-    model, bundle, levels = _make(run.search(), bundle_of(run), _encoded(run, sentences))
+    model, bundle, levels = _make(run.search(), bundle_of(run), encoded(run, sentences))
     return sealed(model, bundle), levels
 
 
@@ -197,7 +197,7 @@ def build_int8(
     pairs: the validation set, which activations are calibrated on and which both files are scored on.
     Raises UserError when the file differs from PyTorch, or (unless forced) is slower or worse than float32.
     """
-    search, rows = run.search(), _encoded(run, [pair.source for pair in pairs])
+    search, rows = run.search(), encoded(run, [pair.source for pair in pairs])
     say("calibrating")
 
     def use() -> None:
@@ -222,9 +222,9 @@ def build_int8(
     return sealed(model, bundle), levels, comparison
 
 
-def _encoded(run: Run, sentences: Sequence[str]) -> list[list[int]]:
+def encoded(run: Run, sentences: Sequence[str]) -> list[list[int]]:
     """The ids of sentences that the model takes in one piece. Raises UserError when there are none."""
-    tokenizer, longest = run.tokenizers()[0], bundle_of(run).max_source
+    tokenizer, longest = run.source_tokenizer(), run.read_json("run.json")["max_source"]
     rows = [row for row in (tokenizer.encode(s) for s in sentences) if len(row) <= longest]
     if not rows:
         raise UserError(
@@ -246,9 +246,7 @@ def _make(
         for beam in (1, bundle.defaults["beam_size"])
         for batch in (1, 16)
     ]
-    failed = [level for level in levels if not level.passed]
-    if failed:
-        raise UserError(f"the exported file differs from PyTorch, so it was not written: {failed[0].describe()}")
+    refuse_unequal(levels)
     return model, bundle, levels
 
 

@@ -76,6 +76,13 @@ def level(name: str, tolerance: Tolerance, compared: int, equal: int, worst: flo
     return Level(name, compared, equal, worst, passed, example)
 
 
+def refuse_unequal(levels: Sequence[Level]) -> None:
+    """Raise UserError for the first level that failed: then there is to be no file."""
+    for one in levels:
+        if not one.passed:
+            raise UserError(f"the exported file differs from PyTorch, so it was not written: {one.describe()}")
+
+
 def parity_batches(rows: Sequence[Sequence[int]], batch: int) -> list[tuple[Ids, Ids]]:
     """Ids as padded batches in the order given, so ragged; padding holds ids that must not matter."""
     noise = np.random.default_rng(0)

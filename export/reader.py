@@ -10,12 +10,12 @@ import onnx
 import torch
 from torch.export import Dim
 
-from dragoman.export.onnx import SELF_TESTS, exported, finished, sealed
-from dragoman.export.parity import TOLERANCE, Level, Tolerance, level, parity_batches
+from dragoman.export.onnx import SELF_TESTS, encoded, exported, finished, sealed
+from dragoman.export.parity import TOLERANCE, Level, Tolerance, level, parity_batches, refuse_unequal
 from dragoman.runtime.bundle import CONTRACTS, read_sealed
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.models import load
 from dragoman.runtime.reader import LabelEngine, OnnxLabels
-from dragoman.runtime.session import load_file
 from dragoman.runtime.translator import pad
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.reader import Probabilities, Reader
@@ -37,42 +37,30 @@ def build_reader(run: Run, texts: Sequence[str]) -> tuple[bytes, list[Level]]:
     Raises UserError when they differ: then there is no file.
     """
     reader, bundle = trained_reader(run), reader_bundle(run)
-    rows = rows_of(run, texts)
-    engine = TorchLabels(reader)
+    rows, engine = encoded(run, texts), TorchLabels(reader)
     cases = []
     for row in rows[:SELF_TESTS]:
         found = engine.run(np.array([row]), np.array([len(row)]))[0]
         cases.append({"source": row, "probability": np.round(found.astype(float), 6).tolist()})
     data = sealed(reader_to_onnx(reader, bundle.task), replace(bundle, self_test={"cases": cases}))
-    levels = compare_reader(run, data, rows)
-    for one in levels:
-        if not one.passed:
-            raise UserError(f"the exported file differs from PyTorch, so it was not written: {one.describe()}")
+    levels = compare_reader(engine, data, bundle.task, rows)
+    refuse_unequal(levels)
     return data, levels
-
-
-def rows_of(run: Run, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of texts that the model reads in one piece. Raises UserError when there are none."""
-    tokenizer, longest = run.source_tokenizer(), reader_bundle(run).max_source
-    rows = [row for row in map(tokenizer.encode, texts) if 1 < len(row) <= longest]
-    if not rows:
-        raise UserError(f"{run.folder}: there is no text to compare PyTorch and ONNX on")
-    return rows
 
 
 def verify_reader(run: Run, path: str, texts: Sequence[str]) -> list[Level]:
     """A file on disk against the run it came from. Raises UserError when it came from another."""
-    task = run.config().task
-    bundle = load_file(path, task)[1]
-    if bundle.source_tokenizer != run.source_tokenizer().model:
-        raise UserError(f"{path} was not made from {run.folder}: their tokenizers differ")
-    return compare_reader(run, read_sealed(path), rows_of(run, texts))
+    data, task = read_sealed(path), run.config().task
+    bundle = load(path).bundle
+    if (bundle.task, bundle.source_tokenizer) != (task, run.source_tokenizer().model):
+        raise UserError(f"{path} was not made from {run.folder}: their tasks or tokenizers differ")
+    rows = encoded(run, [text for text in texts if text.strip()])
+    return compare_reader(TorchLabels(trained_reader(run)), data, task, rows)
 
 
-def compare_reader(run: Run, data: bytes, rows: Sequence[Sequence[int]]) -> list[Level]:
+def compare_reader(reference: LabelEngine, data: bytes, task: str, rows: Sequence[Sequence[int]]) -> list[Level]:
     """The file against PyTorch, one by one and in ragged batches; and against itself, alone and in company."""
-    task = run.config().task
-    reference, one, two = TorchLabels(trained_reader(run)), OnnxLabels(data, task), OnnxLabels(data, task, threads=2)
+    one, two = OnnxLabels(data, task), OnnxLabels(data, task, threads=2)
     levels = [_compared(reference, one, rows, batch) for batch in (1, 16)]
     alone = _results(one, rows, 1, 0)
     equal, worst = np.ones(len(rows), bool), 0.0

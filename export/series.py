@@ -11,11 +11,11 @@ import torch
 from torch.export import Dim
 
 from dragoman.export.onnx import PARITY_SENTENCES, SELF_TESTS, exported, finished, sealed
-from dragoman.export.parity import TOLERANCE, Level, Tolerance, level
-from dragoman.runtime.bundle import CONTRACTS, read_sealed
+from dragoman.export.parity import TOLERANCE, Level, Tolerance, level, refuse_unequal
+from dragoman.runtime.bundle import CONTRACTS, Bundle, read_sealed
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.models import load
 from dragoman.runtime.series import OnnxSeries, SeriesEngine
-from dragoman.runtime.session import load_file
 from dragoman.runtime.translator import Floats
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.corpus.store import Corpus
@@ -37,17 +37,16 @@ def build_series(run: Run) -> tuple[bytes, list[Level]]:
     Raises UserError when they differ: then there is no file.
     """
     network, bundle, windows = trained_network(run), series_bundle(run), windows_to_compare(run)
+    engine = TorchSeries(network)
     cases = []
     for window in windows[:SELF_TESTS]:
-        found = TorchSeries(network).run(window[None])[0]
+        found = engine.run(window[None])[0]
         rows = [[None if np.isnan(v) else round(float(v), 6) for v in row] for row in window]
         cases.append({"series": rows, "forecast": np.round(found.astype(float), 6).tolist()})
     model = series_to_onnx(network, bundle.series["window"])
     data = sealed(model, replace(bundle, self_test={"cases": cases}))
-    levels = compare_series(run, data, windows)
-    for one in levels:
-        if not one.passed:
-            raise UserError(f"the exported file differs from PyTorch, so it was not written: {one.describe()}")
+    levels = compare_series(engine, data, bundle, windows)
+    refuse_unequal(levels)
     return data, levels
 
 
@@ -63,19 +62,19 @@ def windows_to_compare(run: Run) -> Floats:
 
 def verify_series(run: Run, path: str) -> list[Level]:
     """A file on disk against the run it came from. Raises UserError when it came from another."""
-    bundle = load_file(path, "forecast")[1]
+    data, bundle = read_sealed(path), load(path).bundle
     if bundle.series != series_bundle(run).series:
         raise UserError(f"{path} was not made from {run.folder}: their series differ")
-    return compare_series(run, read_sealed(path), windows_to_compare(run))
+    return compare_series(TorchSeries(trained_network(run)), data, bundle, windows_to_compare(run))
 
 
-def compare_series(run: Run, data: bytes, windows: Floats) -> list[Level]:
+def compare_series(reference: SeriesEngine, data: bytes, bundle: Bundle, windows: Floats) -> list[Level]:
     """The file against PyTorch, one by one and in batches; and against itself, alone and in company.
 
     Differences are in units of each variable's usual deviation.
     """
-    reference, one, two = TorchSeries(trained_network(run)), OnnxSeries(data), OnnxSeries(data, threads=2)
-    scale = np.array(series_bundle(run).series["scale"])
+    one, two = OnnxSeries(data), OnnxSeries(data, threads=2)
+    scale = np.array(bundle.series["scale"])
 
     def forecasts(engine: SeriesEngine, batch: int) -> Floats:
         found = [engine.run(windows[start : start + batch]) for start in range(0, len(windows), batch)]

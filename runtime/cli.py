@@ -40,16 +40,12 @@ def add_commands(commands: Commands) -> None:
         "line's number, with --scores or --n-best the score, then the translation, with --alignments the pairs "
         "source-target of words, counted from 0.",
     )
-    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
-    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    _add_reading(p)
     p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the file's own; 1 is greedy)")
     p.add_argument("--n-best", type=positive, default=1, metavar="N", help="write the N best of each text")
     p.add_argument("--length-penalty", type=float, metavar="A", help="scores are log-probability / length ** A")
     p.add_argument("--scores", action="store_true", help="write each translation's score")
     p.add_argument("--alignments", action="store_true", help="write which words of the source each word comes from")
-    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences at a time (default 32)")
-    p.add_argument("--json", action="store_true", help="write one JSON object a text")
     p.set_defaults(run=translate)
 
     p = commands.add_parser(
@@ -57,14 +53,11 @@ def add_commands(commands: Commands) -> None:
         help="run a model file, whatever it was made for",
         description="Read TEXT, or standard input line for line, with any file. A classifier writes the class of each "
         "text, with --scores a tab and its probability; a tagger a line for each word, with a tab and its label, and "
-        "an empty line after each text; a translator what `dragoman translate` does.",
+        "an empty line after each text; a translator what `dragoman translate` does. A forecaster reads CSV, each TEXT "
+        "the name of a file, and writes the rows that follow.",
     )
-    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
-    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    _add_reading(p)
     p.add_argument("--scores", action="store_true", help="write how likely each is, too")
-    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time (default 32)")
-    p.add_argument("--json", action="store_true", help="write one JSON object a text")
     p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False)
 
     p = commands.add_parser("info", help="say what a model file is", description="What a model file says about itself.")
@@ -87,6 +80,15 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("--source", metavar="F", help="sentences to time on")
     p.add_argument("--json", action="store_true", help="one JSON object a line")
     p.set_defaults(run=bench)
+
+
+def _add_reading(p: argparse.ArgumentParser) -> None:
+    """The arguments of commands that read text with a file."""
+    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
+    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
+    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time (default 32)")
+    p.add_argument("--json", action="store_true", help="write one JSON object a text")
 
 
 def translate(a: argparse.Namespace) -> int:

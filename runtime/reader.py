@@ -12,7 +12,7 @@ import onnxruntime
 
 from dragoman.runtime.bundle import EOS, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import check_contract, load_file, open_session
+from dragoman.runtime.session import Maker, load_as, session_for
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.runtime.translator import BATCH_SIZE, Floats, Ids, batches_of, pad
@@ -32,8 +32,7 @@ class OnnxLabels:
     """The file itself, run by ONNX Runtime on the CPU."""
 
     def __init__(self, model: bytes | onnxruntime.InferenceSession, task: str, threads: int = 1) -> None:
-        self.session = open_session(model, threads) if isinstance(model, bytes) else model
-        check_contract(self.session, task)
+        self.session = session_for(model, task, threads)
 
     def run(self, source: Ids, source_length: Ids) -> Floats:
         """See LabelEngine."""
@@ -88,11 +87,8 @@ class _LabelReader(Generic[Result]):
     @classmethod
     def load(cls: type[Own], path: str | Path, *, threads: int = 1, self_test: bool = False) -> Own:
         """Open a file made by `dragoman export`. Raises BundleError, a UserError, as Translator.load does."""
-        session, bundle = load_file(path, cls.task, threads)
-        out = cls(OnnxLabels(session, cls.task), bundle)
-        if self_test:
-            out.self_test()
-        return out
+        makers: dict[str, Maker[Own]] = {cls.task: lambda session, bundle: cls(OnnxLabels(session, cls.task), bundle)}
+        return load_as(path, makers, threads, self_test=self_test)
 
     def self_test(self) -> None:
         """Read the ids stored in the file. Raises BundleError unless the probabilities are those stored."""

@@ -17,7 +17,7 @@ import onnxruntime
 
 from dragoman.runtime.bundle import Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import check_contract, load_file, open_session
+from dragoman.runtime.session import Maker, load_as, session_for
 from dragoman.runtime.translator import Floats
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
@@ -158,13 +158,13 @@ def _evenly(stamps: Sequence[str], where: str) -> tuple[list[int], Clock]:
     first = moments[0]
     step: timedelta | int | float
     dates = [m for m in moments if m is not None]
-    if first and all((m.day, m.time()) == (first.day, first.time()) for m in dates) and _usual(numbers) > 27 * 86400:
-        numbers = [float(m.year * 12 + m.month) for m in dates]
-        step = int(_usual(numbers))
-    else:
-        usual = _usual(numbers)
-        step = timedelta(seconds=usual) if first else usual
     width = _usual(numbers)
+    if first and all((m.day, m.time()) == (first.day, first.time()) for m in dates) and width > 27 * 86400:
+        numbers = [float(m.year * 12 + m.month) for m in dates]
+        width = _usual(numbers)
+        step = int(width)
+    else:
+        step = timedelta(seconds=width) if first else width
     places: list[int] = []
     for number, (value, text) in enumerate(zip(numbers, stamps, strict=True), 2):
         place = (value - numbers[0]) / width if width else 0.0
@@ -195,8 +195,7 @@ class OnnxSeries:
     """The file itself, run by ONNX Runtime on the CPU."""
 
     def __init__(self, model: bytes | onnxruntime.InferenceSession, threads: int = 1) -> None:
-        self.session = open_session(model, threads) if isinstance(model, bytes) else model
-        check_contract(self.session, "forecast")
+        self.session = session_for(model, "forecast", threads)
 
     def run(self, series: Floats) -> Floats:
         """See SeriesEngine."""
@@ -222,11 +221,8 @@ class Forecaster:
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, self_test: bool = False) -> Forecaster:
         """Open a file made by `dragoman export`. Raises BundleError, a UserError, as Translator.load does."""
-        session, bundle = load_file(path, cls.task, threads)
-        out = cls(OnnxSeries(session), bundle)
-        if self_test:
-            out.self_test()
-        return out
+        makers: dict[str, Maker[Forecaster]] = {cls.task: lambda session, bundle: cls(OnnxSeries(session), bundle)}
+        return load_as(path, makers, threads, self_test=self_test)
 
     def self_test(self) -> None:
         """Forecast the series stored in the file. Raises BundleError unless it gives what is stored."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import onnxruntime
 
-from dragoman.runtime.bundle import CONTRACTS, METADATA_PREFIX, Bundle, BundleError, read_sealed
+from dragoman.runtime.bundle import CONTRACTS, Bundle, BundleError, read_sealed
 
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
 _MISSING = (
@@ -52,26 +54,49 @@ def _why_not(error: str) -> str:
     return f"{here} cannot run this model: {reason}; it needs {needed}"
 
 
-def check_contract(session: onnxruntime.InferenceSession, task: str) -> None:
-    """Raise BundleError unless a session takes and gives what a model for this task does."""
-    own = session.get_modelmeta().custom_metadata_map.get(f"{METADATA_PREFIX}task", "translate")
-    if own != task:
-        raise BundleError(f"the model was made to {own}, not to {task}; `dragoman run` runs any")
+def session_for(
+    model: bytes | onnxruntime.InferenceSession, task: str, threads: int = 1
+) -> onnxruntime.InferenceSession:
+    """A session that takes and gives what a model for a task does; model: a file's bytes, or their session.
+
+    Raises BundleError for any other model.
+    """
+    session = open_session(model, threads) if isinstance(model, bytes) else model
     found = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
     if found != tuple([*names] for names in CONTRACTS[task]):
         raise BundleError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
+    return session
 
 
-def load_file(path: str | Path, task: str | None, threads: int = 1) -> tuple[onnxruntime.InferenceSession, Bundle]:
-    """A file made by `dragoman export`, opened, and what it says about itself; task: what it must be made for.
+class Model(Protocol):
+    """What a file is opened as."""
 
-    Raises BundleError when it is not one, is damaged, cannot run here, or is made for something else.
+    def self_test(self) -> None:
+        """Raise BundleError unless it computes here what it did when it was made."""
+        ...
+
+
+Opened = TypeVar("Opened", bound=Model)
+Maker = Callable[[onnxruntime.InferenceSession, Bundle], Opened]
+
+
+def load_as(path: str | Path, makers: Mapping[str, Maker[Opened]], threads: int, *, self_test: bool) -> Opened:
+    """A file made by `dragoman export`, opened by the maker for what it was made to do.
+
+    Raises BundleError when it is not one, is damaged, cannot run here, is made for something else, or (with self_test)
+    does not compute what it computed when it was made.
     """
     session = open_session(read_sealed(path), threads)
     try:
         bundle = Bundle.from_metadata(session.get_modelmeta().custom_metadata_map)
-        check_contract(session, task or bundle.task)
+        if bundle.task not in makers:
+            raise BundleError(
+                f"the model was made to {bundle.task}, not to {', '.join(makers)}; `dragoman run` runs any"
+            )
+        model = makers[bundle.task](session, bundle)
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from None
     return_memory()
-    return session, bundle
+    if self_test:
+        model.self_test()
+    return model

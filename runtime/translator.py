@@ -13,7 +13,7 @@ import onnxruntime
 
 from dragoman.runtime.bundle import EOS, INPUTS, PAD, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import check_contract, load_file, open_session, return_memory
+from dragoman.runtime.session import Maker, load_as, return_memory, session_for
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 
@@ -108,8 +108,7 @@ class OnnxEngine:
 
     def __init__(self, model: bytes | onnxruntime.InferenceSession, threads: int = 1) -> None:
         """model: the file's bytes, or the session that they were opened in."""
-        self.session = open_session(model, threads) if isinstance(model, bytes) else model
-        check_contract(self.session, "translate")
+        self.session = session_for(model, "translate", threads)
 
     def run(
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
@@ -149,14 +148,8 @@ class Translator:
         Raises BundleError, a UserError, when it is not one, is damaged, cannot run here, or (with self_test) does not
         compute what it computed when it was made.
         """
-        session, bundle = load_file(path, "translate", threads)
-        try:
-            translator = cls(OnnxEngine(session), bundle)
-        except BundleError as error:
-            raise BundleError(f"{path}: {error}") from None
-        if self_test:
-            translator.self_test()
-        return translator
+        makers: dict[str, Maker[Translator]] = {"translate": lambda session, bundle: cls(OnnxEngine(session), bundle)}
+        return load_as(path, makers, threads, self_test=self_test)
 
     def self_test(self) -> None:
         """Translate the ids stored in the file. Raises BundleError unless tokens and scores are those stored."""

@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import torch
@@ -119,6 +119,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path} is not a whole safetensors checkpoint: {error}") from None
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 class Run:
     """A training run on disk."""
 
@@ -172,28 +175,31 @@ class Run:
 
     def source_tokenizer(self) -> Tokenizer:
         """The source's tokenizer, which is all that a reader has."""
-        try:
-            return Tokenizer(self.path("source.model").read_bytes())
-        except OSError as error:
-            raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+        return Tokenizer(self._tokenizer_model("source"))
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         """Source and target tokenizer; one object when joint."""
-        try:
-            source, target = (self.path(f"{side}.model").read_bytes() for side in ("source", "target"))
-        except OSError as error:
-            raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+        source, target = (self._tokenizer_model(side) for side in ("source", "target"))
         first = Tokenizer(source)
         return first, first if target == source else Tokenizer(target)
+
+    def _tokenizer_model(self, side: str) -> bytes:
+        try:
+            return self.path(f"{side}.model").read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+
+    def trained(self, model: Network) -> Network:
+        """A network of this run's shape with the weights that training ended with, for use alone."""
+        weights = self.path("model.safetensors")
+        load_weights(model, load_tensors(weights)[0], weights)
+        return model.requires_grad_(False).eval()
 
     def search(self) -> BeamSearch:
         """The trained network inside its search, ready to translate."""
         config = self.config()
         source, target = self.tokenizers()
-        model = Seq2Seq(config.model, len(source), len(target))
-        weights = self.path("model.safetensors")
-        load_weights(model, load_tensors(weights)[0], weights)
-        model.requires_grad_(False)
+        model = self.trained(Seq2Seq(config.model, len(source), len(target)))
         ratio = int(self.read_json("run.json")["limit_ratio"])
         return BeamSearch(model, ratio, right_to_left=config.data.right_to_left).eval()
 

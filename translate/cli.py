@@ -16,6 +16,9 @@ from dragoman.translate.corpus import cli as corpora
 
 if TYPE_CHECKING:
     from dragoman.runtime.bundle import Bundle
+    from dragoman.runtime.models import Model
+    from dragoman.runtime.reader import Classifier, Tagger
+    from dragoman.runtime.series import Forecaster
     from dragoman.runtime.translator import Translator
     from dragoman.translate.evaluate import Score
 
@@ -162,20 +165,19 @@ def train(a: argparse.Namespace) -> int:
 
 def evaluate(a: argparse.Namespace) -> int:
     """`dragoman evaluate`."""
+    from dragoman.runtime.series import Forecaster
+    from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.evaluate import as_dict, exact_by_length, score
 
-    task = _task_of(a.model)
-    if task != "translate":
+    model = _model(a.model)
+    if not isinstance(model, Translator):
         for option in ("report", "robustness", "exact", "beam", "length_penalty"):
             if getattr(a, option):
                 raise UserError(f"--{option.replace('_', '-')} is for translators")
-    if task == "forecast":
-        return _evaluate_series(a)
+        return _evaluate_series(model, a) if isinstance(model, Forecaster) else _evaluate_labels(model, a)
+    translator = model
     source, reference = _test_set(a)
-    if task != "translate":
-        return _evaluate_labels(a, source, reference)
-    translator = _translator(a.model)
     output = _translated(translator, source, a, "translating")
     if a.output:
         write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
@@ -207,27 +209,13 @@ def evaluate(a: argparse.Namespace) -> int:
     return 0
 
 
-def _task_of(models: Sequence[str]) -> str:
-    """What models do. Raises UserError for several that do not translate."""
-    from dragoman.runtime.session import load_file
-    from dragoman.translate.checkpoint import Run
-
-    tasks = [Run(m).config().task if Path(m).is_dir() else load_file(m, None)[1].task for m in models]
-    if len(models) > 1 and {*tasks} != {"translate"}:
-        raise UserError(f"{', '.join(models)}: only translators work together")
-    return tasks[0]
-
-
-def _evaluate_labels(a: argparse.Namespace, source: list[str], reference: list[str]) -> int:
-    from dragoman.runtime.models import load
-    from dragoman.runtime.reader import Classifier, Tagger
-    from dragoman.translate.checkpoint import Run, write_atomically
+def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
+    from dragoman.runtime.reader import Classifier
+    from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.progress import bar
-    from dragoman.translate.reading import label_reader, label_scores
+    from dragoman.translate.reading import label_scores
 
-    name = a.model[0]
-    model = label_reader(Run(name)) if Path(name).is_dir() else load(name)
-    assert isinstance(model, Classifier | Tagger)
+    source, reference = _test_set(a)
     found: list[list[str]] = []
     with bar("reading", len(source)) as progress:
         for start in range(0, len(source), 256):
@@ -247,21 +235,16 @@ def _evaluate_labels(a: argparse.Namespace, source: list[str], reference: list[s
     return _say_scores(a, bundle, label_scores(found, expected, task, bundle.labels), f"{len(source):,} texts")
 
 
-def _evaluate_series(a: argparse.Namespace) -> int:
-    from dragoman.runtime.series import Forecaster
-    from dragoman.translate.checkpoint import Run
+def _evaluate_series(model: Forecaster, a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.store import Corpus
-    from dragoman.translate.forecasting import forecaster_of, read_parts, series_scores, windows_of
+    from dragoman.translate.forecasting import read_parts, series_scores, windows_of
 
     if not a.corpus or a.source or a.reference or a.output:
         raise UserError("a forecaster is scored on the test part of a corpus: give --corpus alone")
-    name = a.model[0]
-    model = forecaster_of(Run(name)) if Path(name).is_dir() else Forecaster.load(name)
     parts = read_parts(Corpus(a.corpus))
     if parts["test"].names != model.names:
-        raise UserError(
-            f"{a.corpus} has {', '.join(parts['test'].names)}, and {name} forecasts {', '.join(model.names)}"
-        )
+        names, own = (", ".join(each) for each in (parts["test"].names, model.names))
+        raise UserError(f"{a.corpus} has {names}, and {a.model[0]} forecasts {own}")
     windows = windows_of(parts, "test", model.window, model.horizon)
     found = [model.engine.run(batch.series.numpy()) for batch in windows]
     scores = series_scores(windows, found, model.names, model.period)
@@ -377,18 +360,36 @@ def _translated(translator: Translator, source: Sequence[str], a: argparse.Names
         )  # fmt: skip
 
 
-def _translator(models: Sequence[str]) -> Translator:
-    """Whatever translates: one .onnx file, or runs. Raises UserError for a mix."""
-    from dragoman.runtime.translator import Translator
+def _model(models: Sequence[str]) -> Model:
+    """Whatever was named: one .onnx file, or runs, which translate together. Raises UserError for a mix."""
+    from dragoman.runtime.models import load
     from dragoman.translate.checkpoint import Run
     from dragoman.translate.committee import assemble
+    from dragoman.translate.forecasting import forecaster_of
+    from dragoman.translate.reading import label_reader
 
     if len(models) == 1 and not Path(models[0]).is_dir():
-        return Translator.load(models[0])
+        return load(models[0])
     for model in models:
         if not Path(model).is_dir():
             raise UserError(f"{model} is not a run's folder; only runs can translate together")
-    return assemble([Run(model) for model in models])
+    runs = [Run(model) for model in models]
+    tasks = {run.config().task for run in runs}
+    if tasks == {"translate"}:
+        return assemble(runs)
+    if len(runs) > 1:
+        raise UserError(f"{', '.join(models)}: only translators work together")
+    return forecaster_of(runs[0]) if tasks == {"forecast"} else label_reader(runs[0])
+
+
+def _translator(models: Sequence[str]) -> Translator:
+    """The same, which must translate."""
+    from dragoman.runtime.translator import Translator
+
+    model = _model(models)
+    if not isinstance(model, Translator):
+        raise UserError(f"{models[0]}: the model was made to {model.task}, not to translate; `dragoman run` runs any")
+    return model
 
 
 def cells(a: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Forecaster, Series, read_series, seasonal_naive
 from dragoman.runtime.translator import Floats
 from dragoman.translate.allocator import keep_freed_memory
-from dragoman.translate.checkpoint import Run, load_tensors, load_weights
+from dragoman.translate.checkpoint import Run
 from dragoman.translate.corpus.readers import read_bytes
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.evaluate import card_of
@@ -198,13 +198,9 @@ class TorchSeries:
 
 def trained_network(run: Run) -> SeriesNetwork:
     """The network of a run whose training has ended."""
-    config = run.config()
-    weights = run.path("model.safetensors")
-    tensors = load_tensors(weights)[0]
-    facts = run.read_json("run.json")
-    model = SeriesNetwork(config.model, config.series, *(torch.tensor(facts[key]) for key in ("mean", "scale")))
-    load_weights(model, tensors, weights)
-    return model.requires_grad_(False).eval()
+    config, facts = run.config(), run.read_json("run.json")
+    mean, scale = (torch.tensor(facts[key]) for key in ("mean", "scale"))
+    return run.trained(SeriesNetwork(config.model, config.series, mean, scale))
 
 
 def series_bundle(run: Run) -> Bundle:

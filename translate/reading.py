@@ -17,8 +17,8 @@ from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Floats, Ids, pad
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.batching import plan
-from dragoman.translate.checkpoint import Run, load_tensors, load_weights, write_atomically
-from dragoman.translate.config import Config
+from dragoman.translate.checkpoint import Run, write_atomically
+from dragoman.translate.config import Config, TokenizerConfig
 from dragoman.translate.corpus.labelled import labels_of
 from dragoman.translate.corpus.ragged import Ints, ragged
 from dragoman.translate.corpus.shards import Words
@@ -116,8 +116,8 @@ class Reading(Task):
         c, task = self.config, self.config.task
         self.names: list[str] = self.corpus.card["labels"]
         self.metric = "macro-F1" if task == "classify" else "entity F1" if is_chunked(self.names) else "accuracy"
-        train, self.valid = ([*_checked(self.corpus.read(part), task)] for part in ("train", "valid"))
-        if not self.valid:
+        train, valid = ([*_checked(self.corpus.read(part), task)] for part in ("train", "valid"))
+        if not valid:
             raise UserError(f"{self.corpus.folder} has no validation texts, by which training chooses its weights")
         if prepared:
             if self.workers.main:
@@ -128,14 +128,15 @@ class Reading(Task):
             self.tokenizer = train_tokenizer(self.corpus.lines("train", 0), c.tokenizer, vocabulary, (), len(train))
             write_atomically(self.run.path("source.model"), self.tokenizer.model)
         self.text = Text(train, self.names, task)
-        self.table = self._table(self.text, c.tokenizer.sampling > 0)
+        self.table = self._table(self.text, c.tokenizer)
+        self.held_out = Text(valid, self.names, task)
+        self.held_out_table = self._table(self.held_out, msgspec.structs.replace(c.tokenizer, sampling=0.0))
         self.lengths = np.add.reduceat(self.table.usual[self.text.rows.flat], self.text.rows.ends[:-1]) + 1
         self.kept = np.flatnonzero(self.lengths <= c.data.max_length)
         if not len(self.kept):
             raise UserError(f"data.max_length = {c.data.max_length}: every training text is longer")
 
-    def _table(self, text: Text, sampled: bool) -> Segmentations:
-        config = self.config.tokenizer if sampled else msgspec.structs.replace(self.config.tokenizer, sampling=0.0)
+    def _table(self, text: Text, config: TokenizerConfig) -> Segmentations:
         seed = self.config.training.seed
         return segmentations(self.tokenizer, [*text.words.numbers], text.words.counts, config, seed)
 
@@ -152,10 +153,9 @@ class Reading(Task):
         return Epoch(self.text, self.table, self.kept, self.lengths, tokens, self.seed_of(number))
 
     def validation(self) -> Iterable[Batch]:
-        text = Text(self.valid, self.names, self.config.task)
-        table = self._table(text, sampled=False)
-        for start in range(0, len(self.valid), 64):
-            yield text.batch(table, range(start, min(start + 64, len(self.valid))))
+        count = self.held_out.rows.rows
+        for start in range(0, count, 64):
+            yield self.held_out.batch(self.held_out_table, range(start, min(start + 64, count)))
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
         """Accuracy with macro-F1, or with entity F1 where labels say where entities begin."""
@@ -195,10 +195,8 @@ def reader_of(config: Config, tokenizer: Tokenizer, names: Sequence[str]) -> Rea
 
 def trained_reader(run: Run) -> Reader:
     """The network of a run whose training has ended."""
-    model = reader_of(run.config(), run.source_tokenizer(), run.read_json("run.json")["corpus"]["labels"])
-    weights = run.path("model.safetensors")
-    load_weights(model, load_tensors(weights)[0], weights)
-    return model.requires_grad_(False).eval()
+    names = run.read_json("run.json")["corpus"]["labels"]
+    return run.trained(reader_of(run.config(), run.source_tokenizer(), names))
 
 
 def encoder_of(run: Run) -> tuple[nn.Module, Encoder]:

@@ -27,7 +27,6 @@ from dragoman.translate.corpus.store import (
     without_held_out,
 )
 
-HELD_OUT = 1000
 Made = tuple[Parts, dict[str, Any]]  # the parts of a corpus, and its card
 Listing = Callable[[str, Pair], None]
 
@@ -103,8 +102,7 @@ def make(
         spool.add(pair)
         hashes.append(short_hash(nearly(pair.source)))
     sources = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
-    usual = min(HELD_OUT, max(1, len(np.unique(sources)) // 10))
-    train, *held_out = hold_out(sources, valid or usual, test or usual, seed)
+    train, *held_out = hold_out(sources, valid, test, seed)
     left_over = spool.count - sum(map(len, (train, *held_out)))
     if left_over:
         dropped["another pair of all but the same source is held out"] = left_over

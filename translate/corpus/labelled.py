@@ -14,7 +14,7 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import normalise
-from dragoman.translate.corpus.files import HELD_OUT
+from dragoman.translate.corpus.cleaning import Duplicates
 from dragoman.translate.corpus.readers import read_raw
 from dragoman.translate.corpus.store import (
     SPLITS,
@@ -97,12 +97,15 @@ def labelled(
     """
     dropped: Counter[str] = Counter()
     read = [[*part] for part in parts]
-    kept = [[*_once(clean(part, dropped), dropped)] for part in read]
+    kept = []
+    for part in read:
+        usable, seen = [*clean(part, dropped)], Duplicates(near=False)
+        kept.append([pair for pair in usable if not seen(pair)])
+        dropped["the same text and labels once more"] += len(usable) - len(kept[-1])
     if len(kept) == 1:
         rows = kept[0]
         sources = np.array([short_hash(nearly(pair.source)) for pair in rows], np.uint64)
-        usual = min(HELD_OUT, max(1, len(np.unique(sources)) // 10))
-        found = hold_out(sources, valid or usual, test or usual, seed)
+        found = hold_out(sources, valid, test, seed)
         splits = {name: [rows[i] for i in part.tolist()] for name, part in zip(SPLITS, found, strict=True)}
         if len(rows) > sum(map(len, found)):
             dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
@@ -124,13 +127,3 @@ def labelled(
 def labels_of(task: str, pair: Pair) -> list[str]:
     """The class of a text, or the labels of its words."""
     return [pair.target] if task == "classify" else pair.target.split(" ")
-
-
-def _once(pairs: Iterable[Pair], dropped: Counter[str]) -> Iterator[Pair]:
-    seen = set()
-    for pair in pairs:
-        if pair in seen:
-            dropped["the same text and labels once more"] += 1
-        else:
-            seen.add(pair)
-            yield pair

@@ -22,6 +22,7 @@ from dragoman.translate.corpus.ragged import Ints
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
+HELD_OUT = 1000
 
 
 class Pair(NamedTuple):
@@ -82,13 +83,15 @@ def short_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def hold_out(sources: npt.NDArray[np.uint64], valid: int, test: int, seed: int) -> list[Ints]:
+def hold_out(sources: npt.NDArray[np.uint64], valid: int | None, test: int | None, seed: int) -> list[Ints]:
     """The rows to train, to validate and to test on, given what tells the rows' sources apart (see `nearly`).
 
-    Rows to train on are in order, the others in none. Held-out sources occur nowhere else: further rows of theirs are
-    left out. Raises UserError when there are too few.
+    valid, test: how many; by default HELD_OUT, or a tenth of few. Rows to train on are in order, the others in none.
+    Held-out sources occur nowhere else: further rows of theirs are left out. Raises UserError when there are too few.
     """
     _, first, group = np.unique(sources, return_index=True, return_inverse=True)
+    usual = min(HELD_OUT, max(1, len(first) // 10))
+    valid, test = valid or usual, test or usual
     if len(first) <= valid + test:
         raise UserError(
             f"{len(first):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
