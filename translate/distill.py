@@ -15,7 +15,7 @@ from dragoman.runtime.translator import Translation, Translator
 from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
 from dragoman.translate.corpus.store import Corpus, Pair, nearly
 from dragoman.translate.evaluate import sentence_chrf
-from dragoman.translate.training import wants_bfloat16
+from dragoman.translate.optimizers import wants_bfloat16
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal

@@ -40,6 +40,7 @@ from dragoman.translate.checkpoint import (
 from dragoman.translate.config import Config, TrainingConfig
 from dragoman.translate.evaluate import commit, machine
 from dragoman.translate.forecasting import Forecasting
+from dragoman.translate.optimizers import make_optimizers, wants_bfloat16
 from dragoman.translate.progress import Display
 from dragoman.translate.reading import Reading
 from dragoman.translate.task import Pass, Task
@@ -58,15 +59,6 @@ def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
     if c.decay == "cosine":
         return c.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return c.lr * warm * math.sqrt(max(c.warmup, 1) / max(step + 1, c.warmup, 1))
-
-
-def wants_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to compute matrix products in bfloat16: when asked, or when the processor has instructions for it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @dataclass
@@ -114,7 +106,7 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.model = self.task.network().to(self.workers.device)
         self.bfloat16 = wants_bfloat16(config.training.precision, self.workers.device)
-        self.optimizers = self._optimizers()
+        self.optimizers = make_optimizers(self.model, config.training)
         if resuming:
             self._restore()
         self.objective = self.task.objective(self.model)
@@ -142,27 +134,6 @@ class Trainer:
         weakref.finalize(self, os.close, run.lock())
         run.write_config(self.config)
         return started
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW for all, or for embeddings and vectors, with Muon (Jordan et al. 2024) for the matrices of products."""
-        c = self.config.training
-        matrices = []
-        if c.optimizer == "muon":
-            matrices = [m.weight for m in self.model.modules() if isinstance(m, torch.nn.Linear)]
-        taken = {id(p) for p in matrices}
-        rest = [p for p in self.model.parameters() if id(p) not in taken]
-        groups = [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": c.weight_decay},
-            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=c.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
-        ]
-        if matrices:  # steps of the size that AdamW's have (Liu et al. 2025), so that one rate serves both
-            optimizers.append(
-                torch.optim.Muon(matrices, lr=c.lr, weight_decay=c.weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
-        return optimizers
 
     def _record(self) -> None:
         """Write run.json: facts of the data and the machine."""
