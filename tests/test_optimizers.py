@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+
 from dragoman.translate import optimizers
 from dragoman.translate.optimizers import Muon, orthogonalized
 
 SHAPES = [(24, 16), (16, 24), (16, 16), (1, 8)]
 
 
-def steps(optimizer: torch.optim.Optimizer, matrices: list[torch.Tensor]) -> None:
+def steps(optimizer: torch.optim.Optimizer, matrices: Sequence[torch.Tensor]) -> None:
     generator = torch.Generator().manual_seed(7)
     for _ in range(4):
         for m in matrices:

@@ -1,6 +1,8 @@
-"""What changes the weights: AdamW for all, or for embeddings and vectors only, with Muon for the matrices of products."""
+"""What changes the weights: AdamW for all, or for embeddings and vectors alone, with Muon for matrices of products."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +46,7 @@ class Muon(torch.optim.Optimizer):
     Its steps have the size of AdamW's (Liu et al. 2025, "Muon is scalable"), so that one rate serves both.
     """
 
-    def __init__(self, matrices: list[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+    def __init__(self, matrices: Sequence[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.dtype = torch.bfloat16 if has_bfloat16(matrices[0].device) else torch.float32
 
