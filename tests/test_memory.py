@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
 
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate.comparison import SMALL, equal_hidden
+from dragoman.translate import comparison
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.comparison import BY_HEART, SMALL, equal_hidden
 from dragoman.translate.config import from_tree
-from dragoman.translate.corpus.algorithms import ALGORITHMS, from_algorithm
+from dragoman.translate.corpus.algorithms import ALGORITHMS, LANGUAGES, from_algorithm
+from dragoman.translate.corpus.store import write_corpus
 from dragoman.translate.memory import reach, sensitivity
 from dragoman.translate.model import Embedding, Encoder, Seq2Seq
+from dragoman.translate.reading import encoder_of
+from dragoman.translate.training import Trainer
 from tiny import CELLS, VOCABULARY, tiny_config
 
 
@@ -94,3 +101,46 @@ def test_pictures(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main(["plot", *words]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.slow  # three trainings of half a minute
+def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
+    """Trained to reverse letters without attention, which cannot be done without remembering them."""
+    splits, card = from_algorithm("reverse", 10_000, length=6, beyond=6, seed=1)
+    write_corpus(tmp_path / "reverse", LANGUAGES, splits, card)
+    fades: dict[str, npt.NDArray[np.float64]] = {}
+    for cell in ("elman", "lstm", "sru"):
+        tree = {**BY_HEART, "name": cell, "data": {"corpus": str(tmp_path / "reverse")}}
+        tree["model"] = {**BY_HEART["model"], "cell": cell}
+        tree["training"] = {**BY_HEART["training"], "epochs": 15, "validate_every": 15}
+        Trainer(from_tree(tree, cell), tmp_path / cell).fit()
+        run = Run(tmp_path / cell)
+        ids = run.source_tokenizer().encode("m t c a s b r q d k f g h")
+        forwards, backwards = sensitivity(*encoder_of(run), ids)[0]
+        fades[cell] = np.maximum(reach(forwards), reach(backwards, backwards=True))
+    assert fades["elman"][5] < 0.1
+    assert fades["elman"][8] < 0.02
+    for cell in ("lstm", "sru"):
+        assert fades[cell][8] > 0.05, cell
+
+
+@pytest.mark.slow  # 18 trainings, as short as can be
+def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, problem in comparison.PROBLEMS.items():
+        monkeypatch.setitem(comparison.PROBLEMS, name, problem._replace(epochs=1))
+    monkeypatch.setattr(comparison, "TURN", 0.01)
+    words = ["cells", "--out", str(tmp_path / "cells"), "--epochs", "1", "--size", "100"]
+    assert main(words) == 0
+    assert "| reverse, attending | 1 | elman |" in capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "cells").iterdir() if path.is_file()}
+    assert names == {"results.json", "report.md", "gradients.png", "lengths.png", "memory.png", "reach.png"}
+    rows = json.loads((tmp_path / "cells" / "results.json").read_text())["rows"]
+    assert [row["clipped"] for row in rows if row["task"] == "reverse"] == [True, False] * 4
+    for task in comparison.PROBLEMS:
+        sizes = [row["parameters"] for row in rows if row["task"] == task]
+        assert max(sizes) < 1.05 * min(sizes)
+    before = (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns
+    assert main(words) == 0  # what is there is not trained again
+    assert (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns == before
+    assert main(["cells", "--out", str(tmp_path)]) == 2
+    assert "holds something else" in capsys.readouterr().err

@@ -6,10 +6,11 @@ Everything is in one folder: the runs, results.json, report.md and the figures. 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import torch
@@ -31,6 +32,7 @@ from dragoman.translate.training import Trainer
 CELLS: tuple[CellName, ...] = get_args(CellName)
 UNCLIPPED = 1e9  # a norm that no gradient reaches
 TIMED = 200  # sentences that decoding is timed on, one at a time
+TURNS, TURN, WARM = 3, 3.0, 10  # training is timed so many times, so many seconds each, after so many steps
 PICTURED = "m t c a s b r q d k"  # what memory is drawn of
 
 SMALL: dict[str, Any] = {
@@ -44,6 +46,7 @@ SMALL: dict[str, Any] = {
     },
     "search": {"beam_size": 1},
 }  # fmt: skip
+BY_HEART: dict[str, Any] = {**SMALL, "model": {**SMALL["model"], "attention": "none"}}
 TRANSLATION: dict[str, Any] = {
     "model": {
         "width": 256, "hidden": 256, "encoder_layers": 2, "decoder_layers": 1, "feed_forward": 0, "heads": 1,
@@ -54,40 +57,74 @@ TRANSLATION: dict[str, Any] = {
 }  # fmt: skip
 
 
+class Problem(NamedTuple):
+    """A made-up task: of lengths up to `length` to train on, and up to `beyond` to test on."""
+
+    algorithm: str
+    length: int
+    beyond: int
+    tree: dict[str, Any]
+    epochs: int  # times what is asked for: what it takes until the best cell can do it
+    unclipped: bool = False  # whether to train without clipping as well
+
+
+PROBLEMS = {
+    "reverse": Problem("reverse", 6, 12, BY_HEART, 4, unclipped=True),
+    "reverse, attending": Problem("reverse", 10, 20, SMALL, 1),
+    "add": Problem("add", 3, 6, SMALL, 2),
+}
+REMEMBERS = "reverse"  # the one that cannot be done without remembering: what gradients and memory are drawn of
+
+
 def compare_cells(
     folder: Path, corpus: str | None, epochs: int, size: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Train and measure everything. corpus: of pairs to translate, or None for the made-up tasks alone.
 
-    epochs: of each training. size: made-up tasks to train on. Returns the contents of results.json.
+    epochs: of each training; of the harder tasks a multiple. size: made-up tasks to train on. Returns the contents of
+    results.json.
     """
     make_folder(folder)
-    tasks: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for name in ("reverse", "add"):
-        place = folder / "data" / name
-        if not place.exists():
-            splits, card = from_algorithm(name, size, length=10, beyond=20, seed=1)
-            write_corpus(place, LANGUAGES, splits, card)
-        tasks[name] = place, SMALL
-    if corpus:
-        tasks["translation"] = Path(corpus), TRANSLATION
     rows = []
-    for name, (place, tree) in tasks.items():
-        parameters = 0
-        for cell in CELLS[::-1]:  # the last one's number of parameters is what the others are made equal to
-            for clipped in (True, False) if name == "reverse" else (True,):
-                kind = f"{name}-{cell}" + ("" if clipped else "-unclipped")
-                config = _config(kind, place, tree, cell, epochs, clipped)
-                say(f"{kind}")
-                row = _measured(folder / kind, config, parameters)
-                parameters = parameters or row["parameters"]
-                rows.append({"task": name, "cell": cell, "clipped": clipped, **row})
-    results = {"rows": rows, "epochs": epochs, "size": size, "commit": commit(), "machine": machine()}
+    for name, problem in PROBLEMS.items():
+        place = folder / "data" / _slug(name)
+        if not place.exists():
+            splits, card = from_algorithm(problem.algorithm, size, problem.length, problem.beyond, seed=1)
+            write_corpus(place, LANGUAGES, splits, card)
+        rows += _task(folder, name, place, problem.tree, problem.epochs * epochs, problem.unclipped, say)
+    if corpus:
+        rows += _task(folder, "translation", Path(corpus), TRANSLATION, epochs, False, say)
+    results = {"rows": rows, "size": size, "commit": commit(), "machine": machine()}
     say("drawing")
     _draw(folder, rows)
     write_atomically(folder / "results.json", (json.dumps(results, indent=2) + "\n").encode())
     write_atomically(folder / "report.md", report(results).encode())
     return results
+
+
+def _slug(name: str) -> str:
+    return name.replace(", ", "-")
+
+
+def _task(
+    folder: Path, name: str, place: Path, tree: dict[str, Any], epochs: int, unclipped: bool, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Rows of one task: each cell, trained unless it has been, and all of them timed in turns."""
+    rows = []
+    first: Run | None = None  # the last cell's number of parameters is what the others are made equal to
+    for cell in CELLS[::-1]:
+        for clipped in (True, False) if unclipped else (True,):
+            kind = f"{_slug(name)}-{cell}" + ("" if clipped else "-unclipped")
+            say(kind)
+            run = _trained(folder / kind, _config(kind, place, tree, cell, epochs, clipped), first)
+            first = first or run
+            rows.append({"task": name, "cell": cell, "clipped": clipped, "epochs": epochs, **_measured(run)})
+    say(f"{name}: timing")
+    clipped_rows = [row for row in rows if row["clipped"]]
+    rates = _training_rates([Run(folder / f"{_slug(name)}-{row['cell']}").config() for row in clipped_rows])
+    for row, rate in zip(clipped_rows, rates, strict=True):
+        row["target_tokens_per_second"] = rate
+    return rows
 
 
 def _config(name: str, corpus: Path, tree: dict[str, Any], cell: str, epochs: int, clipped: bool) -> Config:
@@ -111,18 +148,50 @@ def equal_hidden(config: Config, sizes: tuple[int, int], parameters: int) -> int
     return low
 
 
-def _measured(folder: Path, config: Config, parameters: int) -> dict[str, Any]:
-    """A run's facts, trained unless it has been; parameters: what its number should be, 0 for any."""
+def _trained(folder: Path, config: Config, like: Run | None) -> Run:
+    """A run, trained unless it has been; like: the run whose number of parameters it should have."""
     run = Run(folder)
-    done = run.path("run.json").exists() and "scores" in run.read_json("run.json")
-    if not done:
-        if parameters:
-            source, target = Run(folder.with_name(f"{folder.name.split('-')[0]}-{CELLS[-1]}")).tokenizers()
-            hidden = equal_hidden(config, (len(source), len(target)), parameters)
+    if not (run.path("run.json").exists() and "scores" in run.read_json("run.json")):
+        if like:
+            source, target = like.tokenizers()
+            hidden = equal_hidden(config, (len(source), len(target)), like.read_json("run.json")["parameters"])
             config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=hidden))
-        Trainer(config, folder, resume=folder.exists() and run.path("last.safetensors").exists()).fit()
+        Trainer(config, folder, resume=run.path("last.safetensors").exists()).fit()
+    return run
+
+
+def _training_rates(configs: Sequence[Config]) -> list[list[float]]:
+    """Target tokens a second of each training: the lowest, the middle and the highest of some turns, taken in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = [Trainer(c, Path(folder) / c.name, display=Display(quiet=True)) for c in configs]
+        found: list[list[float]] = [[] for _ in trainers]
+        for _ in range(TURNS):
+            for trainer, rates in zip(trainers, found, strict=True):
+                rates.append(_training_rate(trainer))
+        trainers.clear()  # they hold their folders
+    return [sorted(rates) for rates in found]
+
+
+def _training_rate(trainer: Trainer) -> float:
+    """Target tokens a second, over a turn, of steps that change next to nothing."""
+    done = tokens = 0
+    start = time.perf_counter()
+    while True:
+        for batch in trainer.batches(epoch=0):
+            trainer.train_step(batch, 1e-6)
+            done += 1
+            if done == WARM:
+                start = time.perf_counter()
+            elif done > WARM:
+                tokens += batch.tokens
+                if time.perf_counter() - start > TURN:
+                    return round(tokens / (time.perf_counter() - start))
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """A run's facts, and how long it takes to translate a sentence."""
     facts, metrics = run.read_json("run.json"), read_rows(run.path("metrics.jsonl"))
-    corpus = Corpus(config.data.corpus)
+    corpus = Corpus(run.config().data.corpus)
     test = corpus.read("test")
     translator = translator_of(run)
     made_up = corpus.languages == LANGUAGES
@@ -133,7 +202,6 @@ def _measured(folder: Path, config: Config, parameters: int) -> dict[str, Any]:
         "perplexity": [r["perplexity"] for r in metrics if r["kind"] == "validation"][-1],
         "validation": facts["scores"]["validation"],
         "minutes": facts["training"]["minutes"],
-        "target_tokens_per_second": facts["training"]["target_tokens_per_second"],
         "milliseconds_a_sentence": _decoding(translator, test),
         "exact": exact_by_length([p.source for p in test], output, [p.target for p in test]) if made_up else [],
         "trained_to": corpus.card.get("length"),
@@ -170,11 +238,11 @@ def _length(row: dict[str, Any], entry: dict[str, Any]) -> int:
 
 
 def _draw(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    write_atomically(folder / "gradients.png", draw_gradients([r for r in rows if r["task"] == "reverse"]))
+    write_atomically(folder / "gradients.png", draw_gradients([r for r in rows if r["task"] == REMEMBERS]))
     write_atomically(folder / "lengths.png", draw_lengths([r for r in rows if r["exact"] and r["clipped"]]))
     names, pieces, found = [], [], []
     for cell in CELLS:
-        run = Run(folder / f"reverse-{cell}")
+        run = Run(folder / f"{REMEMBERS}-{cell}")
         tokenizer = run.source_tokenizer()
         ids = tokenizer.encode(PICTURED)
         names.append(cell)
@@ -191,20 +259,22 @@ def report(results: dict[str, Any]) -> str:
         return "" if value is None else f"{value:.1f}"
 
     lines = [
-        "| task | cell | hidden | parameters | clipped | perplexity | BLEU | exact, trained lengths | exact, beyond | "
-        "target tokens/s | ms a sentence | largest gradient norm |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| task | epochs | cell | hidden | parameters | clipped | perplexity | BLEU | exact, trained lengths | exact, "
+        "beyond | training, target tokens/s | spread | ms a sentence | largest gradient norm |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         norms = [n for _, n in row["gradient_norms"]]
         inside, beyond = (share_in(row, beyond=b) if row["exact"] else None for b in (False, True))
+        rates = row.get("target_tokens_per_second")
+        speed = f"{rates[len(rates) // 2]:,} | {rates[0]:,} to {rates[-1]:,}" if rates else " | "
         lines.append(
-            f"| {row['task']} | {row['cell']} | {row['hidden']} | {row['parameters']:,} | "
-            f"{'yes' if row['clipped'] else 'no'} | {row['perplexity']:.2f} | {row['validation']['BLEU']:.2f} | "
-            f"{cell(inside)} | {cell(beyond)} | {row['target_tokens_per_second']:,} | "
-            f"{row['milliseconds_a_sentence']:.2f} | {max(norms):.1f} |"
+            f"| {row['task']} | {row['epochs']} | {row['cell']} | {row['hidden']} | {row['parameters']:,} | "
+            f"{'yes' if row['clipped'] else 'no'} | {row['perplexity']:.2f} | "
+            f"{'' if row['exact'] else format(row['validation']['BLEU'], '.2f')} | "
+            f"{cell(inside)} | {cell(beyond)} | {speed} | {row['milliseconds_a_sentence']:.2f} | {max(norms):.1f} |"
         )
-    facts = f"{results['epochs']} epochs each; {results['machine']}; commit {results['commit']}."
+    facts = f"{results['size']:,} made-up tasks of a kind; {results['machine']}; commit {results['commit']}."
     return "\n".join([*lines, "", facts, ""])
 
 
