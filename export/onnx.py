@@ -301,8 +301,8 @@ def compare_precisions(
     references = [pair.target for pair in pairs]
     scores = [
         score(
-            translate_all(Translator(engine, bundle), [pair.source for pair in pairs]), references,
-            bundle.target_language, ter=False,
+            [t.text for t in translate_all(Translator(engine, bundle), [pair.source for pair in pairs])],
+            references, bundle.target_language, ter=False,
         )[0]
         for engine in engines
     ]  # fmt: skip

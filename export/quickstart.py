@@ -71,7 +71,7 @@ def quickstart(pair: str, folder: Path) -> float:
         raise UserError(f"{model} differs from PyTorch: {level.describe()}")
 
     say(f"translating {len(test):,} held-out phrases with {model.name}")
-    output = translate_all(translator, sources)
+    output = [t.text for t in translate_all(translator, sources)]
     scores = score(output, [p.target for p in test], languages[1], ter=False)
     exact = sum(out == p.target for out, p in zip(output, test, strict=True)) / len(test)
     table = Table("held-out phrase", "translation", "expected, where it differs", show_lines=False)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import torch
@@ -38,13 +39,20 @@ from dragoman.translate.search import BeamSearch
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, make durable, then rename. Raises UserError; a failure leaves what was there before."""
+    """Write a whole file, or leave what was there before. Raises UserError."""
+    with written(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written beside, made durable, then renamed. Raises UserError; what fails leaves what was there."""
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
     beside = path.with_name(path.name + ".part")
     try:
         with open(beside, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dragoman.runtime.models import Model
     from dragoman.runtime.reader import Classifier, Tagger
     from dragoman.runtime.series import Forecaster
-    from dragoman.runtime.translator import Translator
+    from dragoman.runtime.translator import Translation, Translator
     from dragoman.translate.evaluate import Score
 
 RUNS = Path("runs")
@@ -184,14 +184,15 @@ def evaluate(a: argparse.Namespace) -> int:
         return _evaluate_series(model, a) if isinstance(model, Forecaster) else _evaluate_labels(model, a)
     translator = model
     source, reference = _test_set(a)
-    output = _translated(translator, source, a, "translating")
+    results = _translated(translator, source, a, "translating")
+    output = [r.text for r in results]
     if a.output:
         write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
     scores = score(output, reference, translator.bundle.target_language, a.basis)
     beam = a.beam or translator.bundle.defaults["beam_size"]
     if a.record:
         _record(a, scores, translator.bundle, beam)
-    robust = _robust(translator, source, reference, a) if a.robustness else []
+    robust = _robust(translator, source, reference, results, a) if a.robustness else []
     exact = exact_by_length(source, output, reference) if a.exact else []
     if a.report:
         from dragoman.translate.report import of_one
@@ -290,15 +291,15 @@ def _record(a: argparse.Namespace, scores: Sequence[Score], bundle: Bundle, beam
 
 
 def _robust(
-    translator: Translator, source: list[str], reference: list[str], a: argparse.Namespace
+    translator: Translator, source: list[str], reference: list[str], plain: list[Translation], a: argparse.Namespace
 ) -> list[dict[str, Any]]:
     from dragoman.translate.corpus.variants import CHANGES
     from dragoman.translate.progress import bar
     from dragoman.translate.robustness import robustness
 
-    with bar("changed text", len(CHANGES) + 1) as progress:
+    with bar("changed text", len(CHANGES)) as progress:
         return robustness(
-            translator, source, reference, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
+            translator, source, reference, plain, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
             progress=progress,
         )  # fmt: skip
 
@@ -324,7 +325,7 @@ def compare(a: argparse.Namespace) -> int:
         if language and own != language:
             raise UserError(f"{a.first} translates into {language} and {a.second} into {own}; compare like with like")
         language = own
-        systems[name] = _translated(translator, source, a, path)
+        systems[name] = [r.text for r in _translated(translator, source, a, path)]
     found = comparison(source, systems, reference, language or a.language or "", a.basis, a.count)
     if a.html:
         write_atomically(Path(a.html), of_two(found, a.source).encode())
@@ -354,7 +355,7 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     return source, reference
 
 
-def _translated(translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str) -> list[str]:
+def _translated(translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str) -> list[Translation]:
     """Translations with a bar on stderr."""
     from dragoman.translate.evaluate import translate_all
     from dragoman.translate.progress import bar

@@ -195,7 +195,7 @@ def _measured(run: Run) -> dict[str, Any]:
     test = corpus.read("test")
     translator = translator_of(run)
     made_up = corpus.languages == LANGUAGES
-    output = translate_all(translator, [p.source for p in test]) if made_up else []
+    output = [t.text for t in translate_all(translator, [p.source for p in test])] if made_up else []
     return {
         "hidden": run.config().model.hidden,
         "parameters": facts["parameters"],

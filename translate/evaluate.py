@@ -17,7 +17,7 @@ import torch
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from dragoman.runtime.bundle import Bundle
-from dragoman.runtime.translator import Floats, Ids, Translator
+from dragoman.runtime.translator import Floats, Ids, Translation, Translator
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.search import BeamSearch
@@ -205,15 +205,14 @@ def translator_of(run: Run) -> Translator:
 def translate_all(
     translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
     length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
-) -> list[str]:  # fmt: skip
+) -> list[Translation]:  # fmt: skip
     """Best translations of many lines, in chunks so that progress can be shown."""
-    out: list[str] = []
+    out: list[Translation] = []
     chunk = batch_size * 8
     for start in range(0, len(lines), chunk):
-        results = translator.translate(
+        out += translator.translate(
             lines[start : start + chunk], beam=beam, batch_size=batch_size, length_penalty=length_penalty
         )
-        out += [r.text for r in results]
         if progress:
             progress(len(out))
     return out

@@ -21,23 +21,23 @@ Cell = dict[str, Any]
 
 
 def robustness(
-    translator: Translator, source: Sequence[str], reference: Sequence[str], *, beam: int | None, batch_size: int,
-    length_penalty: float | None = None, seed: int = 1, progress: Callable[[int], None] = lambda _: None,
+    translator: Translator, source: Sequence[str], reference: Sequence[str], plain: Sequence[Translation], *,
+    beam: int | None, batch_size: int, length_penalty: float | None = None, seed: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Cell]:  # fmt: skip
     """A row for the text as it is and for each change to it.
 
     change; chrF, without regard to case, where the translation should stay what it was; and of 100 sentences, how many
     loop, are empty though something was asked, have a wrong length, do not end, and lost the numbers of the source.
+    plain: the translations of the text as it is.
     """
     rows = []
     settings: dict[str, Any] = {"beam": beam, "batch_size": batch_size, "length_penalty": length_penalty}
-    plain = translator.translate(source, **settings)
     usual = sorted(len(r.text) / len(s) for r, s in zip(plain, source, strict=True) if s)
     ratio = usual[len(usual) // 2] if usual else 1.0
-    changes = {"as it is": None, **CHANGES}
-    for done, (name, change) in enumerate(changes.items()):
+    for done, (name, change) in enumerate([("as it is", None), *CHANGES.items()]):
         changed = [change(line, random.Random(f"{seed} {line}")) if change else line for line in source]
-        results = plain if change is None else translator.translate(changed, **settings)
+        results = translator.translate(changed, **settings) if change else plain
         judged = [_judge(line, result, ratio) for line, result in zip(changed, results, strict=True)]
         row: Cell = {"change": name, "chrF": None, "sentences": len(source)}
         if name not in ("one word", "empty", "unseen numbers"):
@@ -45,7 +45,7 @@ def robustness(
         for key in judged[0]:
             row[key] = round(100 * sum(j[key] for j in judged) / len(judged), 2)
         rows.append(row)
-        progress(done + 1)
+        progress(done)
     return rows
 
 

@@ -153,8 +153,8 @@ class Translating(Task):
         translator = Translator(TorchEngine(search.eval()), bundle_of(self.run))
         valid = self.data.valid[: self.config.training.validation_sentences]
         beam = self.config.search.beam_size if final else 1
-        output = translate_all(translator, [p.source for p in valid], beam=beam, batch_size=64)
-        scores = score(output, [p.target for p in valid], self.corpus.languages[1], ter=False)
+        results = translate_all(translator, [p.source for p in valid], beam=beam, batch_size=64)
+        scores = score([r.text for r in results], [p.target for p in valid], self.corpus.languages[1], ter=False)
         return {s.metric: round(s.score, 2) for s in scores}
 
     def basis(self) -> dict[str, Any]:

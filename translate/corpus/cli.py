@@ -230,26 +230,29 @@ def _say(line: str) -> None:
 
 def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
     """Clean, split and write raw pairs."""
-    from dragoman.translate.checkpoint import make_folder, write_atomically
+    from dragoman.translate.checkpoint import make_folder, written
     from dragoman.translate.corpus.files import make
     from dragoman.translate.corpus.store import parse_pair
 
     for rule in a.allow:
         if rule not in RULES and rule != "all":
             raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
-    listed: list[str] = []
-
-    def note(rule: str, pair: Pair) -> None:
-        listed.append(f"{rule}\t{pair.source}\t{pair.target}\n")
-
     off = RULES if "all" in a.allow else a.allow
     folder = Path(a.out).resolve().parent
     make_folder(folder)
-    listing = note if a.dropped else None
-    code = _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, listing))
-    if a.dropped:
-        write_atomically(Path(a.dropped), "".join(listed).encode())
-        print(f"  listed in {a.dropped}")
+
+    def cleaned(listing: Callable[[str, Pair], None] | None = None) -> int:
+        return _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, listing))
+
+    if not a.dropped:
+        return cleaned()
+    with written(Path(a.dropped)) as file:
+
+        def note(rule: str, pair: Pair) -> None:
+            file.write(f"{rule}\t{pair.source}\t{pair.target}\n".encode())
+
+        code = cleaned(note)
+    print(f"  listed in {a.dropped}")
     return code
 
 
