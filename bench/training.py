@@ -19,12 +19,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dragoman.translate.checkpoint import Run, write_atomically
+from dragoman.translate.comparison import WARM, training_rate
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.store import Corpus, write_corpus
@@ -32,7 +32,6 @@ from dragoman.translate.evaluate import commit, machine
 from dragoman.translate.training import Trainer
 
 PHRASES = 20000  # of the corpus that is made where none is given
-WARM = 20  # steps before the clock starts
 STEPS = 60  # of JoeyNMT, a turn
 
 JOEYNMT = """
@@ -88,18 +87,7 @@ model:
 def work(config: Config, folder: Path, seconds: float) -> tuple[float, int]:
     """Target tokens a second of our training loop, and the network's parameters."""
     trainer = Trainer(config, folder)
-    done = tokens = 0
-    start = time.perf_counter()
-    while True:
-        for batch in trainer.batches(epoch=0):
-            trainer.train_step(batch, config.training.lr / 10)
-            done += 1
-            if done == WARM:
-                start = time.perf_counter()
-            elif done > WARM:
-                tokens += batch.tokens
-                if time.perf_counter() - start > seconds:
-                    return tokens / (time.perf_counter() - start), trainer.parameters
+    return training_rate(trainer, seconds), trainer.parameters
 
 
 def ours(options: argparse.Namespace, corpus: Path, changes: list[str]) -> tuple[float, int]:

@@ -32,7 +32,7 @@ from dragoman.translate.training import Trainer
 CELLS: tuple[CellName, ...] = get_args(CellName)
 UNCLIPPED = 1e9  # a norm that no gradient reaches
 TIMED = 200  # sentences that decoding is timed on, one at a time
-TURNS, TURN, WARM = 3, 3.0, 10  # training is timed so many times, so many seconds each, after so many steps
+TURNS, TURN, WARM = 3, 3.0, 20  # training is timed so many times, so many seconds each, after so many steps
 PICTURED = "m t c a s b r q d k"  # what memory is drawn of
 
 SMALL: dict[str, Any] = {
@@ -167,13 +167,13 @@ def _training_rates(configs: Sequence[Config]) -> list[list[float]]:
         found: list[list[float]] = [[] for _ in trainers]
         for _ in range(TURNS):
             for trainer, rates in zip(trainers, found, strict=True):
-                rates.append(_training_rate(trainer))
+                rates.append(training_rate(trainer, TURN))
         trainers.clear()  # they hold their folders
     return [sorted(rates) for rates in found]
 
 
-def _training_rate(trainer: Trainer) -> float:
-    """Target tokens a second, over a turn, of steps that change next to nothing."""
+def training_rate(trainer: Trainer, seconds: float) -> float:
+    """Target tokens a second, after the first steps, over so many seconds of steps that change next to nothing."""
     done = tokens = 0
     start = time.perf_counter()
     while True:
@@ -184,7 +184,7 @@ def _training_rate(trainer: Trainer) -> float:
                 start = time.perf_counter()
             elif done > WARM:
                 tokens += batch.tokens
-                if time.perf_counter() - start > TURN:
+                if time.perf_counter() - start > seconds:
                     return round(tokens / (time.perf_counter() - start))
 
 
