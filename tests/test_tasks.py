@@ -22,7 +22,7 @@ from dragoman.runtime.models import load as load_model
 from dragoman.runtime.reader import Classifier, Tagger
 from dragoman.runtime.series import Clock, Forecaster, Series, read_series, seasonal_naive, write_series
 from dragoman.translate.batching import AnyBatch
-from dragoman.translate.checkpoint import Run, load_tensors
+from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import SeriesConfig, load
 from dragoman.translate.corpus.labelled import read_classes, read_tags
 from dragoman.translate.corpus.store import Corpus, Pair
@@ -31,7 +31,7 @@ from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked,
 from dragoman.translate.reader import Reader
 from dragoman.translate.reading import label_reader
 from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, classes, tagged, temperatures, tiny_config
+from tiny import CELLS, VOCABULARY, classes, tagged, temperatures, tiny_config, torchrun
 
 Read = Callable[[Path], Iterable[Pair]]
 
@@ -260,6 +260,21 @@ def test_a_corpus_of_another_task(runs: dict[str, Path], tmp_path: Path) -> None
         load(toml, ["task=forecast", "series.window=50"])
     with pytest.raises(UserError, match="are for translation"):
         load(toml, ["augment.upper=0.1"])
+
+
+@pytest.mark.slow  # four processes a task
+@pytest.mark.parametrize("task", ["classify", "tag", "forecast"])
+def test_two_workers_train_as_one_with_twice_the_batch(runs: dict[str, Path], tmp_path: Path, task: str) -> None:
+    curves = []
+    toml = runs[task].parents[1] / f"{task}.toml"
+    for world in (1, 2):
+        changes = ["model.dropout=0", "training.epochs=2", f"training.batch_tokens={400 // world}", f"name=of{world}"]
+        done = torchrun(tmp_path, toml, world, changes)
+        _, said = done.communicate(timeout=200)
+        assert done.returncode == 0, said
+        curves.append([(r["step"], r["loss"]) for r in read_rows(tmp_path / "runs" / f"of{world}" / "metrics.jsonl")])
+    assert [step for step, _ in curves[0]] == [step for step, _ in curves[1]]
+    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer, learning_rate
 from dragoman.translate.translating import limit_ratio
-from tiny import CELLS, tiny_toml
+from tiny import CELLS, tiny_toml, torchrun
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -355,12 +355,3 @@ def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: P
     tensors, facts = load_tensors(folder / "last.safetensors")
     assert facts["step"] > 0
     assert all(torch.isfinite(x).all() for x in tensors.values())
-
-
-def torchrun(folder: Path, toml: Path, world: int, changes: list[str]) -> subprocess.Popen[str]:
-    """A training by several processes, as the README starts it."""
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-    words += ["-m", "dragoman.translate", "train", str(toml)]
-    for change in changes:
-        words += ["--set", change]
-    return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -124,3 +126,12 @@ def temperatures(hours: int = 900) -> str:
             temp = "" if hour % 41 == 3 else f"{10 + 5 * warm + rng.gauss(0, 0.5):.2f}"
             rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - warm + rng.gauss(0, 0.2):.2f}")
     return "\n".join(rows) + "\n"
+
+
+def torchrun(folder: Path, toml: Path, world: int, changes: list[str]) -> subprocess.Popen[str]:
+    """A training by several processes, as the README starts it."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
+    words += ["-m", "dragoman.translate", "train", str(toml)]
+    for change in changes:
+        words += ["--set", change]
+    return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
