@@ -41,8 +41,8 @@ def build_series(run: Run) -> tuple[bytes, list[Level]]:
     cases = []
     for window in windows[:SELF_TESTS]:
         found = engine.run(window[None])[0]
-        rows = [[None if np.isnan(v) else round(float(v), 6) for v in row] for row in window]
-        cases.append({"series": rows, "forecast": np.round(found.astype(float), 6).tolist()})
+        rows = [[None if np.isnan(v) else float(v) for v in row] for row in window]
+        cases.append({"series": rows, "forecast": found.astype(float).tolist()})
     model = series_to_onnx(network, bundle.series["window"])
     data = sealed(model, replace(bundle, self_test={"cases": cases}))
     levels = compare_series(engine, data, bundle, windows)

@@ -39,7 +39,7 @@ class Clock:
         row += self.row
         if isinstance(self.first, float):
             value = self.first + row * float(self.step)  # type: ignore[arg-type]  # numbers have numbers as steps
-            return f"{value:g}"
+            return f"{value:.15g}"
         if isinstance(self.step, timedelta):
             time = self.first + row * self.step
         else:
@@ -153,6 +153,8 @@ def _evenly(stamps: Sequence[str], where: str) -> tuple[list[int], Clock]:
             continue
         try:
             numbers.append(float(text))
+            if not math.isfinite(numbers[-1]):
+                raise ValueError
         except ValueError:
             raise UserError(f"{where}, row {number:,}: {text!r} is not a time, such as 2024-05-31 or 7") from None
     first = moments[0]
@@ -165,6 +167,8 @@ def _evenly(stamps: Sequence[str], where: str) -> tuple[list[int], Clock]:
         step = int(width)
     else:
         step = timedelta(seconds=width) if first else width
+    if width < 0:
+        raise UserError(f"{where}: the times fall from row to row; sort the rows, the oldest first")
     places: list[int] = []
     for number, (value, text) in enumerate(zip(numbers, stamps, strict=True), 2):
         place = (value - numbers[0]) / width if width else 0.0

@@ -396,3 +396,20 @@ def test_hand_edited_labels(runs: dict[str, Path], tmp_path: Path) -> None:
     toml = runs["tag"].parents[1] / "tag.toml"
     with pytest.raises(UserError, match=r"line 1 of the corpus has \d words and 1 labels"):
         Trainer(load(toml, [f"data.corpus={corpus}"]), tmp_path / "run")
+
+
+def test_a_number_sign_is_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("# of a treebank\ncost O\n# B-M\n5 I-M\n\n# B-M\n7 I-M\n")
+    assert [*read_tags(path)] == [Pair("cost # 5", "O B-M I-M"), Pair("# 7", "B-M I-M")]
+
+
+def test_times_that_fall_or_are_large() -> None:
+    falling = "time,y\n" + "".join(f"2024-01-{31 - i:02},{i}\n" for i in range(20))
+    with pytest.raises(UserError, match="sort the rows, the oldest first"):
+        read_series(falling.encode(), "x")
+    with pytest.raises(UserError, match="'inf' is not a time"):
+        read_series(b"time,y\n1,2\n2,3\n3,4\ninf,5\n", "x")
+    seconds = ("time,y\n" + "".join(f"{1_700_000_000 + 3600 * i},{i}\n" for i in range(20))).encode()
+    again = read_series(write_series(read_series(seconds, "x")).encode(), "y")
+    np.testing.assert_array_equal(again.values, read_series(seconds, "x").values)

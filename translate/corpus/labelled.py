@@ -61,7 +61,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
                 yield Pair(" ".join(words), " ".join(tags))
             words, tags = [], []
             continue
-        if text.startswith(("# ", "#\t", "-DOCSTART-")) or text == "#":
+        if text.startswith("-DOCSTART-") or (not words and text.startswith("#") and _is_comment(text, columns)):
             continue
         fields = text.split("\t") if "\t" in text else text.split()
         if len(fields) == CONLL_U and not fields[0].isdecimal():
@@ -79,6 +79,12 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
         tags.append(values[1])
     if words:
         yield Pair(" ".join(words), " ".join(tags))
+
+
+def _is_comment(text: str, columns: int) -> bool:
+    """Whether a line that starts with # before a sentence is one: # is a word, too, which has its label."""
+    fields = len(text.split("\t") if "\t" in text else text.split())
+    return fields != columns if columns else "\t" not in text
 
 
 def _decoded(line: bytes, path: str | Path, number: int) -> str:
