@@ -413,3 +413,9 @@ def test_times_that_fall_or_are_large() -> None:
     seconds = ("time,y\n" + "".join(f"{1_700_000_000 + 3600 * i},{i}\n" for i in range(20))).encode()
     again = read_series(write_series(read_series(seconds, "x")).encode(), "y")
     np.testing.assert_array_equal(again.values, read_series(seconds, "x").values)
+
+
+def test_scored_on_its_own_kind_of_corpus(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    other = Run(runs["tag"]).config().data.corpus
+    assert main(["evaluate", str(runs["classify"]), "--corpus", str(other)]) == 2
+    assert "is a corpus to tag, and" in capsys.readouterr().err

@@ -174,9 +174,12 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.runtime.series import Forecaster
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import write_atomically
+    from dragoman.translate.corpus.store import Corpus
     from dragoman.translate.evaluate import as_dict, exact_by_length, score
 
     model = _model(a.model)
+    if a.corpus and (asked := Corpus(a.corpus).task) != model.bundle.task:
+        raise UserError(f"{a.corpus} is a corpus to {asked}, and {a.model[0]} was made to {model.bundle.task}")
     if not isinstance(model, Translator):
         for option in ("report", "robustness", "exact", "beam", "length_penalty"):
             if getattr(a, option):
