@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -18,7 +17,16 @@ from onnx import TensorProto
 from dragoman.export.cli import main
 from dragoman.export.onnx import Comparison, to_onnx
 from dragoman.export.parity import company, compare_search, compare_steps, parity_batches
-from dragoman.export.quantize import LARGEST, Calibration, Int8Linear, Range, calibrate, quantise_rows, quantised
+from dragoman.export.quantize import (
+    LARGEST,
+    Calibration,
+    Int8Linear,
+    Range,
+    Target,
+    calibrate,
+    quantise_rows,
+    quantised,
+)
 from dragoman.runtime.bundle import EOS
 from dragoman.runtime.translator import Floats, Ids, OnnxEngine, Translator
 from dragoman.translate.evaluate import TorchEngine
@@ -30,7 +38,7 @@ BUNDLE = tiny_bundle("int8")
 
 # 8-bit weights saturate on a processor without VNNI, which is what the portable target's 7 bits are for.
 CPUINFO = Path("/proc/cpuinfo")
-TARGET: Literal["portable", "vnni"] = "vnni" if CPUINFO.exists() and "vnni" in CPUINFO.read_text() else "portable"
+TARGET: Target = "vnni" if CPUINFO.exists() and "vnni" in CPUINFO.read_text() else "portable"
 
 
 def random_rows(count: int, longest: int) -> list[list[int]]:

@@ -402,6 +402,8 @@ def test_a_number_sign_is_a_word(tmp_path: Path) -> None:
     path = tmp_path / "a.conll"
     path.write_text("# of a treebank\ncost O\n# B-M\n5 I-M\n\n# B-M\n7 I-M\n")
     assert [*read_tags(path)] == [Pair("cost # 5", "O B-M I-M"), Pair("# 7", "B-M I-M")]
+    path.write_text("# text\n5\tO\n\n# comment\n#\tB-M\n7\tI-M\n\n#tag\tO\n")
+    assert [*read_tags(path)] == [Pair("5", "O"), Pair("# 7", "B-M I-M"), Pair("#tag", "O")]
 
 
 def test_times_that_fall_or_are_large() -> None:

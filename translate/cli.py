@@ -178,13 +178,16 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluate import as_dict, exact_by_length, score
 
     model = _model(a.model)
-    if a.corpus and (asked := Corpus(a.corpus).task) != model.bundle.task:
-        raise UserError(f"{a.corpus} is a corpus to {asked}, and {a.model[0]} was made to {model.bundle.task}")
     if not isinstance(model, Translator):
         for option in ("report", "robustness", "exact", "beam", "length_penalty"):
             if getattr(a, option):
                 raise UserError(f"--{option.replace('_', '-')} is for translators")
-        return _evaluate_series(model, a) if isinstance(model, Forecaster) else _evaluate_labels(model, a)
+    if a.corpus and (asked := Corpus(a.corpus).task) != model.bundle.task:
+        raise UserError(f"{a.corpus} is a corpus to {asked}, and {a.model[0]} was made to {model.bundle.task}")
+    if isinstance(model, Forecaster):
+        return _evaluate_series(model, a)
+    if not isinstance(model, Translator):
+        return _evaluate_labels(model, a)
     translator = model
     source, reference = _test_set(a)
     results = _translated(translator, source, a, "translating")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,18 +241,15 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     folder = Path(a.out).resolve().parent
     make_folder(folder)
 
-    def cleaned(listing: Callable[[str, Pair], None] | None = None) -> int:
-        return _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, listing))
-
-    if not a.dropped:
-        return cleaned()
-    with written(Path(a.dropped)) as file:
+    with written(Path(a.dropped)) if a.dropped else nullcontext() as file:
 
         def note(rule: str, pair: Pair) -> None:
-            file.write(f"{rule}\t{pair.source}\t{pair.target}\n".encode())
+            if file:
+                file.write(f"{rule}\t{pair.source}\t{pair.target}\n".encode())
 
-        code = cleaned(note)
-    print(f"  listed in {a.dropped}")
+        code = _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, note))
+    if a.dropped:
+        print(f"  listed in {a.dropped}")
     return code
 
 

@@ -53,7 +53,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
     """
     words: list[str] = []
     tags: list[str] = []
-    columns = 0
+    columns, tabbed = 0, False
     for number, line in enumerate(read_raw(path), 1):
         text = _decoded(line, path, number)
         if not text.strip():
@@ -61,12 +61,15 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
                 yield Pair(" ".join(words), " ".join(tags))
             words, tags = [], []
             continue
-        if text.startswith("-DOCSTART-") or (not words and text.startswith("#") and _is_comment(text, columns)):
+        fields, tabs = (text.split("\t"), True) if "\t" in text else (text.split(), False)
+        # In front of a sentence # begins a comment, unless it stands there as words do, with a label.
+        comment = not words and fields[0] == "#" and (len(fields), tabs) != (columns, tabbed)
+        if text.startswith("-DOCSTART-") or comment:
             continue
-        fields = text.split("\t") if "\t" in text else text.split()
         if len(fields) == CONLL_U and not fields[0].isdecimal():
             continue  # words that are written as one, and words that are not written
-        columns = columns or len(fields)
+        if not columns:
+            columns, tabbed = len(fields), tabs
         if len(fields) != columns:
             raise UserError(f"{path}, line {number:,}: {len(fields)} columns, where the lines before have {columns}")
         places = (word or (2 if columns == CONLL_U else 1), tag or (4 if columns == CONLL_U else columns))
@@ -79,12 +82,6 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
         tags.append(values[1])
     if words:
         yield Pair(" ".join(words), " ".join(tags))
-
-
-def _is_comment(text: str, columns: int) -> bool:
-    """Whether a line that starts with # before a sentence is one: # is a word, too, which has its label."""
-    fields = len(text.split("\t") if "\t" in text else text.split())
-    return fields != columns if columns else "\t" not in text
 
 
 def _decoded(line: bytes, path: str | Path, number: int) -> str:
