@@ -176,12 +176,12 @@ def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (code == 0) == file.exists()
     if code:
         assert "int8 was not written: it" in said.err.splitlines()[-1]
-    assert main(["export", str(tiny_run), "-o", str(file), "--int8", "--force", "--target", "vnni"]) == 0
+    assert main(["export", str(tiny_run), "-o", str(file), "--int8", "--force", "--target", TARGET]) == 0
     assert "validation BLEU" in capsys.readouterr().out
     assert main(["info", str(file), "--json", "--self-test"]) == 0
     about = json.loads(capsys.readouterr().out)
     assert (about["precision"], about["self_test"]) == ("int8", "passed")
-    assert about["quantisation"]["target"] == "vnni"
+    assert about["quantisation"]["target"] == TARGET
     assert set(about["quantisation"]["against_float32"]["times_as_fast"]) == {"1", "32"}
     assert "calibration" not in about["quantisation"]
     assert main(["verify", str(file), "--against", str(tiny_run), "--json"]) == 0
