@@ -127,7 +127,7 @@ def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
 @pytest.mark.slow  # 18 trainings, as short as can be
 def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, problem in comparison.PROBLEMS.items():
-        monkeypatch.setitem(comparison.PROBLEMS, name, problem._replace(epochs=1))
+        monkeypatch.setitem(comparison.PROBLEMS, name, problem._replace(epochs=1, length=2, beyond=4))
     monkeypatch.setattr(comparison, "TURN", 0.01)
     words = ["cells", "--out", str(tmp_path / "cells"), "--epochs", "1", "--size", "100"]
     assert main(words) == 0

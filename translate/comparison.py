@@ -31,7 +31,7 @@ from dragoman.translate.training import Trainer
 
 CELLS: tuple[CellName, ...] = get_args(CellName)
 UNCLIPPED = 1e9  # a norm that no gradient reaches
-TIMED = 200  # sentences that decoding is timed on, one at a time
+TIMED = 50  # sentences that decoding is timed on, one at a time
 TURNS, TURN, WARM = 3, 3.0, 20  # training is timed so many times, so many seconds each, after so many steps
 PICTURED = "m t c a s b r q d k"  # what memory is drawn of
 
@@ -165,27 +165,27 @@ def _training_rates(configs: Sequence[Config]) -> list[list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         trainers = [Trainer(c, Path(folder) / c.name, display=Display(quiet=True)) for c in configs]
         found: list[list[float]] = [[] for _ in trainers]
-        for _ in range(TURNS):
+        for turn in range(TURNS):
             for trainer, rates in zip(trainers, found, strict=True):
-                rates.append(training_rate(trainer, TURN))
+                rates.append(training_rate(trainer, TURN, 0 if turn else WARM))
         trainers.clear()  # they hold their folders
     return [sorted(rates) for rates in found]
 
 
-def training_rate(trainer: Trainer, seconds: float) -> float:
-    """Target tokens a second, after the first steps, over so many seconds of steps that change next to nothing."""
+def training_rate(trainer: Trainer, seconds: float, warm: int = WARM) -> float:
+    """Target tokens a second, over so many seconds of steps that change next to nothing, after `warm` others."""
     done = tokens = 0
     start = time.perf_counter()
     while True:
         for batch in trainer.batches(epoch=0):
             trainer.train_step(batch, 1e-6)
             done += 1
-            if done == WARM:
+            if done <= warm:
                 start = time.perf_counter()
-            elif done > WARM:
-                tokens += batch.tokens
-                if time.perf_counter() - start > seconds:
-                    return round(tokens / (time.perf_counter() - start))
+                continue
+            tokens += batch.tokens
+            if time.perf_counter() - start > seconds:
+                return round(tokens / (time.perf_counter() - start))
 
 
 def _measured(run: Run) -> dict[str, Any]:
