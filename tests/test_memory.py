@@ -17,7 +17,7 @@ from dragoman.translate import comparison
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.comparison import BY_HEART, SMALL, equal_hidden
 from dragoman.translate.config import from_tree
-from dragoman.translate.corpus.algorithms import ALGORITHMS, LANGUAGES, from_algorithm
+from dragoman.translate.corpus.algorithms import ALGORITHMS, LANGUAGES, from_algorithm, length_of
 from dragoman.translate.corpus.store import write_corpus
 from dragoman.translate.memory import reach, sensitivity
 from dragoman.translate.model import Embedding, Encoder, Seq2Seq
@@ -71,6 +71,7 @@ def test_made_up_tasks_are_right_and_apart() -> None:
         if name != "add":
             assert max(len(p.source.split()) for p in splits["train"]) == 5
             assert max(len(p.source.split()) for p in splits["test"]) == 8
+    assert [length_of(task) for task in ("a b c", "1 2 + 3 4 5", "7 0 + 9")] == [3, 3, 2]
     with pytest.raises(UserError, match="--beyond 4 is less than --length 5"):
         from_algorithm("copy", 100, length=5, beyond=4, seed=1)
     with pytest.raises(UserError, match="of length 1 there are only"):
@@ -142,5 +143,8 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     before = (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns
     assert main(words) == 0  # what is there is not trained again
     assert (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns == before
+    for option, other, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
+        assert main([*words, option, other]) == 2
+        assert f"another {key};" in capsys.readouterr().err
     assert main(["cells", "--out", str(tmp_path)]) == 2
     assert "holds something else" in capsys.readouterr().err

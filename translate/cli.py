@@ -88,7 +88,9 @@ def add_commands(commands: Commands) -> None:
         "loops, is empty, has a wrong length, does not end or loses numbers",
     )  # fmt: skip
     p.add_argument(
-        "--exact", action="store_true", help="also the share of lines exactly as expected, by the words of their source"
+        "--exact",
+        action="store_true",
+        help="also the share of lines exactly as expected, by the length of their source",
     )
     p.set_defaults(run=evaluate)
 
@@ -214,7 +216,7 @@ def evaluate(a: argparse.Namespace) -> int:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
         for row in exact:
-            print(f"{row['length']:>3} words  {row['exact']:6.1f} % of {row['lines']:,} lines exactly as expected")
+            print(f"length {row['length']:>3}  {row['exact']:6.1f} % of {row['lines']:,} lines exactly as expected")
         if robust:
             from dragoman.translate.robustness import as_text
 

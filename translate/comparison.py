@@ -17,7 +17,7 @@ import torch
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
-from dragoman.translate.checkpoint import Run, make_folder, read_rows, write_atomically
+from dragoman.translate.checkpoint import Run, differing_keys, make_folder, read_rows, write_atomically
 from dragoman.translate.config import CellName, Config, from_tree
 from dragoman.translate.corpus.algorithms import LANGUAGES, from_algorithm
 from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
@@ -33,6 +33,7 @@ CELLS: tuple[CellName, ...] = get_args(CellName)
 UNCLIPPED = 1e9  # a norm that no gradient reaches
 TIMED = 50  # sentences that decoding is timed on, one at a time
 TURNS, TURN, WARM = 3, 3.0, 20  # training is timed so many times, so many seconds each, after so many steps
+ANOTHER = "name another --out, or take that folder away"
 PICTURED = "m t c a s b r q d k"  # what memory is drawn of
 
 SMALL: dict[str, Any] = {
@@ -47,10 +48,11 @@ SMALL: dict[str, Any] = {
     "search": {"beam_size": 1},
 }  # fmt: skip
 BY_HEART: dict[str, Any] = {**SMALL, "model": {**SMALL["model"], "attention": "none"}}
-TRANSLATION: dict[str, Any] = {
+TRANSLATION: dict[str, Any] = {  # small, that four of them be trained in an hour
+    "tokenizer": {"vocabulary": 2000, "sampling": 0.0},
     "model": {
-        "width": 256, "hidden": 256, "encoder_layers": 2, "decoder_layers": 1, "feed_forward": 0, "heads": 1,
-        "dropout": 0.15,
+        "width": 128, "hidden": 128, "encoder_layers": 2, "decoder_layers": 1, "feed_forward": 0, "heads": 1,
+        "dropout": 0.1,
     },
     "training": {"average": 1},
     "search": {"beam_size": 1},
@@ -88,9 +90,11 @@ def compare_cells(
     rows = []
     for name, problem in PROBLEMS.items():
         place = folder / "data" / _slug(name)
+        splits, card = from_algorithm(problem.algorithm, size, problem.length, problem.beyond, seed=1)
         if not place.exists():
-            splits, card = from_algorithm(problem.algorithm, size, problem.length, problem.beyond, seed=1)
             write_corpus(place, LANGUAGES, splits, card)
+        elif differing := [key for key, value in card.items() if Corpus(place).card.get(key) != value]:
+            raise UserError(f"{place} was made with another {', '.join(differing)}; {ANOTHER}")
         rows += _task(folder, name, place, problem.tree, problem.epochs * epochs, problem.unclipped, say)
     if corpus:
         rows += _task(folder, "translation", Path(corpus), TRANSLATION, epochs, False, say)
@@ -151,11 +155,13 @@ def equal_hidden(config: Config, sizes: tuple[int, int], parameters: int) -> int
 def _trained(folder: Path, config: Config, like: Run | None) -> Run:
     """A run, trained unless it has been; like: the run whose number of parameters it should have."""
     run = Run(folder)
+    if like:
+        source, target = like.tokenizers()
+        hidden = equal_hidden(config, (len(source), len(target)), like.read_json("run.json")["parameters"])
+        config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=hidden))
+    if run.path("config.json").exists() and (differing := differing_keys(run.config(), config)):
+        raise UserError(f"{folder} was trained with another {', '.join(differing)}; {ANOTHER}")
     if not (run.path("run.json").exists() and "scores" in run.read_json("run.json")):
-        if like:
-            source, target = like.tokenizers()
-            hidden = equal_hidden(config, (len(source), len(target)), like.read_json("run.json")["parameters"])
-            config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=hidden))
         Trainer(config, folder, resume=run.path("last.safetensors").exists()).fit()
     return run
 
@@ -226,15 +232,9 @@ def _decoding(translator: Translator, test: Sequence[Pair]) -> float:
 
 def share_in(row: dict[str, Any], *, beyond: bool) -> float | None:
     """Of the lines within the lengths that were trained on, or beyond them, how many of 100 are exactly right."""
-    own = [e for e in row["exact"] if (_length(row, e) > row["trained_to"]) == beyond]
+    own = [e for e in row["exact"] if (e["length"] > row["trained_to"]) == beyond]
     lines = sum(e["lines"] for e in own)
     return sum(e["exact"] * e["lines"] for e in own) / lines if lines else None
-
-
-def _length(row: dict[str, Any], entry: dict[str, Any]) -> int:
-    """Of an addition the words are up to two numbers and a plus; its length is that of the longer number, at least."""
-    words: int = entry["length"]
-    return -(-(words - 1) // 2) if row["task"] == "add" else words
 
 
 def _draw(folder: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from dragoman.runtime.bundle import Bundle
 from dragoman.runtime.translator import Floats, Ids, Translation, Translator
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
+from dragoman.translate.corpus.algorithms import length_of
 from dragoman.translate.search import BeamSearch
 
 Basis = Literal["cased", "lc.tok"]
@@ -77,10 +78,10 @@ def sentence_chrf(text: str, reference: str) -> float:
 
 
 def exact_by_length(source: Sequence[str], output: Sequence[str], reference: Sequence[str]) -> list[dict[str, Any]]:
-    """For each number of words that a source has: how many lines, and how many of 100 are exactly as expected."""
+    """For each length of a task: how many lines have it, and how many of 100 of these are exactly as expected."""
     right: dict[int, list[bool]] = {}
     for line, found, expected in zip(source, output, reference, strict=True):
-        right.setdefault(len(line.split()), []).append(found == expected)
+        right.setdefault(length_of(line), []).append(found == expected)
     return [
         {"length": length, "lines": len(own), "exact": round(100 * sum(own) / len(own), 2)}
         for length, own in sorted(right.items())

@@ -136,9 +136,11 @@ def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
     for axes, task in zip(grid[0], tasks, strict=True):
         for row in (r for r in rows if r["task"] == task):
             axes.plot([e["length"] for e in row["exact"]], [e["exact"] for e in row["exact"]], label=row["cell"])
-        limit = next(r["trained_to"] for r in rows if r["task"] == task) * (2 if task == "add" else 1)
+        limit = next(r["trained_to"] for r in rows if r["task"] == task)
         axes.axvline(limit, color="tab:gray", linestyle=":", label="the longest in training")
-        axes.set(title=task, xlabel="words of the question", ylabel="exactly right, of 100", ylim=(-3, 103))
+        axes.set(
+            title=task, xlabel="symbols, or digits of the longer number", ylabel="exactly right, of 100", ylim=(-3, 103)
+        )
         axes.grid(alpha=0.3)
     grid[0, -1].legend()
     return _saved(figure)

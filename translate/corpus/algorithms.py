@@ -17,6 +17,7 @@ from dragoman.translate.corpus.store import Pair
 LANGUAGES = "task", "answer"
 SYMBOLS = "abcdefghijklmnopqrst"
 TESTED = 50  # test pairs of each length
+PLUS = "+"
 Make = Callable[[random.Random, int], tuple[list[str], list[str]]]  # a length -> what is given, and the answer
 TRIES = 50  # for a pair that is new
 
@@ -35,7 +36,12 @@ def _add(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
     numbers = [_digits(rng, length), _digits(rng, rng.randint(1, length))]
     rng.shuffle(numbers)
     total = str(sum(map(int, numbers)))
-    return [*numbers[0], "+", *numbers[1]], [*reversed(total)]
+    return [*numbers[0], PLUS, *numbers[1]], [*reversed(total)]
+
+
+def length_of(given: str) -> int:
+    """The length of a task as `from_algorithm` means it: how many symbols, or digits of the longer number."""
+    return max(len(part.split()) for part in given.split(PLUS))
 
 
 def _of_symbols(answer: Callable[[list[str]], list[str]]) -> Make:
@@ -83,5 +89,6 @@ def from_algorithm(
         raise UserError(
             f"of length {length} there are only {len(train):,} different tasks to train on; ask for fewer or longer"
         )
-    facts = {"corpus": name, "length": length, "beyond": beyond, "seed": seed, "licence": "made up: free of rights"}
+    asked = {"size": size, "length": length, "beyond": beyond, "seed": seed}
+    facts = {"corpus": name, **asked, "licence": "made up: free of rights"}
     return {"train": train, "valid": valid, "test": tests}, {**facts, "dropped": {}}
