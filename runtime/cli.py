@@ -187,7 +187,7 @@ def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
             data = Path(where).read_bytes() if a.text else sys.stdin.buffer.read()
         except OSError as error:
             raise UserError(f"cannot read {where}: {error.strerror or error}; a forecaster reads CSV files") from None
-        given = read_series(data, where, model.names)
+        given = read_series(data, where, model.names, likely=model.time)
         ahead = model.continued(given)
         if a.json:
             times = [ahead.clock.at(row) for row in range(len(ahead.values))] if ahead.clock else None

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from dragoman.export.cli import main
 from dragoman.runtime.bundle import BundleError
+from dragoman.runtime.clock import Clock
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.models import load as load_model
 from dragoman.runtime.reader import Classifier, Tagger
-from dragoman.runtime.series import Clock, Forecaster, Series, read_series, seasonal_naive, write_series
+from dragoman.runtime.series import Forecaster, Series, read_series, seasonal_naive, write_series
 from dragoman.translate.batching import AnyBatch
 from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import SeriesConfig, load
@@ -202,6 +203,13 @@ def test_a_forecast_starts_from_the_seasons() -> None:
         ("time,a\nnoon,1\n5,2\n6,2\n", "row 2: 'noon' is not a time"),
         ("time,a\n5,2\n6,2\n", "has 2 times, too few"),
         ("time\n5\n6\n7\n", "no column of numbers"),
+        ("a,b,a\n1,2,3\n4,5,6\n", "has 2 columns of the name 'a'"),
+        ("time,a\n2024-01-01,1\n2024-01-02,2\n2042-01-03,2\n", "row 4: .* leaves a gap of 6,575 rows; is it mistyped"),
+        (
+            "time,a\n2024-01-01T00:00Z,1\n2024-01-01T01:00Z,2\n2024-01-01T02:00,2\n",
+            "row 4: .* not written as the first",
+        ),
+        ("time,a\n2024-01-31,1\n2024-02-28,2\n2024-03-31,2\n", "row 4: the time 2024-03-31 does not fit"),
     ],
 )
 def test_bad_series(text: str, message: str) -> None:
@@ -216,6 +224,18 @@ def test_times_go_on() -> None:
         (["7", "8", "9"], "10"),
         (["2024-12-31 23:00", "2025-01-01 00:00", "2025-01-01 01:00"], "2025-01-01 02:00"),
         (["2024-12-31T23:30", "2025-01-01T00:30", "2025-01-01T01:30"], "2025-01-01T02:30"),
+        (["2024-02-28T23:00Z", "2024-02-29T00:00Z", "2024-02-29T01:00Z"], "2024-02-29T02:00Z"),
+        (
+            ["2024-02-28 23:00:00+05:30", "2024-02-29 00:00:00+05:30", "2024-02-29 01:00:00+05:30"],
+            "2024-02-29 02:00:00+05:30",
+        ),
+        (["2024-12-31 23:59:59.5", "2025-01-01 00:00:00.0", "2025-01-01 00:00:00.5"], "2025-01-01 00:00:01.0"),
+        (["20241230", "20241231", "20250101"], "20250102"),
+        (["2023-12-31", "2024-01-31", "2024-02-29"], "2024-03-31"),
+        (["2024-12-30", "2025-01-30", "2025-02-28"], "2025-03-30"),
+        (["2024-06-30", "2024-09-30", "2024-12-31"], "2025-03-31"),
+        (["2020-02-29", "2021-02-28", "2022-02-28"], "2023-02-28"),
+        (["2024-01-01", "2024-01-29", "2024-02-26"], "2024-03-25"),
     ):
         series = read_series(("time,a\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "s.csv")
         assert series.clock is not None
@@ -404,6 +424,28 @@ def test_a_number_sign_is_a_word(tmp_path: Path) -> None:
     assert [*read_tags(path)] == [Pair("cost # 5", "O B-M I-M"), Pair("# 7", "B-M I-M")]
     path.write_text("# text\n5\tO\n\n# comment\n#\tB-M\n7\tI-M\n\n#tag\tO\n")
     assert [*read_tags(path)] == [Pair("5", "O"), Pair("# 7", "B-M I-M"), Pair("#tag", "O")]
+
+
+def test_the_column_of_times_is_known_again(tmp_path: Path) -> None:
+    """By its name, wherever it stands: a gap stays a gap."""
+    table = b"y;when\n1,5;7\n".replace(b",", b".") + b"2;8\n4;10\n"
+    series = read_series(table, "x", time="when")
+    np.testing.assert_array_equal(series.values[:, 0], np.array([1.5, 2, np.nan, 4], np.float32))
+    assert write_series(series) == "when,y\n7,1.5\n8,2\n9,\n10,4\n"
+    again = read_series(table, "x", ("y",), likely="when")
+    np.testing.assert_array_equal(again.values, series.values)
+    assert read_series(table, "x", likely="hour").names == ("y", "when")
+
+
+def test_an_empty_line_of_one_column_is_a_gap() -> None:
+    np.testing.assert_array_equal(read_series(b"y\n1\n\n3\n\n", "x").values[:, 0], np.array([1, np.nan, 3], np.float32))
+    assert len(read_series(b"y\tz\n1\t2\n\n3\t4\n", "x").values) == 2
+
+
+def test_a_clock_ends_with_the_calendar() -> None:
+    series = read_series(b"time,y\n7990-01-01,1\n8990-01-01,2\n9990-01-01,3\n", "x")
+    with pytest.raises(UserError, match="beyond the year 9999"):
+        write_series(Series(("y",), np.zeros((4, 1), np.float32), series.clock))
 
 
 def test_times_that_fall_or_are_large() -> None:

@@ -136,6 +136,7 @@ class Forecasting(Task):
         return {
             **super().facts(),
             "variables": self.names,
+            **({"time": self.corpus.card["time"]} if self.corpus.card.get("time") else {}),
             "rows": len(self.values),
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
@@ -145,7 +146,8 @@ class Forecasting(Task):
 def read_parts(corpus: Corpus) -> dict[str, Series]:
     """The parts of a corpus of series, by name."""
     paths = {part: corpus.folder / f"{part}.csv" for part in ("train", "valid", "test")}
-    return {part: read_series(read_bytes(path), str(path)) for part, path in paths.items()}
+    time = corpus.card.get("time")
+    return {part: read_series(read_bytes(path), str(path), time=time) for part, path in paths.items()}
 
 
 def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -> Windows:
@@ -210,7 +212,7 @@ def series_bundle(run: Run) -> Bundle:
         source_language="", target_language="", source_tokenizer=b"", target_tokenizer=b"", max_source=s.window,
         defaults={}, config=run.read_json("config.json"), card=card_of(facts), self_test={}, task="forecast",
         series={"names": facts["variables"], "window": s.window, "horizon": s.horizon, "period": s.period,
-                "mean": facts["mean"], "scale": facts["scale"]},
+                "mean": facts["mean"], "scale": facts["scale"], **({"time": facts["time"]} if "time" in facts else {})},
     )  # fmt: skip
 
 

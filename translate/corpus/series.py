@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.series import Clock, Series, write_series
+from dragoman.runtime.series import Series, write_series
 from dragoman.translate.corpus.store import SPLITS, write_folder
 
 LEAST = 8  # rows of a part
@@ -29,12 +29,10 @@ def write_series_corpus(
 
     def write(beside: Path) -> dict[str, int]:
         for part, start, end in zip(SPLITS, starts, ends, strict=True):
-            clock = series.clock
-            if clock:
-                clock = Clock(clock.first, clock.step, clock.text, clock.row + start)
+            clock = series.clock and replace(series.clock, row=series.clock.row + start)
             rows = replace(series, values=series.values[start:end], clock=clock)
             (beside / f"{part}.csv").write_text(write_series(rows), "utf-8", newline="\n")
         return {part: end - start for part, start, end in zip(SPLITS, starts, ends, strict=True)}
 
-    facts = {"task": "forecast", "variables": series.names, "timed": series.clock is not None}
+    facts = {"task": "forecast", "variables": series.names, "time": series.clock and series.clock.name}
     return write_folder(folder, ("", ""), ("csv",), write, {**card, **facts})
