@@ -93,7 +93,9 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         if after < 1:
             raise UserError(f"{where}, row {line:,}: the time {text} does not come after the one before it")
         if after > 1000 + FAR * len(stamps):
-            raise UserError(f"{where}, row {line:,}: the time {text} leaves a gap of {after - 1:,} rows; is it mistyped?")
+            raise UserError(
+                f"{where}, row {line:,}: the time {text} leaves a gap of {after - 1:,} rows; is it mistyped?"
+            )
         places.append(round(place))
     return places, Clock(dates[0] if first else numbers[0], step, stamps[0], day=day, name=name)
 

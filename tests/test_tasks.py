@@ -28,7 +28,9 @@ from dragoman.translate.config import SeriesConfig, load
 from dragoman.translate.corpus.labelled import read_classes, read_tags
 from dragoman.translate.corpus.store import Corpus, Pair
 from dragoman.translate.forecaster import SeriesNetwork
+from dragoman.translate.forecasting import Windows, series_scores
 from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
+from dragoman.translate.progress import readable
 from dragoman.translate.reader import Reader
 from dragoman.translate.reading import label_reader
 from dragoman.translate.training import Trainer
@@ -424,6 +426,35 @@ def test_a_number_sign_is_a_word(tmp_path: Path) -> None:
     assert [*read_tags(path)] == [Pair("cost # 5", "O B-M I-M"), Pair("# 7", "B-M I-M")]
     path.write_text("# text\n5\tO\n\n# comment\n#\tB-M\n7\tI-M\n\n#tag\tO\n")
     assert [*read_tags(path)] == [Pair("5", "O"), Pair("# 7", "B-M I-M"), Pair("#tag", "O")]
+
+
+def held_out(values: list[list[float]]) -> Windows:
+    return Windows(np.array(values, np.float32), np.array([2, 3]), window=2, horizon=1, rows=2)
+
+
+def test_series_scores_by_hand() -> None:
+    """Errors 1 and 3 of a, against 10 and 10; b does not change, and c has no value."""
+    windows = held_out([[0, 5, np.nan], [0, 5, np.nan], [10, 5, np.nan], [20, 5, np.nan]])
+    found = [np.array([[[11.0, 5.0, 0.0]], [[17.0, 5.0, 0.0]]], np.float32)]
+    scores = series_scores(windows, found, ("a", "b", "c"), 1, np.array([2, 1, 1], np.float32))
+    assert scores == {"MAE a": 2, "seasonal-naive MAE a": 10, "MAE b": 0, "seasonal-naive MAE b": 0, "skill": 80}
+    ones = np.ones(1, np.float32)
+    scores = series_scores(held_out([[5], [5], [5], [5]]), [np.full((2, 1, 1), 5.01, np.float32)], ("b",), 1, ones)
+    assert scores["MAE"] == pytest.approx(0.01, rel=1e-3)
+    assert -1000 < scores["skill"] < 0  # worse than a perfect forecast, but not beyond all numbers
+    with pytest.raises(UserError, match="c: no value is held out that has another a season before it"):
+        series_scores(held_out([[np.nan]] * 4), [np.zeros((2, 1, 1), np.float32)], ("c",), 1, ones)
+    assert [readable(v) for v in (0.0, 12.345, 0.00123456, -0.5)] == ["0.00", "12.35", "0.001235", "-0.5"]
+
+
+def test_some_windows_are_short(runs: dict[str, Path], tmp_path: Path) -> None:
+    """As a forecast of a young series will be; the others are whole."""
+    config = load(runs["forecast"].parents[1] / "forecast.toml")
+    trainer = Trainer(config, tmp_path / "run")
+    series = torch.cat([batch.tensors()[0] for batch in trainer.task.epoch(0)])
+    missing = torch.isnan(series).all(2).int().cumprod(1).sum(1)
+    assert 0.6 < (missing < 3).float().mean() < 0.95
+    assert missing.max() > 40
 
 
 def test_the_column_of_times_is_known_again(tmp_path: Path) -> None:

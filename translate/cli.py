@@ -251,6 +251,8 @@ def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
 
 
 def _evaluate_series(model: Forecaster, a: argparse.Namespace) -> int:
+    import numpy as np
+
     from dragoman.translate.corpus.store import Corpus
     from dragoman.translate.forecasting import read_parts, series_scores, windows_of
 
@@ -262,13 +264,15 @@ def _evaluate_series(model: Forecaster, a: argparse.Namespace) -> int:
         raise UserError(f"{a.corpus} has {names}, and {a.model[0]} forecasts {own}")
     windows = windows_of(parts, "test", model.window, model.horizon)
     found = [model.engine.run(batch.series.numpy()) for batch in windows]
-    scores = series_scores(windows, found, model.names, model.period)
+    scale = np.array(model.bundle.series["scale"])
+    scores = series_scores(windows, found, model.names, model.period, scale)
     return _say_scores(a, model.bundle, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
 
 
 def _say_scores(a: argparse.Namespace, bundle: Bundle, values: dict[str, float], counted: str) -> int:
     """Print scores that are not of translations, and record them where that is asked."""
     from dragoman.translate.evaluate import Score
+    from dragoman.translate.progress import readable
 
     if a.record:
         _record(a, [Score(metric, value, counted, bundle.task) for metric, value in values.items()], bundle, 0)
@@ -278,7 +282,7 @@ def _say_scores(a: argparse.Namespace, bundle: Bundle, values: dict[str, float],
     else:
         width = max(map(len, values))
         for metric, value in values.items():
-            print(f"{metric:<{width}} {value:8.2f}   {counted}")
+            print(f"{metric:<{width}} {readable(value):>8}   {counted}")
     return 0
 
 

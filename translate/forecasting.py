@@ -15,6 +15,7 @@ from dragoman.runtime.series import Forecaster, Series, read_series, seasonal_na
 from dragoman.runtime.translator import Floats
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
+from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.readers import read_bytes
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.evaluate import card_of
@@ -22,6 +23,8 @@ from dragoman.translate.forecaster import SeriesNetwork
 from dragoman.translate.task import Pass, Task
 
 ORIGINS = 2000  # places that a part of a series is forecast from, at most
+FLAT = 1e-3  # deviations: a series that moves less where it is held out cannot be forecast any better
+SHORTENED = 0.2  # of the windows that are learnt from: their start is missing, as it is where a series is young
 
 
 class Batch(NamedTuple):
@@ -62,9 +65,12 @@ class Objective(nn.Module):
 class Windows:
     """Batches of windows, by the row that their forecast starts at."""
 
-    def __init__(self, values: Floats, origins: np.ndarray, window: int, horizon: int, rows: int) -> None:
-        """rows: windows in a batch."""
+    def __init__(
+        self, values: Floats, origins: np.ndarray, window: int, horizon: int, rows: int, missing: Ints | None = None
+    ) -> None:
+        """rows: windows in a batch. missing: how many rows are, at the start of each window."""
         self.values, self.origins, self.window, self.horizon, self.rows = values, origins, window, horizon, rows
+        self.missing = np.zeros(len(origins), int) if missing is None else missing
         self.expected = -(-len(origins) // rows)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -73,8 +79,10 @@ class Windows:
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """From the batch of this number on."""
         for first in range(start * self.rows, len(self.origins), self.rows):
-            origins = self.origins[first : first + self.rows, None]
-            past = self.values[origins + np.arange(-self.window, 0)]
+            chosen = slice(first, first + self.rows)
+            origins, places = self.origins[chosen, None], np.arange(self.window)
+            past = self.values[origins + places - self.window]  # (B, S, F)
+            past[places < self.missing[chosen, None]] = np.nan
             yield batch_of(*map(torch.from_numpy, (past, self.values[origins + np.arange(self.horizon)])))
 
 
@@ -94,8 +102,9 @@ class Forecasting(Task):
         empty = np.isnan(values).all(0)
         if empty.any():
             raise UserError(f"{self.corpus.folder}: {self.names[int(empty.argmax())]} has no value to train on")
-        deviation = np.nanstd(values, 0)
-        self.mean, self.scale = np.nanmean(values, 0), np.where(deviation > 0, deviation, 1).astype(np.float32)
+        mean, deviation = np.nanmean(values, 0, np.float64), np.nanstd(values, 0, np.float64)
+        self.mean = mean.astype(np.float32)
+        self.scale = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1).astype(np.float32)  # 1: it never changes
         origins = np.arange(s.window, len(values) - s.horizon + 1)
         known = [bool((~np.isnan(values[o : o + s.horizon])).any()) for o in origins]
         self.origins = origins[known]
@@ -118,8 +127,11 @@ class Forecasting(Task):
     def epoch(self, number: int) -> Pass:
         s = self.config.series
         rows = max(1, self.config.training.batch_tokens * self.workers.world // s.window)
-        order = np.random.default_rng(self.seed_of(number)).permutation(self.origins)
-        return Windows(self.values, order, s.window, s.horizon, rows)
+        rng = np.random.default_rng(self.seed_of(number))
+        order = rng.permutation(self.origins)
+        shortened = rng.random(len(order)) < SHORTENED
+        missing = np.where(shortened, rng.integers(0, s.window, len(order)), 0)
+        return Windows(self.values, order, s.window, s.horizon, rows, missing)
 
     def validation(self) -> Iterable[Batch]:
         return self.held_out
@@ -130,7 +142,7 @@ class Forecasting(Task):
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
         """See `series_scores`."""
         found = [model(batch.series.to(self.workers.device)).cpu().numpy() for batch in self.held_out]
-        return series_scores(self.held_out, found, self.names, self.config.series.period)
+        return series_scores(self.held_out, found, self.names, self.config.series.period, self.scale)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -153,7 +165,7 @@ def read_parts(corpus: Corpus) -> dict[str, Series]:
 def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -> Windows:
     """Windows whose forecasts lie in a held-out part; what they look at may lie before it.
 
-    Raises UserError when the part is too short.
+    Raises UserError when the part is too short, or holds no value.
     """
     before = [parts["train"].values, *([parts["valid"].values] if part == "test" else [])]
     start = sum(map(len, before))
@@ -161,14 +173,19 @@ def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -
     origins = np.arange(max(start, window), len(values) - horizon + 1)
     if not len(origins):
         raise UserError(f"the part {part} has {len(parts[part].values):,} rows, too few for a horizon of {horizon}")
+    if np.isnan(parts[part].values).all():
+        raise UserError(f"the part {part} has no value to compare a forecast with")
     every = -(-len(origins) // ORIGINS)
     return Windows(values, origins[::every], window, horizon, 64)
 
 
-def series_scores(windows: Windows, found: list[Floats], names: tuple[str, ...], period: int) -> dict[str, float]:
+def series_scores(
+    windows: Windows, found: list[Floats], names: tuple[str, ...], period: int, scale: Floats
+) -> dict[str, float]:
     """The mean absolute error of each variable, that of the seasonal-naive forecast, and the skill.
 
-    skill: by how much of 100 the error is smaller than that forecast's, a mean over variables.
+    scale: each variable's usual deviation (F). skill: by how much of 100 the error, in these units and summed over the
+    variables, is smaller than that forecast's. A variable that cannot be compared anywhere is left out.
     """
     errors, naive = [], []
     for batch, given in zip(windows, found, strict=True):
@@ -176,12 +193,17 @@ def series_scores(windows: Windows, found: list[Floats], names: tuple[str, ...],
             plain = seasonal_naive(past, len(ahead), period)
             errors.append(np.where(np.isnan(plain), np.nan, np.abs(guess - ahead)))
             naive.append(np.abs(plain - ahead))
-    mine, theirs = (np.nanmean(np.concatenate(x), 0) for x in (errors, naive))
+    mine, theirs = np.concatenate(errors), np.concatenate(naive)
+    known = np.flatnonzero(~np.isnan(mine).all(0))
+    if not len(known):
+        raise UserError(f"{', '.join(names)}: no value is held out that has another a season before it")
+    mine, theirs = (np.nanmean(x[:, known], 0) for x in (mine, theirs))
     out: dict[str, float] = {}
-    for name, a, b in zip(names, mine.tolist(), theirs.tolist(), strict=True):
+    for name, a, b in zip([names[i] for i in known], mine.tolist(), theirs.tolist(), strict=True):
         of = f" {name}" if len(names) > 1 else ""
-        out |= {f"MAE{of}": round(a, 4), f"seasonal-naive MAE{of}": round(b, 4)}
-    return {**out, "skill": round(float(100 * (1 - mine / np.maximum(theirs, 1e-12)).mean()), 2)}
+        out |= {f"MAE{of}": float(f"{a:.4g}"), f"seasonal-naive MAE{of}": float(f"{b:.4g}")}
+    mine, theirs = ((x / scale[known]).sum() for x in (mine, theirs))
+    return {**out, "skill": round(100 * float(1 - mine / max(theirs, FLAT * len(known))), 2)}
 
 
 class TorchSeries:

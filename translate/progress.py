@@ -13,6 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 
+def readable(value: float) -> str:
+    """A score with two decimals; with four digits where two decimals would hide them."""
+    return f"{value:.2f}" if abs(value) >= 1 or value == 0 else f"{value:.4g}"
+
+
 def clock(seconds: float) -> str:
     """92.4 -> `1:32`."""
     minutes, rest = divmod(int(seconds), 60)
@@ -88,7 +93,7 @@ class Display:
 
     def finish(self, training: dict[str, Any], scores: dict[str, Any]) -> None:
         """The last lines of a run."""
-        numbers = ", ".join(f"{k} {v:.2f}" for k, v in scores.items() if isinstance(v, float))
+        numbers = ", ".join(f"{k} {readable(v)}" for k, v in scores.items() if isinstance(v, float))
         beam = f" (beam {scores['beam']})" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
