@@ -24,7 +24,7 @@ from dragoman.translate.task import Pass, Task
 
 ORIGINS = 2000  # places that a part of a series is forecast from, at most
 FLAT = 1e-3  # deviations: a series that moves less where it is held out cannot be forecast any better
-SHORTENED = 0.2  # of the windows that are learnt from: their start is missing, as it is where a series is young
+SHORTENED = 0.5  # of the windows learnt from: their start is missing, as where a series is young; it generalises, too
 
 
 class Batch(NamedTuple):
