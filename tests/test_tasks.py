@@ -30,7 +30,7 @@ from dragoman.translate.corpus.store import Corpus, Pair
 from dragoman.translate.forecaster import SeriesNetwork
 from dragoman.translate.forecasting import Windows, series_scores
 from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
-from dragoman.translate.progress import readable
+from dragoman.translate.progress import Display, readable
 from dragoman.translate.reader import Reader
 from dragoman.translate.reading import label_reader
 from dragoman.translate.training import Trainer
@@ -274,6 +274,28 @@ def test_corpora_refuse_what_cannot_be_learnt(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "out").exists()
 
 
+def test_held_out_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A label that chance held out goes to training; what somebody else held out stays as it is, copies too."""
+    text = "".join(f"x\tone {chr(97 + i)}\ny\ttwo {chr(97 + i)}\n" for i in range(20))
+    text += "".join(f"{c}\tnone but {c}\n" for c in "abcde")
+    (tmp_path / "a").write_text(text)
+    (tmp_path / "b").write_text("x\tthree\nx\tthree\ny\tone a\n")
+    words = ["--language", "pt-BR", "--out", str(tmp_path / "out")]
+    for seed in range(4):
+        assert main(["corpus", "classes", str(tmp_path / "a"), *words, "--seed", str(seed), "--test", "20"]) == 0
+        corpus = Corpus(tmp_path / "out")
+        assert corpus.languages == ("pt-BR", "labels")
+        assert {p.target for p in corpus.read("train")} == set("xyabcde")
+        assert len(corpus.read("test")) + len(corpus.read("valid")) == 24 - corpus.card["moved"]
+        assert "held-out texts went to training" in capsys.readouterr().out
+    three = [str(tmp_path / name) for name in "abb"]
+    assert main(["corpus", "classes", *three, *words]) == 0
+    assert [p.source for p in Corpus(tmp_path / "out").read("test")] == ["three", "three", "one a"]
+    assert "one a" not in {p.source for p in Corpus(tmp_path / "out").read("train")}
+    assert main(["corpus", "classes", *three, *words, "--language", "e/n"]) == 2
+    assert "--language e/n: give a code such as en or pt-BR" in capsys.readouterr().err
+
+
 def test_a_corpus_of_another_task(runs: dict[str, Path], tmp_path: Path) -> None:
     toml = runs["tag"].parents[1] / "tag.toml"
     with pytest.raises(UserError, match=r'is a corpus to tag, and the configuration has task = "classify"'):
@@ -407,6 +429,8 @@ def test_a_translator_is_no_reader(tiny_run: Path, runs: dict[str, Path], capsys
     assert "only translators work together" in capsys.readouterr().err
     assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--beam", "3"]) == 2
     assert "--beam is for translators" in capsys.readouterr().err
+    assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--basis", "lc.tok"]) == 2
+    assert "--basis is for translators" in capsys.readouterr().err
 
 
 def test_hand_edited_labels(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -416,8 +440,21 @@ def test_hand_edited_labels(runs: dict[str, Path], tmp_path: Path) -> None:
     (corpus / "train.labels").write_text("\n".join(["O", *lines[1:]]) + "\n")
     assert Corpus(corpus).task == "tag"
     toml = runs["tag"].parents[1] / "tag.toml"
-    with pytest.raises(UserError, match=r"line 1 of the corpus has \d words and 1 labels"):
+    with pytest.raises(UserError, match=r"line 1 of train has \d words and 1 labels"):
         Trainer(load(toml, [f"data.corpus={corpus}"]), tmp_path / "run")
+    other = lines[0].replace("O", "B-DOG")
+    assert other != lines[0]
+    (corpus / "train.labels").write_text("\n".join([other, *lines[1:]]) + "\n")
+    with pytest.raises(UserError, match="line 1 of train has the label 'B-DOG', which the corpus was not made with"):
+        Trainer(load(toml, [f"data.corpus={corpus}"]), tmp_path / "run")
+
+
+def test_what_is_too_long_is_said(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toml = runs["tag"].parents[1] / "tag.toml"
+    trainer = Trainer(load(toml, ["data.max_length=8"]), tmp_path / "run", display=Display())
+    left_out = trainer.task.facts()["too_long"]
+    assert left_out
+    assert f"{left_out:,} of " in capsys.readouterr().err
 
 
 def test_a_number_sign_is_a_word(tmp_path: Path) -> None:

@@ -181,8 +181,8 @@ def evaluate(a: argparse.Namespace) -> int:
 
     model = _model(a.model)
     if not isinstance(model, Translator):
-        for option in ("report", "robustness", "exact", "beam", "length_penalty"):
-            if getattr(a, option):
+        for option in ("report", "robustness", "exact", "beam", "length_penalty", "show", "basis"):
+            if getattr(a, option) not in (None, False, [], "cased"):
                 raise UserError(f"--{option.replace('_', '-')} is for translators")
     if a.corpus and (asked := Corpus(a.corpus).task) != model.bundle.task:
         raise UserError(f"{a.corpus} is a corpus to {asked}, and {a.model[0]} was made to {model.bundle.task}")

@@ -116,7 +116,7 @@ class Reading(Task):
         c, task = self.config, self.config.task
         self.names: list[str] = self.corpus.card["labels"]
         self.metric = "macro-F1" if task == "classify" else "entity F1" if is_chunked(self.names) else "accuracy"
-        train, valid = ([*_checked(self.corpus.read(part), task)] for part in ("train", "valid"))
+        train, valid = ([*self._checked(part)] for part in ("train", "valid"))
         if not valid:
             raise UserError(f"{self.corpus.folder} has no validation texts, by which training chooses its weights")
         if prepared:
@@ -132,9 +132,20 @@ class Reading(Task):
         self.held_out = Text(valid, self.names, task)
         self.held_out_table = self._table(self.held_out, msgspec.structs.replace(c.tokenizer, sampling=0.0))
         self.lengths = np.add.reduceat(self.table.usual[self.text.rows.flat], self.text.rows.ends[:-1]) + 1
-        self.kept = np.flatnonzero(self.lengths <= c.data.max_length)
-        if not len(self.kept):
-            raise UserError(f"data.max_length = {c.data.max_length}: every training text is longer")
+        self.kept = self.short_enough(self.lengths)
+
+    def _checked(self, part: str) -> Iterator[Pair]:
+        """Raise UserError for labels that cannot be: a hand may have edited the files."""
+        known, task = {*self.names}, self.config.task
+        for number, pair in enumerate(self.corpus.read(part), 1):
+            words, labels = len(pair.source.split(" ")), labels_of(task, pair)
+            place = f"{self.corpus.folder}: line {number:,} of {part}"
+            if task == "tag" and words != len(labels):
+                raise UserError(f"{place} has {words} words and {len(labels)} labels")
+            for label in labels:
+                if label not in known:
+                    raise UserError(f"{place} has the label {label!r}, which the corpus was not made with")
+            yield pair
 
     def _table(self, text: Text, config: TokenizerConfig) -> Segmentations:
         seed = self.config.training.seed
@@ -177,15 +188,6 @@ class Reading(Task):
             "too_long": len(self.lengths) - len(self.kept),
             "max_source": self.config.data.max_length,
         }
-
-
-def _checked(pairs: Iterable[Pair], task: str) -> Iterator[Pair]:
-    """Raise UserError for a sentence whose words and labels are not as many: a hand may have edited the files."""
-    for number, pair in enumerate(pairs, 1):
-        words, labels = len(pair.source.split(" ")), len(labels_of(task, pair))
-        if task == "tag" and words != labels:
-            raise UserError(f"line {number:,} of the corpus has {words} words and {labels} labels")
-        yield pair
 
 
 def reader_of(config: Config, tokenizer: Tokenizer, names: Sequence[str]) -> Reader:

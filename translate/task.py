@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+import numpy as np
 from torch import nn
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.batching import AnyBatch
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.config import Config
+from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.progress import Display
 from dragoman.translate.workers import Workers
@@ -82,6 +84,17 @@ class Task:
     def facts(self) -> dict[str, Any]:
         """What run.json says of the data."""
         return {"corpus": self.corpus.card, "corpus_sha256": self.digest}
+
+    def short_enough(self, lengths: Ints) -> Ints:
+        """The rows to train on, given how many ids each has; says how many are left out. Raises UserError for none."""
+        limit = self.config.data.max_length
+        kept = np.flatnonzero(lengths <= limit)
+        if not len(kept):
+            raise UserError(f"data.max_length = {limit}: everything to train on is longer")
+        if len(kept) < len(lengths):
+            left_out = len(lengths) - len(kept)
+            self.display.message(f"{left_out:,} of {len(lengths):,} rows are longer than data.max_length = {limit} ids")
+        return kept
 
     def seed_of(self, epoch: int) -> int:
         """The seed of an epoch's batches."""

@@ -68,7 +68,6 @@ class Translating(Task):
 
     def prepare(self, prepared: bool) -> None:
         """Tokenizers and encoded text; prepared: the tokenizers are there already."""
-        c = self.config
         valid = self.corpus.read("valid")
         if not valid:
             raise UserError(f"{self.corpus.folder} has no validation pairs, by which training chooses its weights")
@@ -80,9 +79,7 @@ class Translating(Task):
             tokenizers = self._train_tokenizers()
         train = self._encoded(tokenizers)
         source, target = (train.usual_lengths(side) for side in (0, 1))
-        kept = np.flatnonzero(np.maximum(source, target) <= c.data.max_length)
-        if not len(kept):
-            raise UserError(f"data.max_length = {c.data.max_length}: every training pair is longer")
+        kept = self.short_enough(np.maximum(source, target))
         self.limit_ratio = limit_ratio(source[kept], target[kept])
         self.too_long = train.rows - len(kept)
         self.data = Data(train, kept, valid, *tokenizers)

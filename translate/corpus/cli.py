@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -145,10 +146,11 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=backtranslate)
 
 
-def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any]) -> int:
+def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any], languages: tuple[str, str] | None = None) -> int:
+    """languages: by default those of --pair."""
     from dragoman.translate.corpus.store import parse_pair, write_corpus
 
-    counts = write_corpus(a.out, parse_pair(a.pair), splits, card)
+    counts = write_corpus(a.out, languages or parse_pair(a.pair), splits, card)
     print(f"{a.out}: " + ", ".join(f"{count:,} {part}" for part, count in counts.items()))
     for reason, n in sorted(card["dropped"].items(), key=lambda item: -item[1]):
         print(f"  dropped {n:,}: {reason}")
@@ -186,6 +188,8 @@ def corpus_labelled(a: argparse.Namespace) -> int:
     """`dragoman corpus classes` and `dragoman corpus tags`."""
     from dragoman.translate.corpus.labelled import LABELS, labelled, read_classes, read_tags
 
+    if not re.fullmatch("[A-Za-z]{2,5}([-_][A-Za-z0-9]+)*", a.language):
+        raise UserError(f"--language {a.language}: give a code such as en or pt-BR")
     if len(a.files) not in (1, 3):
         raise UserError(f"{len(a.files)} files: give one, of which some is held out, or three: train, valid, test")
     if len(a.files) == 3 and (a.valid or a.test):
@@ -194,8 +198,10 @@ def corpus_labelled(a: argparse.Namespace) -> int:
         splits, card = labelled("classify", [read_classes(f) for f in a.files], a.valid, a.test, a.seed)
     else:
         splits, card = labelled("tag", [read_tags(f, a.word, a.tag) for f in a.files], a.valid, a.test, a.seed)
-    a.pair = f"{a.language}-{LABELS}"
-    code = _write(a, splits, {"corpus": Path(a.out).name, "from": [Path(f).name for f in a.files], **card})
+    card = {"corpus": Path(a.out).name, "from": [Path(f).name for f in a.files], **card}
+    code = _write(a, splits, card, (a.language, LABELS))
+    if "moved" in card:
+        print(f"  {card['moved']:,} held-out texts went to training, which did not have their labels")
     for label, count in card["counts"].items():
         print(f"  {count:,} {label}")
     return code
@@ -205,8 +211,7 @@ def corpus_algorithm(a: argparse.Namespace) -> int:
     """`dragoman corpus algorithm`."""
     from dragoman.translate.corpus.algorithms import LANGUAGES, from_algorithm
 
-    a.pair = "-".join(LANGUAGES)
-    return _write(a, *from_algorithm(a.name, a.size, a.length, a.beyond or 2 * a.length, a.seed))
+    return _write(a, *from_algorithm(a.name, a.size, a.length, a.beyond or 2 * a.length, a.seed), LANGUAGES)
 
 
 def corpus_series(a: argparse.Namespace) -> int:
@@ -273,8 +278,8 @@ def corpus_reversed(a: argparse.Namespace) -> int:
     dropped: Counter[str] = Counter()
     splits = without_held_out(splits, dropped)  # targets may be held out and stand in training, too
     card = {**corpus.card, "dropped": {k: n for k, n in dropped.items() if n}, "reversed": True}
-    a.pair = "-".join(corpus.languages[::-1])
-    return _write(a, splits, card)
+    source, target = corpus.languages
+    return _write(a, splits, card, (target, source))
 
 
 def distill(a: argparse.Namespace) -> int:

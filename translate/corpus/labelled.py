@@ -96,15 +96,16 @@ def labelled(
 ) -> tuple[Parts, dict[str, Any]]:
     """A corpus of labelled text: of one part, some of which is held out, or of three: train, valid and test.
 
-    Raises UserError when a held-out part has a label that training does not have, or there is only one.
+    Of three, valid and test stay as they are but for what cannot be used. Raises UserError when one of these has a
+    label that training does not have, or there is only one label.
     """
     dropped: Counter[str] = Counter()
     read = [[*part] for part in parts]
-    kept = []
-    for part in read:
-        usable, seen = [*clean(part, dropped)], Duplicates(near=False)
-        kept.append([pair for pair in usable if not seen(pair)])
-        dropped["the same text and labels once more"] += len(usable) - len(kept[-1])
+    kept = [[*clean(part, dropped)] for part in read]
+    usable, seen = kept[0], Duplicates(near=False)
+    kept[0] = [pair for pair in usable if not seen(pair)]
+    dropped["the same text and labels once more"] += len(usable) - len(kept[0])
+    moved = 0
     if len(kept) == 1:
         rows = kept[0]
         sources = np.array([short_hash(nearly(pair.source)) for pair in rows], np.uint64)
@@ -112,6 +113,7 @@ def labelled(
         splits = {name: [rows[i] for i in part.tolist()] for name, part in zip(SPLITS, found, strict=True)}
         if len(rows) > sum(map(len, found)):
             dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
+        splits, moved = _with_rare_labels(task, splits)
     else:
         splits = without_held_out(dict(zip(SPLITS, kept, strict=True)), dropped)
     labels = sorted({label for pair in splits["train"] for label in labels_of(task, pair)})
@@ -124,7 +126,18 @@ def labelled(
                     raise UserError(f"the label {label!r} of {pair.source[:60]!r} in {name} does not occur in training")
     counts = Counter(label for pair in splits["train"] for label in labels_of(task, pair))
     facts = {"task": task, "labels": labels, "counts": dict(sorted(counts.items())), "seed": seed}
+    if moved:
+        facts["moved"] = moved  # to training, since its labels were nowhere else
     return splits, {**facts, "read": sum(map(len, read)), "dropped": {k: n for k, n in dropped.items() if n}}
+
+
+def _with_rare_labels(task: Labelled, splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], int]:
+    """Texts that chance held out, with a label that training would not have, go to training. How many they were."""
+    known = {label for pair in splits["train"] for label in labels_of(task, pair)}
+    rare = {part: [not known.issuperset(labels_of(task, p)) for p in splits[part]] for part in ("valid", "test")}
+    moved = [pair for part, flags in rare.items() for pair, flag in zip(splits[part], flags, strict=True) if flag]
+    stay = {part: [p for p, flag in zip(splits[part], flags, strict=True) if not flag] for part, flags in rare.items()}
+    return {"train": [*splits["train"], *moved], **stay}, len(moved)
 
 
 def labels_of(task: str, pair: Pair) -> list[str]:

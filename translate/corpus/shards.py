@@ -184,7 +184,8 @@ def build(
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     except BrokenProcessPool:
         raise UserError(
-            f"a process that encoded {corpus.folder} was ended from outside, most often because memory ran out"
+            f"a process that encoded {corpus.folder} was ended from outside, most often because memory ran out; a "
+            'script of your own that trains needs `if __name__ == "__main__":`'
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
