@@ -67,7 +67,7 @@ def test_without_sampling_the_ids_are_the_usual_ones(
     both = tokenizers(corpus, joint)
     text = build(tmp_path / "shards", corpus, both, TokenizerConfig(sampling=0), 1, "digest")
     pairs = corpus.read("train")
-    assert (text.rows, len(text.sides[0])) == (len(pairs), 5)
+    assert (text.rows, text.shards) == (len(pairs), 5)
     wanted = np.random.default_rng(0).permutation(text.rows)
     for side, tokenizer in enumerate(both):
         expected = encode(tokenizer, [pair[side] for pair in pairs])

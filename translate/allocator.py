@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
     return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])
 
 
-LIMIT = 1 << 30  # bytes that the heap may hold before it is looked through
+LIMIT = 512 << 20  # bytes that the heap may hold before it is looked through
 
 
 class Heap:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dragoman.runtime.bundle import PAD
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.batching import Batch, Epoch, make_batch, plan, turned_round
@@ -116,6 +117,7 @@ class Translating(Task):
             )
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
+        return_memory()  # what SentencePiece took
         return tokenizers
 
     def network(self) -> Seq2Seq:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.translate.config import AS_WRITTEN, AugmentConfig, TokenizerConfig
-from dragoman.translate.corpus.ragged import Ints, Ragged, ends_of, joined, ragged
+from dragoman.translate.corpus.ragged import Ints, Ragged, joined, ragged
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.corpus.variants import EVERY, bare, title, typo, upper
 from dragoman.translate.tokenize import Segmentations, segmentations, words_of
@@ -65,11 +66,14 @@ class Shards:
                 raise UserError(f"{path} is missing or cut short")
         self.rows: int = self.card["rows"]
         self.shard_rows: int = self.card["shard_rows"]
-        count = self.card["shards"]
-        self.sides = [[Ragged(*self._arrays(f"{side}-{n:05}", ARRAYS)) for n in range(count)] for side in (0, 1)]
+        self.shards: int = self.card["shards"]
         self.tables = [self._table(name) for name in self.card["tables"]]
         kinds = dict.fromkeys(VARIANTS, np.int32) if self.card["augmented"] else {}
         self.variants = [dict(zip(kinds, self._arrays(name, kinds), strict=True)) for name in self.card["tables"]]
+
+    def shard(self, side: int, number: int) -> Ragged:
+        """One side of a shard's rows as numbers of words, mapped for as long as it is held."""
+        return Ragged(*self._arrays(f"{side}-{number:05}", ARRAYS))
 
     def _arrays(self, name: str, kinds: dict[str, Any]) -> Iterator[Ints]:
         for key, kind in kinds.items():
@@ -83,9 +87,11 @@ class Shards:
 
     def usual_lengths(self, side: int) -> Ints:
         """How many ids each row has in the usual segmentation, `</s>` included."""
-        usual = self.tables[side].usual
-        out = [np.add.reduceat(usual[s.flat], s.ends[:-1]) + 1 for s in self.sides[side]]
-        return np.concatenate(out).astype(np.int32)
+        usual, out = self.tables[side].usual, np.empty(self.rows, np.int32)
+        for number in range(self.shards):
+            start, shard = number * self.shard_rows, self.shard(side, number)
+            out[start : start + shard.rows] = np.add.reduceat(usual[shard.flat], shard.ends[:-1]) + 1
+        return out
 
     def draw(self, rows: Ints, seed: Sequence[int], augment: AugmentConfig = AS_WRITTEN) -> list[Ragged]:
         """Sources and targets of some rows as ids, each ending in `</s>`.
@@ -120,7 +126,7 @@ class Shards:
         """Some rows as numbers of words."""
         order = np.argsort(rows, kind="stable")
         shard_of, place = np.divmod(rows[order], self.shard_rows)
-        parts = [self.sides[side][n].take(place[shard_of == n]) for n in np.unique(shard_of)]
+        parts = [self.shard(side, n).take(place[shard_of == n]) for n in np.unique(shard_of).tolist()]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return joined(parts).take(back)
@@ -167,7 +173,7 @@ def build(
                     if described["augmented"]:
                         variants = words[name].vary(seed, corpus.card.get("tags", []))
                         _write(beside, name, dict.fromkeys(VARIANTS, np.int32), variants)
-                    _write(beside, name, TABLE, _find(tokenizer, words[name], config, seed, run, progress))
+                    _find(beside, name, tokenizer, words[name], config, seed, run, progress)
         card = {
             "version": VERSION,
             "rows": rows,
@@ -189,6 +195,8 @@ def build(
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    words.clear()
+    return_memory()
     return Shards(folder)
 
 
@@ -259,21 +267,25 @@ def _segment(
 
 
 def _find(
-    tokenizer: Tokenizer, words: Words, config: TokenizerConfig, seed: int, run: Apply, progress: Progress
-) -> tuple[Ints, ...]:
-    """The arrays of TABLE for all words of a tokenizer."""
+    folder: Path, name: str, tokenizer: Tokenizer, words: Words, config: TokenizerConfig, seed: int, run: Apply,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Write the arrays of TABLE for all words of a tokenizer, some words after the others."""
     every = [*words.numbers]
     tasks = (
         (tokenizer.model, every[start : start + WORDS], words.counts[start : start + WORDS], config, seed)
         for start in range(0, len(every), WORDS)
     )
-    parts: list[Segmentations] = []
-    for part in run(_segment, tasks):
-        parts.append(part)
-        progress("segmenting words", min(len(parts) * WORDS, len(every)), len(every))
-    pieces = joined([part.pieces for part in parts])
-    pools = np.concatenate([np.diff(part.ends) for part in parts])
-    return pieces.flat, pieces.ends, ends_of(pools), np.concatenate([part.usual for part in parts])
+    with ExitStack() as stack:
+        files = {key: stack.enter_context(open(folder / f"{name}.{key}", "wb")) for key in TABLE}
+        ids = pieces = found = 0
+        for part in run(_segment, tasks):
+            first = 1 if found else 0  # the 0 that ends start with stands there once
+            arrays = part.pieces.flat, part.pieces.ends[first:] + ids, part.ends[first:] + pieces, part.usual
+            for key, array in zip(TABLE, arrays, strict=True):
+                files[key].write(array.astype(TABLE[key]).tobytes())
+            ids, pieces, found = ids + len(part.pieces.flat), pieces + part.pieces.rows, found + len(part.usual)
+            progress("segmenting words", found, len(every))
 
 
 @contextmanager
