@@ -14,11 +14,14 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Several files of tests at once, each on one thread.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
+
 fast: .venv/installed
-	$(BIN)/pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: .venv/installed
-	$(BIN)/pytest -q -m slow
+	$(PYTEST) -m slow
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
