@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -132,6 +136,31 @@ def test_damaged_shards_are_refused_and_made_again(
         again = Trainer(config, folder, display=Display())
         assert f"{message}" in capsys.readouterr().err.replace("\n", " ")
         assert all(a.equal(b.tensors()[2]) for a, b in zip(expected, again.batches(2), strict=True))
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) == 1, reason="one core: no processes are started")
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc to look for processes")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    """However it ended: they would wait for ever, and hold their memory."""
+    script = tmp_path / "encode.py"
+    script.write_text(
+        "import multiprocessing, time\nfrom dragoman.translate.corpus.shards import FEW, _workers\n"
+        'if __name__ == "__main__":\n    with _workers(FEW) as run:\n        list(run(abs, range(4)))\n'
+        "        print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n        time.sleep(600)\n"
+    )
+    path = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as started:
+        assert started.stdout
+        running = {int(pid) for pid in started.stdout.readline().split()}
+        assert running
+        started.kill()
+    for _ in range(300):
+        running = {pid for pid in running if Path(f"/proc/{pid}").exists()}
+        if not running:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{running} still run")
 
 
 def test_sides_of_unequal_length_are_refused(tiny_corpus: Path, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ import multiprocessing
 import os
 import random
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from itertools import islice
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +290,18 @@ def _find(
             progress("segmenting words", found, len(every))
 
 
+def _end_with_parent() -> None:
+    """In a process of a pool: end when the one that started it does, however that ends; else it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _workers(rows: int) -> Iterator[Apply]:
     """What applies a function to one task after the other, in order: in processes where there is much to do."""
@@ -295,7 +309,7 @@ def _workers(rows: int) -> Iterator[Apply]:
     if rows < FEW or cores == 1:
         yield map
         return
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
 
         def apply(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
             rest = iter(tasks)
