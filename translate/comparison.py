@@ -97,7 +97,7 @@ def compare_cells(
             raise UserError(f"{place} was made with another {', '.join(differing)}; {ANOTHER}")
         rows += _task(folder, name, place, problem.tree, problem.epochs * epochs, problem.unclipped, say)
     if corpus:
-        rows += _task(folder, "translation", Path(corpus), TRANSLATION, epochs, False, say)
+        rows += _task(folder, "translation", Path(corpus), TRANSLATION, -(-epochs // 2), False, say)
     results = {"rows": rows, "size": size, "commit": commit(), "machine": machine()}
     say("drawing")
     _draw(folder, rows)
