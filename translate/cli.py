@@ -122,7 +122,8 @@ def add_commands(commands: Commands) -> None:
         type=positive,
         default=10,
         metavar="N",
-        help="of each training (default 10; reversal without attention takes four times, addition twice, translation half as many)",
+        help="of each training (default 10; reversal without attention takes four times, addition twice, translation "
+        "half as many)",
     )
     p.add_argument("--size", type=positive, default=20000, metavar="N", help="made-up tasks of a kind (default 20000)")
     p.set_defaults(run=cells)
