@@ -31,6 +31,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def add_commands(commands: Commands) -> None:
     """Register `translate`, `run`, `info` and `bench`."""
     p = commands.add_parser(
@@ -180,6 +187,9 @@ def run(a: argparse.Namespace) -> int:
 
 
 def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
+    import gzip
+    import zlib
+
     from dragoman.runtime.series import read_series, write_series
 
     for where in a.text or ["standard input"]:
@@ -187,8 +197,16 @@ def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
             data = Path(where).read_bytes() if a.text else sys.stdin.buffer.read()
         except OSError as error:
             raise UserError(f"cannot read {where}: {error.strerror or error}; a forecaster reads CSV files") from None
+        if data.startswith(b"\x1f\x8b"):
+            try:
+                data = gzip.decompress(data)
+            except (OSError, EOFError, zlib.error) as error:
+                raise UserError(f"{where} is not a whole gzip file: {error}") from None
         given = read_series(data, where, model.names, likely=model.time)
-        ahead = model.continued(given)
+        try:
+            ahead = model.continued(given)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         if a.json:
             times = [ahead.clock.at(row) for row in range(len(ahead.values))] if ahead.clock else None
             value = {"file": where, "time": times, **dict(zip(ahead.names, ahead.values.T.tolist(), strict=True))}

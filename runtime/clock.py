@@ -1,60 +1,64 @@
-"""When the rows of a series are: times as people write them (even ones only), and written as the first one was.
+"""When the rows of a series are: times as people write them (even ones only), and written as they were.
 
 Times are ISO 8601 dates, with or without a time of day and an offset from UTC, months (2024-05), compact dates
-(20240531), or plain numbers.
+(20240531), or plain numbers. All is counted in whole ticks: microseconds, months, or units of the last decimal.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-
-import numpy as np
+from decimal import Context, Decimal, InvalidOperation
+from itertools import pairwise
 
 from dragoman.runtime.errors import UserError
 
 LEAST = 3  # times that tell how often a series is sampled
-FAR = 10  # so many times the rows of a file, and a thousand more, is a gap that is taken for a mistake
-MONTH = 27 * 86400  # seconds: steps above this may be months
+FAR = 10  # so many times the rows of a file, and a thousand more, may be empty: beyond, something is mistyped
+UNEVEN = 100  # a step may be off by this part of it, since times are rounded
+LONGEST = 30  # digits before and behind the point of a time that is a number
+MONTH = timedelta(27) // timedelta(microseconds=1)  # steps above this may be months
 _TIME = re.compile(
     r"(?P<core>(\d{4})-(\d\d)(?:-(\d\d)(?P<clock>[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?)?)?)"
     r"(?P<offset>Z|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
-_COMPACT = re.compile(r"(?P<core>(\d{4})(\d\d)(\d\d))", re.ASCII)
+_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When the rows of a series are: a first time, and a step that is a duration, a number of months or a number."""
+    """When the rows of a series are: evenly from a first time on."""
 
-    first: datetime | float  # without the offset that it may be written with
-    step: timedelta | int | float
-    text: str  # the first time as it was written, whose form the others take
-    row: int = 0  # how many rows after the first this series starts
+    first: datetime | int  # without the offset that it is written with; a number is in units of the last decimal
+    span: int  # ticks from the first time of a file to its last
+    count: int  # rows that this takes
+    every: str  # the usual step, for people
+    form: str  # a time as it is written
+    months: bool = False  # what ticks are, of dates: else microseconds
     day: int = 1  # of the month, or the month's last where it has fewer: of steps that are months
+    row: int = 0  # how many rows after the first this series starts
     name: str = "time"  # of the column
 
     def at(self, row: int) -> str:
-        """The time of a row, written as the first one was. Raises UserError for one that no calendar has."""
-        row += self.row
-        if isinstance(self.first, float):
-            value = self.first + row * float(self.step)  # type: ignore[arg-type]  # numbers have numbers as steps
-            return f"{value:.15g}"
+        """The time of a row. Raises UserError for one that no calendar has."""
+        ticks = (2 * (self.row + row) * self.span + self.count) // (2 * self.count)  # rounded
+        if isinstance(self.first, int):
+            return _number_written(self.first + ticks, self.form)
         try:
-            if isinstance(self.step, timedelta):
-                return _written(self.first + row * self.step, self.text)
-            months = self.first.year * 12 + self.first.month - 1 + row * int(self.step)
+            if not self.months:
+                return _written(self.first + timedelta(microseconds=ticks), self.form)
+            months = self.first.year * 12 + self.first.month - 1 + ticks
             year, month = months // 12, months % 12 + 1
             day = min(self.day, monthrange(year, month)[1])
-            return _written(self.first.replace(year=year, month=month, day=day), self.text)
+            return _written(self.first.replace(year=year, month=month, day=day), self.form)
         except (OverflowError, ValueError):
-            raise UserError(f"{row:,} rows after {self.text} is beyond the year 9999") from None
+            raise UserError(f"{self.row + row:,} rows after {self.first} is beyond the year 9999") from None
 
 
 def is_time(text: str) -> bool:
@@ -71,55 +75,113 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         raise UserError(f"{where} has {len(stamps)} times, too few to tell how often it is sampled")
     compact = [_compact(text) for text in stamps]
     moments = compact if None not in compact else [_moment(text) for text in stamps]
-    first = moments[0]
-    numbers = [_seconds(*row, moments[0], where) for row in zip(stamps, moments, lines, strict=True)]
-    dates = [m.replace(tzinfo=None) for m in moments if m is not None]
-    width = _usual(numbers)
-    day = max((m.day for m in dates), default=1)
-    step: timedelta | int | float = timedelta(seconds=width) if first else width
-    if first and width > MONTH and all(_falls_on(m, day, dates[0]) for m in dates):
-        numbers = [float(m.year * 12 + m.month) for m in dates]
-        width = _usual(numbers)
-        step = int(width)
+    for line, text, moment in zip(lines, stamps, moments, strict=True):
+        if _kind(moment) != _kind(moments[0]):
+            raise UserError(f"{where}, row {line:,}: the time {text!r} is not written as the first one is")
+    form = max(stamps, key=len)  # the first may leave out what is zero
+    dates = [m for m in moments if m is not None]
+    if not dates:
+        numbers, form = _numbers(stamps, lines, where)
+        places, every = _places(numbers, stamps, lines, where, lambda width: _plain(width, form))
+        return places, Clock(numbers[0], numbers[-1] - numbers[0], places[-1], every, form, name=name)
+    ticks = [_ticks(m) for m in dates]
+    local = [m.replace(tzinfo=None) for m in dates]
+    day = max(m.day for m in local)
+    offsets = {m.utcoffset() for m in dates}
+    months = _usual(ticks) > MONTH and len(offsets) == 1 and all(_falls_on(m, day, local[0]) for m in local)
+    if months:
+        ticks = [m.year * 12 + m.month for m in local]
+    try:
+        places, every = _places(ticks, stamps, lines, where, _months if months else _duration)
+    except UserError as error:
+        if len(offsets) > 1:
+            raise UserError(f"{error}; the offsets from UTC differ, so give all times in UTC") from None
+        raise
+    return places, Clock(local[0], ticks[-1] - ticks[0], places[-1], every, form, months, day, name=name)
+
+
+def _places(
+    ticks: Sequence[int], stamps: Sequence[str], lines: Sequence[int], where: str, spelt: Callable[[int], str]
+) -> tuple[list[int], str]:
+    """Which row each of some times stands for, and the usual step. Raises UserError when they are not even."""
+    width = _usual(ticks)
     if width < 0:
         raise UserError(f"{where}: the times fall from row to row; sort the rows, the oldest first")
-    places: list[int] = []
-    for line, value, text in zip(lines, numbers, stamps, strict=True):
-        place = (value - numbers[0]) / width if width else 0.0
-        if abs(place - round(place)) > 0.01:
-            every = f"{step} months" if isinstance(step, int) else str(step)
-            raise UserError(f"{where}, row {line:,}: the time {text} does not fit a series sampled every {every}")
-        after = round(place) - places[-1] if places else 1
-        if after < 1:
-            raise UserError(f"{where}, row {line:,}: the time {text} does not come after the one before it")
-        if after > 1000 + FAR * len(stamps):
-            raise UserError(
-                f"{where}, row {line:,}: the time {text} leaves a gap of {after - 1:,} rows; is it mistyped?"
-            )
-        places.append(round(place))
-    return places, Clock(dates[0] if first else numbers[0], step, stamps[0], day=day, name=name)
+    here = [f"{where}, row {line:,}: the time {text}" for line, text in zip(lines, stamps, strict=True)]
+    for number in range(1, len(ticks)):
+        if ticks[number] <= ticks[number - 1]:
+            raise UserError(f"{here[number]} does not come after the one before it")
+    places = [0]
+    for number in range(1, len(ticks)):
+        after = ticks[number] - ticks[number - 1]
+        rows = (2 * after + width) // (2 * width)
+        if UNEVEN * abs(after - rows * width) > min(rows, UNEVEN // 4) * width:
+            raise UserError(f"{here[number]} does not fit a series sampled every {spelt(width)}")
+        places.append(places[-1] + rows)
+        if places[-1] > 1000 + FAR * len(ticks):
+            empty = places[-1] - number
+            gap = f"{places[-1]:,} rows of {spelt(width)} after the first, {empty:,} of them empty"
+            raise UserError(f"{here[number]} is {gap}; is it mistyped?")
+    return places, spelt(width)
+
+
+def _usual(ticks: Sequence[int]) -> int:
+    """The commonest difference."""
+    return Counter(b - a for a, b in pairwise(ticks)).most_common(1)[0][0]
+
+
+def _duration(ticks: int) -> str:
+    return str(timedelta(microseconds=ticks))
+
+
+def _months(ticks: int) -> str:
+    return "month" if ticks == 1 else f"{ticks} months"
+
+
+def _kind(moment: datetime | None) -> str:
+    return "number" if moment is None else "local" if moment.tzinfo is None else "absolute"
+
+
+def _ticks(time: datetime) -> int:
+    if time.tzinfo is not None:
+        time = time.astimezone(timezone.utc).replace(tzinfo=None)
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def _falls_on(time: datetime, day: int, first: datetime) -> bool:
     return time.time() == first.time() and time.day == min(day, monthrange(time.year, time.month)[1])
 
 
-def _seconds(text: str, moment: datetime | None, line: int, first: datetime | None, where: str) -> float:
-    """A time as a number. Raises UserError for one that is not written as the first one is."""
-    if (moment is None, bool(moment and moment.tzinfo)) != (first is None, bool(first and first.tzinfo)):
-        raise UserError(f"{where}, row {line:,}: the time {text!r} is not written as the first one is")
-    if moment is not None:
-        return (moment.replace(tzinfo=moment.tzinfo or timezone.utc) - _EPOCH).total_seconds()
-    try:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError
-    except ValueError:
-        raise UserError(f"{where}, row {line:,}: {text!r} is not a time, such as 2024-05-31 or 7") from None
-    return value
+def _numbers(stamps: Sequence[str], lines: Sequence[int], where: str) -> tuple[list[int], str]:
+    """Times that are numbers in units of their last decimal, and a form that shows as many decimals."""
+    values = []
+    for line, text in zip(lines, stamps, strict=True):
+        try:
+            value = Decimal(text)
+            if not value.is_finite() or (value and not -LONGEST <= value.adjusted() < LONGEST):
+                raise ValueError
+        except (InvalidOperation, ValueError):
+            raise UserError(f"{where}, row {line:,}: {text!r} is not a time, such as 2024-05-31 or 7") from None
+        values.append(value)
+    decimals = max(0, *(-int(value.as_tuple().exponent) for value in values))
+    form = "0" if not decimals else "0." + "0" * decimals
+    return [int(value.scaleb(decimals, _EXACT)) for value in values], form
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EXACT = Context(prec=4 * LONGEST)
+
+
+def _number_written(units: int, form: str) -> str:
+    decimals = len(form.partition(".")[2])
+    digits = f"{abs(units):0{decimals + 1}}"
+    whole, fraction = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
+    return ("-" if units < 0 else "") + whole + ("." + fraction if decimals else "")
+
+
+def _plain(units: int, form: str) -> str:
+    """Without the zeros at the end that other times have need of."""
+    text = _number_written(units, form)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _moment(text: str) -> datetime | None:
@@ -147,7 +209,7 @@ def _offset(text: str | None) -> timezone | None:
 def _compact(text: str) -> datetime | None:
     found = _COMPACT.fullmatch(text)
     try:
-        return datetime(*map(int, found.groups()[1:])) if found else None  # type: ignore[arg-type]  # three numbers
+        return datetime(*map(int, found.groups())) if found else None  # type: ignore[arg-type]  # three numbers
     except ValueError:
         return None
 
@@ -161,8 +223,3 @@ def _written(time: datetime, like: str) -> str:
     core = found["core"]
     form = time.isoformat(sep=core[10] if found["clock"] else " ", timespec="microseconds")
     return form[: len(core)] + (found["offset"] or "")
-
-
-def _usual(numbers: Sequence[float]) -> float:
-    """The commonest difference."""
-    return float(Counter(np.diff(numbers).tolist()).most_common(1)[0][0])

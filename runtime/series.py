@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 from dragoman.runtime.bundle import Bundle, BundleError
@@ -29,7 +29,7 @@ class Series:
     """Variables over time."""
 
     names: tuple[str, ...]
-    values: Floats  # (T, F), NaN where there is none
+    values: npt.NDArray[np.floating[Any]]  # (T, F), NaN where there is none
     clock: Clock | None = None  # None: there was no column of times
 
 
@@ -53,20 +53,23 @@ def read_series(
     names = [*(columns or [name for name in header if name != time])]
     if not names:
         raise UserError(f"{where} has no column of numbers")
-    for name, count in Counter(header).items():
-        if count > 1 and name in (*names, time):
+    for name in (*names, *([time] if time else ())):
+        if header.count(name) > 1:
+            count = header.count(name)
             raise UserError(f"{where} has {count} columns of the name {name!r}; give each a name of its own")
+        if (*names, time).count(name) > 1:
+            raise UserError(f"{where}: the column {name!r} is asked for twice")
     values = np.array(
         [
             [_number(row[header.index(name)], where, line, name) for name in names]
             for line, row in zip(lines, rows, strict=True)
         ],
-        np.float32,
+        np.float64,
     )
     if time is None:
         return Series(tuple(names), values)
     places, clock = evenly([row[header.index(time)].strip() for row in rows], lines, where, time)
-    out = np.full((places[-1] + 1, len(names)), np.nan, np.float32)
+    out = np.full((places[-1] + 1, len(names)), np.nan)
     out[places] = values
     return Series(tuple(names), out, clock)
 
@@ -77,7 +80,20 @@ def _table(data: bytes, where: str) -> tuple[list[int], list[str], list[list[str
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{where} is not UTF-8") from None
-    separator = max(",;\t", key=text.split("\n", 1)[0].count)
+    filled = max((_rows(text, where, separator) for separator in ",;\t"), key=_shape)
+    if len(filled) < 2:
+        raise UserError(f"{where} needs a header and rows of numbers")
+    header = [name.strip() for name in filled[0][1]]
+    for line, row in filled[1:]:
+        if len(row) != len(header):
+            raise UserError(f"{where}, row {line:,}: {len(row)} columns, and the header has {len(header)}")
+    if all(is_time(name) or _is_number(name) for name in header):
+        raise UserError(f"{where} starts with {', '.join(header)}; its first row must name the columns")
+    return [line for line, _ in filled[1:]], header, [row for _, row in filled[1:]]
+
+
+def _rows(text: str, where: str, separator: str) -> list[tuple[int, list[str]]]:
+    """The rows that a separator makes of a text, each with its number. Raises UserError."""
     try:
         found = [*enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1)]
     except csv.Error as error:
@@ -85,15 +101,14 @@ def _table(data: bytes, where: str) -> tuple[list[int], list[str], list[list[str
     while found and not found[-1][1]:
         found.pop()
     if found and len(found[0][1]) == 1:  # an empty line of a single column is a gap
-        found = [(line, row or [""]) for line, row in found]
-    filled = [(line, row) for line, row in found if row]
-    if len(filled) < 2:
-        raise UserError(f"{where} needs a header and rows of numbers")
-    header = [name.strip() for name in filled[0][1]]
-    for line, row in filled[1:]:
-        if len(row) != len(header):
-            raise UserError(f"{where}, row {line:,}: {len(row)} columns, and the header has {len(header)}")
-    return [line for line, _ in filled[1:]], header, [row for _, row in filled[1:]]
+        return [(line, row or [""]) for line, row in found]
+    return [(line, row) for line, row in found if row]
+
+
+def _shape(rows: list[tuple[int, list[str]]]) -> tuple[bool, int]:
+    """How likely rows were separated as they were meant: all as long as the header, and that long."""
+    columns = [len(row) for _, row in rows]
+    return len({*columns}) == 1 and columns[0] > 1, columns[0] if columns else 0
 
 
 def write_series(series: Series) -> str:
@@ -102,9 +117,17 @@ def write_series(series: Series) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*([series.clock.name] if series.clock else []), *series.names])
     for number, row in enumerate(series.values):
-        values = ["" if math.isnan(value) else f"{value:.7g}" for value in row.tolist()]
+        values = ["" if math.isnan(value) else np.format_float_positional(value, trim="-") for value in row]
         writer.writerow([*([series.clock.at(number)] if series.clock else []), *values])
     return out.getvalue()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in MISSING
+    return True
 
 
 def _number(text: str, where: str, row: int, name: str) -> float:
@@ -153,6 +176,7 @@ class Forecaster:
         facts: dict[str, Any] = bundle.series
         self.names: tuple[str, ...] = tuple(facts["names"])
         self.time: str | None = facts.get("time")  # the column of times, where there was one
+        self.every: str | None = facts.get("every")  # how often it was sampled
         self.window, self.horizon, self.period = int(facts["window"]), int(facts["horizon"]), int(facts["period"])
 
     @classmethod
@@ -195,8 +219,13 @@ class Forecaster:
         return out[:, 0] if given.ndim == 1 else out
 
     def continued(self, series: Series) -> Series:
-        """How a series goes on, with its times where it has any."""
+        """How a series goes on, with its times where it has any. Raises UserError as `forecast` does, and when these
+
+        have another step than those that the model was made of.
+        """
         clock = series.clock
+        if clock and self.every and clock.every != self.every:
+            raise UserError(f"a series sampled every {clock.every}, and the model was made of one every {self.every}")
         if clock:
             clock = replace(clock, row=clock.row + len(series.values))
         return Series(self.names, self.forecast(series.values), clock)

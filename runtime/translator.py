@@ -191,7 +191,8 @@ class Translator:
 
         Sorts by length and batches inside; what is left out comes from the file's defaults. Text with nothing in it
         gives an empty translation. Text longer than the model was trained on is translated in parts.
-        Raises UserError when n_best is more than beam, or a number is out of range.
+        Raises UserError when n_best is more than beam, a number is out of range, or alignments are asked of a model
+        without attention.
         """
         defaults = self.bundle.defaults
         beam = int(defaults["beam_size"]) if beam is None else beam
@@ -202,6 +203,8 @@ class Translator:
         self.check_beam(beam)
         if batch_size < 1 or max_length < 1:
             raise UserError(f"batch size {batch_size}, longest translation {max_length}: both must be at least 1")
+        if alignments and not self.attends:
+            raise UserError("the model has no attention, so it cannot say which words come from which")
         if not 0 <= length_penalty <= 5:
             raise UserError(f"length penalty {length_penalty}: give a number from 0 to 5")
         settings = {
@@ -221,6 +224,11 @@ class Translator:
                 return_memory()
         results = [self._join(line, n_best) for line in parts]
         return results[0] if isinstance(text, str) else results
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network has attention, from which alignments are made."""
+        return bool(self.bundle.config.get("model", {}).get("attention") != "none")
 
     def check_beam(self, beam: int) -> None:
         """Raise UserError for a beam that the search cannot fill."""

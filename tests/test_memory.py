@@ -19,6 +19,7 @@ from dragoman.translate.comparison import BY_HEART, SMALL, equal_hidden
 from dragoman.translate.config import from_tree
 from dragoman.translate.corpus.algorithms import ALGORITHMS, LANGUAGES, from_algorithm, length_of
 from dragoman.translate.corpus.store import write_corpus
+from dragoman.translate.evaluate import translator_of
 from dragoman.translate.memory import reach, sensitivity
 from dragoman.translate.model import Embedding, Encoder, Seq2Seq
 from dragoman.translate.reading import encoder_of
@@ -146,5 +147,12 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     for option, other, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
         assert main([*words, option, other]) == 2
         assert f"another {key};" in capsys.readouterr().err
+    assert main([*words, "--corpus", str(tmp_path / "none")]) == 2
+    assert "is not a corpus" in capsys.readouterr().err
+    run = Run(tmp_path / "cells" / "reverse-sru")
+    with pytest.raises(UserError, match="has no attention, so it cannot say"):
+        translator_of(run).translate("a b", alignments=True)
+    assert main(["plot", "attention", str(run.folder), "a b", "-o", str(tmp_path / "a.png")]) == 2
+    assert "has no attention to draw" in capsys.readouterr().err
     assert main(["cells", "--out", str(tmp_path)]) == 2
     assert "holds something else" in capsys.readouterr().err

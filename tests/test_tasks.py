@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from dragoman.translate.config import SeriesConfig, load
 from dragoman.translate.corpus.labelled import read_classes, read_tags
 from dragoman.translate.corpus.store import Corpus, Pair
 from dragoman.translate.forecaster import SeriesNetwork
-from dragoman.translate.forecasting import Windows, series_scores
+from dragoman.translate.forecasting import Windows, forecaster_of, series_scores
 from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
 from dragoman.translate.progress import Display, readable
 from dragoman.translate.reader import Reader
@@ -206,7 +207,10 @@ def test_a_forecast_starts_from_the_seasons() -> None:
         ("time,a\n5,2\n6,2\n", "has 2 times, too few"),
         ("time\n5\n6\n7\n", "no column of numbers"),
         ("a,b,a\n1,2,3\n4,5,6\n", "has 2 columns of the name 'a'"),
-        ("time,a\n2024-01-01,1\n2024-01-02,2\n2042-01-03,2\n", "row 4: .* leaves a gap of 6,575 rows; is it mistyped"),
+        (
+            "time,a\n2024-01-01,1\n2024-01-02,2\n2042-01-03,2\n",
+            "row 4: .* is 6,577 rows of 1 day, 0:00:00 after the first, 6,575 of them empty",
+        ),
         (
             "time,a\n2024-01-01T00:00Z,1\n2024-01-01T01:00Z,2\n2024-01-01T02:00,2\n",
             "row 4: .* not written as the first",
@@ -238,6 +242,9 @@ def test_times_go_on() -> None:
         (["2024-06-30", "2024-09-30", "2024-12-31"], "2025-03-31"),
         (["2020-02-29", "2021-02-28", "2022-02-28"], "2023-02-28"),
         (["2024-01-01", "2024-01-29", "2024-02-26"], "2024-03-25"),
+        (["0.333", "0.667", "1.000"], "1.334"),
+        (["1700000000123456", "1700000000123461", "1700000000123466"], "1700000000123471"),
+        (["-1.5", "-0.5", "0.5"], "1.5"),
     ):
         series = read_series(("time,a\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "s.csv")
         assert series.clock is not None
@@ -248,11 +255,12 @@ def test_times_go_on() -> None:
 def test_series_are_read_as_they_were_written(rows: list[list[float | None]]) -> None:
     rows[0] = rows[-1] = [1.0, 2.0]
     values = np.array(rows, np.float32)
-    back = read_series(write_series(Series(("a", "b"), values, Clock(3.0, 2.0, "3"))).encode(), "s.csv")
+    clock = Clock(first=3, span=8, count=4, every="2", form="0")
+    back = read_series(write_series(Series(("a", "b"), values, clock)).encode(), "s.csv")
     assert back.names == ("a", "b")
-    np.testing.assert_allclose(back.values, values, rtol=1e-6)
+    np.testing.assert_array_equal(back.values.astype(np.float32), values)
     plain = read_series(write_series(Series(("a", "b"), values)).encode(), "s.csv")
-    np.testing.assert_allclose(plain.values, values, rtol=1e-6)
+    np.testing.assert_array_equal(plain.values.astype(np.float32), values)
 
 
 def test_corpora_refuse_what_cannot_be_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -457,6 +465,50 @@ def test_what_is_too_long_is_said(runs: dict[str, Path], tmp_path: Path, capsys:
     assert f"{left_out:,} of " in capsys.readouterr().err
 
 
+def test_columns_that_are_not_those_of_a_treebank(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    ten = "Ada a b c d e f g h B-PER\n7 a b c d e f g h O\n".replace(" ", "\t")
+    path.write_text(ten)
+    assert [*read_tags(path)] == [Pair("Ada 7", "B-PER O")]
+    path.write_text("# id 52\tdomain=en\n" + ten)
+    assert [*read_tags(path)] == [Pair("Ada 7", "B-PER O")]
+    path.write_text("a X\n\n# one\nb Y\n\n# two\nc X\n\n# X\nd Y\n")
+    assert [*read_tags(path)] == [Pair("a", "X"), Pair("b", "Y"), Pair("c", "X"), Pair("# d", "X Y")]
+
+
+def test_references_of_labels(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = Run(runs["classify"]).config().data.corpus
+    source = ["--source", str(Path(corpus) / "test.en"), "--reference", str(tmp_path / "labels")]
+    labels = (Path(corpus) / "test.labels").read_text()
+    (tmp_path / "labels").write_text(labels.replace("\n", " \n"))
+    assert main(["evaluate", str(runs["classify"]), *source, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 95
+    (tmp_path / "labels").write_text(labels.replace("positive", "gut"))
+    assert main(["evaluate", str(runs["classify"]), *source]) == 2
+    assert "the model does not know the label 'gut'" in capsys.readouterr().err
+
+
+def test_another_sampling(runs: dict[str, Path]) -> None:
+    forecaster = forecaster_of(Run(runs["forecast"]))
+    assert len(forecaster.continued(read_series(temperatures().encode(), "x")).values) == 12
+    daily = "time,temp,wind\n" + "".join(f"2024-01-{i + 1:02},{i},{i}\n" for i in range(20))
+    with pytest.raises(UserError, match="every 1 day, 0:00:00, and the model was made of one every 1:00:00"):
+        forecaster.continued(read_series(daily.encode(), "x"))
+
+
+def test_long_held_out_texts_are_left_out(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "classes"
+    shutil.copytree(Run(runs["classify"]).config().data.corpus, corpus)
+    lines = (corpus / "valid.en").read_text().splitlines()
+    (corpus / "valid.en").write_text("\n".join(["very " * 5000 + "sad", *lines[1:]]) + "\n")
+    toml = runs["classify"].parents[1] / "classify.toml"
+    trainer = Trainer(load(toml, [f"data.corpus={corpus}"]), tmp_path / "run", display=Display())
+    assert f"1 of {len(lines):,} rows to validate on are longer" in capsys.readouterr().err.replace("\n", " ")
+    assert max(batch.tensors()[0].shape[1] for batch in trainer.task.validation()) <= 100
+
+
 def test_a_number_sign_is_a_word(tmp_path: Path) -> None:
     path = tmp_path / "a.conll"
     path.write_text("# of a treebank\ncost O\n# B-M\n5 I-M\n\n# B-M\n7 I-M\n")
@@ -508,6 +560,79 @@ def test_the_column_of_times_is_known_again(tmp_path: Path) -> None:
 def test_an_empty_line_of_one_column_is_a_gap() -> None:
     np.testing.assert_array_equal(read_series(b"y\n1\n\n3\n\n", "x").values[:, 0], np.array([1, np.nan, 3], np.float32))
     assert len(read_series(b"y\tz\n1\t2\n\n3\t4\n", "x").values) == 2
+
+
+def test_long_series_of_fine_times_stay_even() -> None:
+    """Ten times a second for an hour: no time is off by what floating point loses."""
+    start = datetime(2024, 1, 1)
+    seconds = [(start + timedelta(milliseconds=100 * i)).isoformat(timespec="milliseconds") for i in range(36_000)]
+    numbers = [f"{17_000_000_000 + i}" for i in range(36_000)]
+    for stamps, after in (
+        (seconds, "2024-01-01T01:00:00.000"),
+        ([f"{n[:-1]}.{n[-1]}" for n in numbers], "1700003600.0"),
+    ):
+        series = read_series(("time,y\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "x")
+        assert len(series.values) == 36_000
+        assert series.clock
+        assert series.clock.at(36_000) == after
+
+
+def test_the_form_of_times_is_the_longest_of_them() -> None:
+    for stamps, expected in (
+        (["2024-01-01", "2024-01-01 12:00", "2024-01-02"], "2024-01-02 12:00"),
+        (["2024-01-01T00:00:00", "2024-01-01T00:00:00.500000", "2024-01-01T00:00:01"], "2024-01-01T00:00:01.500000"),
+    ):
+        series = read_series(("time,y\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "x")
+        again = read_series(write_series(series).encode(), "y")
+        assert again.clock
+        assert again.clock.at(3) == expected
+
+
+def test_daylight_saving() -> None:
+    with pytest.raises(UserError, match=r"row 4: .* does not fit .* give all times in UTC"):
+        read_series(b"time,y\n2024-03-29T00:00+01:00,1\n2024-03-30T00:00+01:00,2\n2024-04-01T00:00+02:00,3\n", "x")
+    rows = b"time,y\n2024-03-31T00:00+01:00,1\n2024-03-31T01:00+01:00,2\n2024-03-31T03:00+02:00,3\n"
+    clock = read_series(rows + b"2024-03-31T04:00+02:00,4\n", "x").clock
+    assert clock
+    assert clock.at(4) == "2024-03-31T04:00+01:00"
+
+
+def test_too_much_that_is_missing() -> None:
+    times = [190_000 * (i // 3) + i % 3 for i in range(3000)]
+    with pytest.raises(UserError, match="of them empty; is it mistyped"):
+        read_series(("time,y\n" + "".join(f"{t},1\n" for t in times)).encode(), "x")
+
+
+@given(st.lists(st.floats(width=32, max_value=2**90, min_value=-(2**90)), min_size=3))
+def test_values_are_written_whole(values: list[float]) -> None:
+    for given_ in (np.array(values, np.float32), np.array(values) / 3):
+        back = read_series(write_series(Series(("a",), given_[:, None])).encode(), "x").values
+        np.testing.assert_array_equal(back[:, 0].astype(given_.dtype), given_)
+
+
+def test_separators() -> None:
+    for text, names in (
+        ('Zeit;"Temp, C";"Wind, m/s"\n1;2;3\n2;4;5\n3;6;7\n', ("Temp, C", "Wind, m/s")),
+        ('time,"a;b;c"\n1,2\n2,3\n3,4\n', ("a;b;c",)),
+        ("time;Temp, C\n1;2\n2;3\n3;4\n", ("Temp, C",)),
+    ):
+        assert read_series(text.encode(), "x", time=text[:4]).names == names
+    with pytest.raises(UserError, match="its first row must name the columns"):
+        read_series(b"2024-01-01,0\n2024-01-02,1\n2024-01-03,1\n", "x")
+    with pytest.raises(UserError, match="'a' is asked for twice"):
+        read_series(b"a,b\n1,2\n3,4\n", "x", ["a", "a"])
+
+
+def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("y\n" + "".join(f"{1_234_567_890 + i % 3}\n" for i in range(100)))
+    words = ["corpus", "series", str(tmp_path / "a.csv"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "y has values such as 1234567890 that differ too little" in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text("y\n" + "".join(f"{10_000_000 + i}\n" for i in range(100)))
+    assert main([*words, "--valid", "2"]) == 2
+    assert "--valid 2: hold out 3 rows at least" in capsys.readouterr().err
+    assert main(words) == 0
+    assert (tmp_path / "out" / "train.csv").read_text().splitlines()[:3] == ["y", "10000000", "10000001"]
 
 
 def test_a_clock_ends_with_the_calendar() -> None:

@@ -227,6 +227,7 @@ def evaluate(a: argparse.Namespace) -> int:
 
 def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     from dragoman.runtime.reader import Classifier
+    from dragoman.runtime.tokenizer import normalise
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.progress import bar
     from dragoman.translate.reading import label_scores
@@ -242,10 +243,14 @@ def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
                 found += [[*one.labels] for one in model.tag(lines, batch_size=a.batch_size)]
             progress(len(found))
     task, bundle = model.task, model.bundle
-    expected = [[line] if task == "classify" else line.split(" ") for line in reference]
+    expected = [[line] if task == "classify" else line.split(" ") for line in map(normalise, reference)]
     for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):
+        place = f"{a.reference or a.corpus}, line {number:,}"
         if len(one) != len(other):
-            raise UserError(f"line {number:,} has {len(one)} words and {len(other)} labels")
+            raise UserError(f"{place}: {len(other)} labels for {len(one)} words")
+        for label in other:
+            if label not in bundle.labels:
+                raise UserError(f"{place}: the model does not know the label {label!r}")
     if a.output:
         write_atomically(Path(a.output), "".join(" ".join(row) + "\n" for row in found).encode())
     return _say_scores(a, bundle, label_scores(found, expected, task, bundle.labels), f"{len(source):,} texts")
@@ -434,7 +439,10 @@ def plot_attention(a: argparse.Namespace) -> int:
     from dragoman.translate.plots import draw_attention
 
     kind = _kind_of_picture(a.output)
-    maps = _translator([a.model]).translate(a.sentence, alignments=True).attention
+    translator = _translator([a.model])
+    if not translator.attends:
+        raise UserError(f"{a.model} has no attention to draw: it was trained with model.attention = none")
+    maps = translator.translate(a.sentence, alignments=True).attention
     if not maps:
         raise UserError(f"{a.sentence!r} has nothing in it to look at")
     if len(maps) > 1:

@@ -86,6 +86,8 @@ def compare_cells(
     epochs: of each training; of the harder tasks a multiple. size: made-up tasks to train on. Returns the contents of
     results.json.
     """
+    if corpus and (task := Corpus(corpus).task) != "translate":
+        raise UserError(f"{corpus} is a corpus to {task}; give one to translate")
     make_folder(folder)
     rows = []
     for name, problem in PROBLEMS.items():
@@ -280,7 +282,7 @@ def report(results: dict[str, Any]) -> str:
 
 def run_comparison(folder: Path, corpus: str | None, epochs: int, size: int) -> None:
     """The command. Raises UserError for a folder that holds something else."""
-    if folder.exists() and not (folder / "data").is_dir():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "data").is_dir():
         raise UserError(f"--out {folder} holds something else; name a new folder")
     display = Display()
     results = compare_cells(folder, corpus, epochs, size, display.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,7 +149,7 @@ class Forecasting(Task):
         return {
             **super().facts(),
             "variables": self.names,
-            **({"time": self.corpus.card["time"]} if self.corpus.card.get("time") else {}),
+            **{key: self.corpus.card[key] for key in ("time", "every") if self.corpus.card.get(key)},
             "rows": len(self.values),
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
@@ -159,7 +160,8 @@ def read_parts(corpus: Corpus) -> dict[str, Series]:
     """The parts of a corpus of series, by name."""
     paths = {part: corpus.folder / f"{part}.csv" for part in ("train", "valid", "test")}
     time = corpus.card.get("time")
-    return {part: read_series(read_bytes(path), str(path), time=time) for part, path in paths.items()}
+    parts = {part: read_series(read_bytes(path), str(path), time=time) for part, path in paths.items()}
+    return {part: replace(series, values=series.values.astype(np.float32)) for part, series in parts.items()}
 
 
 def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -> Windows:
@@ -234,7 +236,8 @@ def series_bundle(run: Run) -> Bundle:
         source_language="", target_language="", source_tokenizer=b"", target_tokenizer=b"", max_source=s.window,
         defaults={}, config=run.read_json("config.json"), card=card_of(facts), self_test={}, task="forecast",
         series={"names": facts["variables"], "window": s.window, "horizon": s.horizon, "period": s.period,
-                "mean": facts["mean"], "scale": facts["scale"], **({"time": facts["time"]} if "time" in facts else {})},
+                "mean": facts["mean"], "scale": facts["scale"],
+                **{key: facts[key] for key in ("time", "every") if key in facts}},
     )  # fmt: skip
 
 

@@ -76,6 +76,11 @@ class Text:
         self.rows = ragged([self.words.number(word) for word in p.source.split(" ")] for p in pairs)
         self.labels = ragged([numbers[label] for label in labels_of(task, p)] for p in pairs)
 
+    def lengths(self, table: Segmentations) -> Ints:
+        """How many ids each row has in the usual segmentation, `</s>` included."""
+        out: Ints = np.add.reduceat(table.usual[self.rows.flat], self.rows.ends[:-1]) + 1
+        return out
+
     def batch(self, table: Segmentations, rows: Sequence[int], rng: np.random.Generator | None = None) -> Batch:
         """Some rows, each word in one of its segmentations at random; without a generator in its usual one."""
         chosen = np.array(rows)
@@ -131,8 +136,9 @@ class Reading(Task):
         self.table = self._table(self.text, c.tokenizer)
         self.held_out = Text(valid, self.names, task)
         self.held_out_table = self._table(self.held_out, msgspec.structs.replace(c.tokenizer, sampling=0.0))
-        self.lengths = np.add.reduceat(self.table.usual[self.text.rows.flat], self.text.rows.ends[:-1]) + 1
+        self.lengths = self.text.lengths(self.table)
         self.kept = self.short_enough(self.lengths)
+        self.held_out_kept = self.short_enough(self.held_out.lengths(self.held_out_table), "validate on")
 
     def _checked(self, part: str) -> Iterator[Pair]:
         """Raise UserError for labels that cannot be: a hand may have edited the files."""
@@ -164,9 +170,8 @@ class Reading(Task):
         return Epoch(self.text, self.table, self.kept, self.lengths, tokens, self.seed_of(number))
 
     def validation(self) -> Iterable[Batch]:
-        count = self.held_out.rows.rows
-        for start in range(0, count, 64):
-            yield self.held_out.batch(self.held_out_table, range(start, min(start + 64, count)))
+        for start in range(0, len(self.held_out_kept), 64):
+            yield self.held_out.batch(self.held_out_table, self.held_out_kept[start : start + 64].tolist())
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
         """Accuracy with macro-F1, or with entity F1 where labels say where entities begin."""

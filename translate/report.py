@@ -205,7 +205,7 @@ def of_one(
     }
     runs = [Path(m) for m in models if (Path(m) / "metrics.jsonl").exists()]
     pictures = []
-    if not isinstance(translator.engine, Committee):
+    if not isinstance(translator.engine, Committee) and translator.attends:
         results = translator.translate([source[i] for i in drawn], beam=beam, alignments=True)
         for i, result in zip(drawn, results, strict=True):
             for part in result.attention:

@@ -85,15 +85,15 @@ class Task:
         """What run.json says of the data."""
         return {"corpus": self.corpus.card, "corpus_sha256": self.digest}
 
-    def short_enough(self, lengths: Ints) -> Ints:
-        """The rows to train on, given how many ids each has; says how many are left out. Raises UserError for none."""
+    def short_enough(self, lengths: Ints, use: str = "train on") -> Ints:
+        """The rows to use, given how many ids each has; says how many are left out. Raises UserError for none."""
         limit = self.config.data.max_length
         kept = np.flatnonzero(lengths <= limit)
         if not len(kept):
-            raise UserError(f"data.max_length = {limit}: everything to train on is longer")
+            raise UserError(f"data.max_length = {limit}: everything to {use} is longer")
         if len(kept) < len(lengths):
-            left_out = len(lengths) - len(kept)
-            self.display.message(f"{left_out:,} of {len(lengths):,} rows are longer than data.max_length = {limit} ids")
+            left_out = f"{len(lengths) - len(kept):,} of {len(lengths):,} rows to {use}"
+            self.display.message(f"{left_out} are longer than data.max_length = {limit} ids, and are left out")
         return kept
 
     def seed_of(self, epoch: int) -> int:

@@ -78,6 +78,10 @@ class Translating(Task):
             tokenizers = self.run.tokenizers()
         else:
             tokenizers = self._train_tokenizers()
+        encoded = [encode(t, lines) for t, lines in zip(tokenizers, zip(*valid, strict=True), strict=True)]
+        longest = np.array([max(map(len, pair)) for pair in zip(*encoded, strict=True)])
+        short = self.short_enough(longest, "validate on").tolist()
+        self.held_out = [[side[i] for i in short] for side in encoded]
         train = self._encoded(tokenizers)
         source, target = (train.usual_lengths(side) for side in (0, 1))
         kept = self.short_enough(np.maximum(source, target))
@@ -136,9 +140,7 @@ class Translating(Task):
         return Epoch(self.data.train, self.data.kept, tokens, seed, augment=c.augment, turned=turned)
 
     def validation(self) -> Iterable[Batch]:
-        d = self.data
-        source = encode(d.source_tokenizer, [p.source for p in d.valid])
-        target = encode(d.target_tokenizer, [p.target for p in d.valid])
+        source, target = self.held_out
         if self.config.data.right_to_left:
             target = [turned_round(row) for row in target]
         tokens = self.config.training.batch_tokens * 2

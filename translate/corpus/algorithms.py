@@ -19,6 +19,7 @@ SYMBOLS = "abcdefghijklmnopqrst"
 TESTED = 50  # test pairs of each length
 PLUS = "+"
 Make = Callable[[random.Random, int], tuple[list[str], list[str]]]  # a length -> what is given, and the answer
+LONGEST = 1000  # more is beyond reason, and beyond the digits that Python writes quickly
 TRIES = 50  # for a pair that is new
 
 
@@ -67,6 +68,8 @@ def from_algorithm(
 
     length: of what is trained on, from 1; beyond: the longest that is tested. No task stands in two parts.
     """
+    if beyond > LONGEST:
+        raise UserError(f"--beyond {beyond}: tasks of a length up to {LONGEST} can be made")
     if beyond < length:
         raise UserError(f"--beyond {beyond} is less than --length {length}, which training already goes up to")
     rng = random.Random(f"{name} {seed}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.cli import Commands, positive
+from dragoman.runtime.cli import Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.rules import RULES
 
@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
 
     k = kind("cldr", "Phrases made from CLDR data: dates, quantities, money, names, in any pair of its languages.")
     k.add_argument("--size", type=positive, default=40000, metavar="N", help="training pairs (default 40000)")
-    k.add_argument("--seed", type=int, default=1, metavar="N")
+    k.add_argument("--seed", type=not_negative, default=1, metavar="N")
     k.set_defaults(run=corpus_cldr)
 
     def cleaned(k: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
             "--valid", type=positive, metavar="N", help="pairs to validate on (default 1000, or a tenth of few)"
         )
         k.add_argument("--test", type=positive, metavar="N", help="pairs to test on (default 1000, or a tenth of few)")
-        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out pairs")
+        k.add_argument("--seed", type=not_negative, default=1, metavar="N", help="chooses the held-out pairs")
         k.add_argument(
             "--allow", action="append", default=[], metavar="RULE",
             help="keep the pairs that break a rule of cleaning: " + "; ".join(f"{n}: {t}" for n, t in RULES.items())
@@ -77,7 +77,7 @@ def add_commands(commands: Commands) -> None:
         k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
         k.add_argument("--valid", type=positive, metavar="N", help="texts to hold out of one file to validate on")
         k.add_argument("--test", type=positive, metavar="N", help="texts to hold out of one file to test on")
-        k.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the held-out texts")
+        k.add_argument("--seed", type=not_negative, default=1, metavar="N", help="chooses the held-out texts")
         k.set_defaults(run=corpus_labelled, task=name)
         return k
 
@@ -93,7 +93,7 @@ def add_commands(commands: Commands) -> None:
     k.add_argument("--size", type=positive, default=20000, metavar="N", help="training pairs (default 20000)")
     k.add_argument("--length", type=positive, default=10, metavar="N", help="the longest to train on (default 10)")
     k.add_argument("--beyond", type=positive, metavar="N", help="the longest to test on (default twice that)")
-    k.add_argument("--seed", type=int, default=1, metavar="N")
+    k.add_argument("--seed", type=not_negative, default=1, metavar="N")
     k.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     k.set_defaults(run=corpus_algorithm)
     about = "A regularly sampled series, the last of it held out."

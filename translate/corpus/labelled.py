@@ -5,6 +5,7 @@ A corpus folder holds them as it holds pairs, with labels where the translation 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from dragoman.translate.corpus.store import (
 
 LABELS = "labels"  # what stands for the target language
 CONLL_U = 10  # columns; of these the second is the word and the fourth its universal part of speech
+NUMBER = re.compile(r"\d+(?P<other>[-.]\d+)?")  # the first of these; other: words written as one, words not written
 INSIDE = "\u00a0"  # for a space inside a word, which some treebanks have
 
 Labelled = Literal["classify", "tag"]
@@ -53,7 +55,8 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
     """
     words: list[str] = []
     tags: list[str] = []
-    columns, tabbed = 0, False
+    columns, tabbed, universal = 0, False, False
+    known: set[str] | None = None  # labels, found once they are asked for
     for number, line in enumerate(read_raw(path), 1):
         text = _decoded(line, path, number)
         if not text.strip():
@@ -63,16 +66,22 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
             continue
         fields, tabs = (text.split("\t"), True) if "\t" in text else (text.split(), False)
         # In front of a sentence # begins a comment, unless it stands there as words do, with a label.
-        comment = not words and fields[0] == "#" and (len(fields), tabs) != (columns, tabbed)
-        if text.startswith("-DOCSTART-") or comment:
+        if not words and text.startswith("#") and (fields[0] == "#" or text.startswith("# ")):
+            known = _sure_labels(path, tag) if known is None and not tabs else known
+            like_others = (len(fields), tabs) == (columns, tabbed) or not (columns or tabs)
+            labelled = tabs or (known and len(fields) >= (tag or 2) and fields[(tag or 0) - 1] in known)
+            if fields[0] != "#" or not like_others or not labelled:
+                continue
+        if text.startswith("-DOCSTART-"):
             continue
-        if len(fields) == CONLL_U and not fields[0].isdecimal():
-            continue  # words that are written as one, and words that are not written
         if not columns:
             columns, tabbed = len(fields), tabs
+            universal = columns == CONLL_U and NUMBER.fullmatch(fields[0]) is not None
+        if universal and (found := NUMBER.fullmatch(fields[0])) and found["other"]:
+            continue
         if len(fields) != columns:
             raise UserError(f"{path}, line {number:,}: {len(fields)} columns, where the lines before have {columns}")
-        places = (word or (2 if columns == CONLL_U else 1), tag or (4 if columns == CONLL_U else columns))
+        places = (word or (2 if universal else 1), tag or (4 if universal else columns))
         if max(places) > columns or columns < 2:
             raise UserError(f"{path}, line {number:,}: no column {max(2, *places)}; each line needs a word and a label")
         values = [normalise(fields[place - 1]).replace(" ", INSIDE) for place in places]
@@ -82,6 +91,18 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
         tags.append(values[1])
     if words:
         yield Pair(" ".join(words), " ".join(tags))
+
+
+def _sure_labels(path: str | Path, tag: int | None) -> set[str]:
+    """What stands in the column of labels, in lines that cannot be comments."""
+    found, inside = set(), False
+    for number, line in enumerate(read_raw(path), 1):
+        text = _decoded(line, path, number)
+        fields = text.split("\t") if "\t" in text else text.split()
+        inside = bool(fields) and (inside or not text.startswith("#"))
+        if inside and len(fields) >= (tag or 1):
+            found.add(fields[(tag or len(fields)) - 1])
+    return found
 
 
 def _decoded(line: bytes, path: str | Path, number: int) -> str:
@@ -114,6 +135,8 @@ def labelled(
         if len(rows) > sum(map(len, found)):
             dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
         splits, moved = _with_rare_labels(task, splits)
+        if not (splits["valid"] and splits["test"]):
+            raise UserError("no text is left to hold out: their labels are too rare to be learnt from the others")
     else:
         splits = without_held_out(dict(zip(SPLITS, kept, strict=True)), dropped)
     labels = sorted({label for pair in splits["train"] for label in labels_of(task, pair)})

@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
 from dragoman.translate.corpus.store import SPLITS, write_folder
 
 LEAST = 8  # rows of a part
+LEAST_HELD_OUT = 3  # of which times can be told
+COARSE = 16  # deviations below so many of the smallest steps of 32 bits are noise
 
 
 def write_series_corpus(
@@ -23,6 +27,16 @@ def write_series_corpus(
     T = len(series.values)
     tenth = max(LEAST, T // 10)
     ends = [T - (valid or tenth) - (test or tenth), T - (test or tenth), T]
+    for name, count in (("valid", valid), ("test", test)):
+        if count is not None and count < LEAST_HELD_OUT:
+            raise UserError(f"--{name} {count}: hold out {LEAST_HELD_OUT} rows at least")
+    for name, column in zip(series.names, series.values.T, strict=True):
+        finest = np.spacing(np.float32(np.nanmax(np.abs(column), initial=0)))
+        if 0 < np.nanstd(column) < COARSE * finest:
+            raise UserError(
+                f"{name} has values such as {column[np.flatnonzero(~np.isnan(column))[0]]:.15g} that differ too little "
+                "to be told apart in 32 bits; subtract what they have in common"
+            )
     if ends[0] < LEAST:
         raise UserError(f"{T:,} rows are too few to hold out {valid or tenth:,} and {test or tenth:,}")
     starts = [0, *ends[:2]]
@@ -35,4 +49,6 @@ def write_series_corpus(
         return {part: end - start for part, start, end in zip(SPLITS, starts, ends, strict=True)}
 
     facts = {"task": "forecast", "variables": series.names, "time": series.clock and series.clock.name}
+    if series.clock:
+        facts["every"] = series.clock.every
     return write_folder(folder, ("", ""), ("csv",), write, {**card, **facts})

@@ -152,7 +152,7 @@ def write_folder(
         beside.mkdir(parents=True)
         counts = write(beside)
         full = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
-        (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8", "replace")
         if folder.exists():
             shutil.rmtree(folder)
         beside.rename(folder)
