@@ -27,20 +27,21 @@ def keep_freed_memory() -> bool:
     return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])
 
 
-LIMIT = 512 << 20  # bytes that the heap may hold before it is looked through
+LIMIT = 1 << 30  # bytes that the heap may hold before it is looked through: a lower one makes every step fault pages in
+ROOM = 1.5  # times what is really used, so that a large model keeps below 2 GB
 
 
 class Heap:
     """Bounds what `keep_freed_memory` keeps: tensors of ever other sizes leave gaps that later ones do not fit into."""
 
     def __init__(self) -> None:
-        self.limit = LIMIT
+        self.limit: float = LIMIT
 
     def tidy(self) -> None:
         """Give the gaps back to the system once there is much of them; the limit rises with what is really used."""
         if self.used() > self.limit:
             return_memory()
-            self.limit = max(LIMIT, 2 * self.used())
+            self.limit = max(LIMIT, ROOM * self.used())
 
     @staticmethod
     def used() -> int:
