@@ -25,7 +25,7 @@ from dragoman.translate.corpus.shards import Words
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import card_of
 from dragoman.translate.labels import accuracy, entity_f1, is_chunked, macro_f1
-from dragoman.translate.loss import smoothed_loss
+from dragoman.translate.loss import SmoothedLoss
 from dragoman.translate.model import Encoder, Seq2Seq
 from dragoman.translate.reader import Probabilities, Reader
 from dragoman.translate.task import Pass, Task
@@ -57,13 +57,13 @@ class Objective(nn.Module):
 
     def __init__(self, model: Reader, smoothing: float) -> None:
         super().__init__()
-        self.model, self.smoothing = model, smoothing
+        self.model, self.loss = model, SmoothedLoss(smoothing)
 
     def forward(self, source: Tensor, source_length: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch (see Batch) -> its smoothed and plain loss, summed over labels."""
         real, head = labels != UNLABELLED, self.model.head
         x = self.model.features(source, source_length)
-        return smoothed_loss(x[real], head.weight, head.bias, labels[real], self.smoothing)
+        return self.loss(x[real], head.weight, head.bias, labels[real])
 
 
 class Text:

@@ -21,7 +21,7 @@ from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.shards import Shards, build, describe
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import TorchEngine, bundle_of, score, translate_all
-from dragoman.translate.loss import smoothed_loss
+from dragoman.translate.loss import SmoothedLoss
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.task import Task
@@ -39,7 +39,7 @@ class Objective(nn.Module):
 
     def __init__(self, model: Seq2Seq, smoothing: float) -> None:
         super().__init__()
-        self.model, self.smoothing = model, smoothing
+        self.model, self.loss = model, SmoothedLoss(smoothing)
 
     def forward(
         self, source: Tensor, source_length: Tensor, target_in: Tensor, target_out: Tensor
@@ -47,7 +47,7 @@ class Objective(nn.Module):
         """A batch (see Batch) -> its smoothed and plain loss, summed over target ids."""
         x = self.model(source, source_length, target_in)
         real = target_out != PAD
-        return smoothed_loss(x[real], self.model.output.weight, self.model.bias, target_out[real], self.smoothing)
+        return self.loss(x[real], self.model.output.weight, self.model.bias, target_out[real])
 
 
 @dataclass
