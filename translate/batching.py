@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.runtime.session import return_memory
 from dragoman.runtime.translator import pad
 from dragoman.translate.config import AS_WRITTEN, AugmentConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged
@@ -126,6 +127,7 @@ class Epoch:
 
     def _window(self, number: int) -> tuple[Ragged, Ragged, list[list[int]]]:
         """Sources, targets, and which of them go together."""
+        return_memory()  # drawing looks at much of what is mapped: not on top of the gaps that training has left
         rows = self.rows[number * WINDOW : (number + 1) * WINDOW]
         source, target = self.text.draw(rows, [self.seed, number], self.augment)
         batches = plan(source.lengths.tolist(), target.lengths.tolist(), self.batch_tokens, self.seed + number)

@@ -69,9 +69,6 @@ class Shards:
         self.rows: int = self.card["rows"]
         self.shard_rows: int = self.card["shard_rows"]
         self.shards: int = self.card["shards"]
-        self.tables = [self._table(name) for name in self.card["tables"]]
-        kinds = dict.fromkeys(VARIANTS, np.int32) if self.card["augmented"] else {}
-        self.variants = [dict(zip(kinds, self._arrays(name, kinds), strict=True)) for name in self.card["tables"]]
 
     def shard(self, side: int, number: int) -> Ragged:
         """One side of a shard's rows as numbers of words, mapped for as long as it is held."""
@@ -83,13 +80,18 @@ class Shards:
             empty = not path.stat().st_size  # which cannot be mapped
             yield np.zeros(0, kind) if empty else np.memmap(path, kind, "r")
 
-    def _table(self, name: str) -> Segmentations:
-        pieces, piece_ends, word_ends, usual = self._arrays(name, TABLE)
+    def table(self, side: int) -> Segmentations:
+        """A side's segmentations of words, mapped for as long as they are held."""
+        pieces, piece_ends, word_ends, usual = self._arrays(self.card["tables"][side], TABLE)
         return Segmentations(Ragged(pieces, piece_ends), word_ends, usual)
+
+    def _variants(self, side: int) -> dict[str, Ints]:
+        kinds = dict.fromkeys(VARIANTS, np.int32)
+        return dict(zip(kinds, self._arrays(self.card["tables"][side], kinds), strict=True))
 
     def usual_lengths(self, side: int) -> Ints:
         """How many ids each row has in the usual segmentation, `</s>` included."""
-        usual, out = self.tables[side].usual, np.empty(self.rows, np.int32)
+        usual, out = self.table(side).usual, np.empty(self.rows, np.int32)
         for number in range(self.shards):
             start, shard = number * self.shard_rows, self.shard(side, number)
             out[start : start + shard.rows] = np.add.reduceat(usual[shard.flat], shard.ends[:-1]) + 1
@@ -103,14 +105,15 @@ class Shards:
         words = [self._words(side, rows) for side in (0, 1)]
         if augment != AS_WRITTEN:
             self._augment(words, augment, np.random.default_rng([*seed, 2]))
-        return [self.tables[side].draw(words[side], np.random.default_rng([*seed, side])) for side in (0, 1)]
+        return [self.table(side).draw(words[side], np.random.default_rng([*seed, side])) for side in (0, 1)]
 
     def _augment(self, words: list[Ragged], augment: AugmentConfig, rng: np.random.Generator) -> None:
         """Put other words for some, in place."""
         shares = np.cumsum([getattr(augment, kind) for kind in VARIANTS])
         kind = np.searchsorted(shares, rng.random(words[0].rows), side="right")  # len(VARIANTS): as it is
         ends = [text.ends[1:] - 1 for text in words]  # where each row's last word stands
-        last = [self.variants[side]["bare"][words[side].flat[ends[side]]] for side in (0, 1)]
+        variants = [self._variants(side) for side in (0, 1)]
+        last = [variants[side]["bare"][words[side].flat[ends[side]]] for side in (0, 1)]
         both = np.logical_and(*(last[side] != words[side].flat[ends[side]] for side in (0, 1)))
         for side, text in enumerate(words):
             of_word = np.repeat(kind, text.lengths)
@@ -122,7 +125,7 @@ class Shards:
                 elif name != "typos" or side == 0:
                     if name == "typos":
                         chosen &= rng.random(len(chosen)) < 1 / EVERY
-                    text.flat[chosen] = self.variants[side][name][text.flat[chosen]]
+                    text.flat[chosen] = variants[side][name][text.flat[chosen]]
 
     def _words(self, side: int, rows: Ints) -> Ragged:
         """Some rows as numbers of words."""
