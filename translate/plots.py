@@ -81,22 +81,23 @@ def draw_attention(attention: Attention, kind: str = "png") -> bytes:
 def draw_memory(
     names: Sequence[str], pieces: Sequence[Sequence[str]], found: Sequence[Sensitivity], kind: str = "png"
 ) -> bytes:
-    """The sensitivities of encoders (see memory.py) as a picture: a row for each layer, columns for their directions.
+    """The sensitivities of encoders (see memory.py) as a picture, a column for each.
 
-    names: of the encoders. pieces: what each of them read. found: what `sensitivity` gives of each.
+    Rows are layers and directions; of one encoder, directions are columns. names: of the encoders. pieces: what each of
+    them read. found: what `sensitivity` gives of each.
     """
     D = found[0].shape[1]
-    rows = max(map(len, found))
+    layers = max(map(len, found))
+    shape = (layers, D) if len(names) == 1 else (layers * D, len(names))
     side = 1.3 + 0.27 * max(map(len, pieces))
     with _fonts("".join(label for own in pieces for label in _labels(own))):
         figure, grid = plt.subplots(
-            rows, D * len(names), figsize=(side * D * len(names) + 1.6, side * rows), layout="constrained",
-            squeeze=False,
-        )  # fmt: skip
+            *shape, figsize=(side * shape[1] + 1.6, side * shape[0]), layout="constrained", squeeze=False
+        )
         shade = ScalarMappable(PowerNorm(0.5, 0, 1), "Greys")
         for number, (name, own, values) in enumerate(zip(names, pieces, found, strict=True)):
-            for layer, d in ((layer, d) for layer in range(rows) for d in range(D)):
-                axes = grid[layer, D * number + d]
+            for layer, d in ((layer, d) for layer in range(layers) for d in range(D)):
+                axes = grid[layer, d] if len(names) == 1 else grid[layer * D + d, number]
                 if layer >= len(values):
                     axes.set_axis_off()
                     continue
