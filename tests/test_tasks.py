@@ -320,7 +320,9 @@ def test_two_workers_train_as_one_with_twice_the_batch(runs: dict[str, Path], tm
     curves = []
     toml = runs[task].parents[1] / f"{task}.toml"
     for world in (1, 2):
-        changes = ["model.dropout=0", "training.epochs=2", f"training.batch_tokens={400 // world}", f"name=of{world}"]
+        # At a high rate an absolute error's kink makes of a rounding another way after some hundred steps.
+        changes = ["model.dropout=0", "training.epochs=2", "training.lr=1e-3"]
+        changes += [f"training.batch_tokens={400 // world}", f"name=of{world}"]
         done = torchrun(tmp_path, toml, world, changes)
         _, said = done.communicate(timeout=200)
         assert done.returncode == 0, said
