@@ -142,6 +142,7 @@ def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
         axes.set(
             title=task, xlabel="symbols, or digits of the longer number", ylabel="exactly right, of 100", ylim=(-3, 103)
         )
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
     grid[0, -1].legend()
     return _saved(figure)
