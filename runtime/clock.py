@@ -107,21 +107,24 @@ def _places(
     width = _usual(ticks)
     if width < 0:
         raise UserError(f"{where}: the times fall from row to row; sort the rows, the oldest first")
-    here = [f"{where}, row {line:,}: the time {text}" for line, text in zip(lines, stamps, strict=True)]
+
+    def here(number: int) -> str:
+        return f"{where}, row {lines[number]:,}: the time {stamps[number]}"
+
     for number in range(1, len(ticks)):
         if ticks[number] <= ticks[number - 1]:
-            raise UserError(f"{here[number]} does not come after the one before it")
+            raise UserError(f"{here(number)} does not come after the one before it")
     places = [0]
     for number in range(1, len(ticks)):
         after = ticks[number] - ticks[number - 1]
         rows = (2 * after + width) // (2 * width)
         if UNEVEN * abs(after - rows * width) > min(rows, UNEVEN // 4) * width:
-            raise UserError(f"{here[number]} does not fit a series sampled every {spelt(width)}")
+            raise UserError(f"{here(number)} does not fit a series sampled every {spelt(width)}")
         places.append(places[-1] + rows)
         if places[-1] > 1000 + FAR * len(ticks):
             empty = places[-1] - number
             gap = f"{places[-1]:,} rows of {spelt(width)} after the first, {empty:,} of them empty"
-            raise UserError(f"{here[number]} is {gap}; is it mistyped?")
+            raise UserError(f"{here(number)} is {gap}; is it mistyped?")
     return places, spelt(width)
 
 

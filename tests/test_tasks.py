@@ -223,6 +223,11 @@ def test_bad_series(text: str, message: str) -> None:
         read_series(text.encode(), "s.csv")
 
 
+def timed(stamps: Iterable[str]) -> Series:
+    """A series of ones at these times."""
+    return read_series(("time,y\n" + "".join(f"{stamp},1\n" for stamp in stamps)).encode(), "x")
+
+
 def test_times_go_on() -> None:
     for stamps, expected in (
         (["2024-11", "2024-12", "2025-01"], "2025-02"),
@@ -246,7 +251,7 @@ def test_times_go_on() -> None:
         (["1700000000123456", "1700000000123461", "1700000000123466"], "1700000000123471"),
         (["-1.5", "-0.5", "0.5"], "1.5"),
     ):
-        series = read_series(("time,a\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "s.csv")
+        series = timed(stamps)
         assert series.clock is not None
         assert [series.clock.at(n) for n in range(4)] == [*stamps, expected]
 
@@ -573,7 +578,7 @@ def test_long_series_of_fine_times_stay_even() -> None:
         (seconds, "2024-01-01T01:00:00.000"),
         ([f"{n[:-1]}.{n[-1]}" for n in numbers], "1700003600.0"),
     ):
-        series = read_series(("time,y\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "x")
+        series = timed(stamps)
         assert len(series.values) == 36_000
         assert series.clock
         assert series.clock.at(36_000) == after
@@ -584,7 +589,7 @@ def test_the_form_of_times_is_the_longest_of_them() -> None:
         (["2024-01-01", "2024-01-01 12:00", "2024-01-02"], "2024-01-02 12:00"),
         (["2024-01-01T00:00:00", "2024-01-01T00:00:00.500000", "2024-01-01T00:00:01"], "2024-01-01T00:00:01.500000"),
     ):
-        series = read_series(("time,y\n" + "".join(f"{s},1\n" for s in stamps)).encode(), "x")
+        series = timed(stamps)
         again = read_series(write_series(series).encode(), "y")
         assert again.clock
         assert again.clock.at(3) == expected
@@ -602,7 +607,7 @@ def test_daylight_saving() -> None:
 def test_too_much_that_is_missing() -> None:
     times = [190_000 * (i // 3) + i % 3 for i in range(3000)]
     with pytest.raises(UserError, match="of them empty; is it mistyped"):
-        read_series(("time,y\n" + "".join(f"{t},1\n" for t in times)).encode(), "x")
+        timed(map(str, times))
 
 
 @given(st.lists(st.floats(width=32, max_value=2**90, min_value=-(2**90)), min_size=3))

@@ -76,11 +76,6 @@ class Text:
         self.rows = ragged([self.words.number(word) for word in p.source.split(" ")] for p in pairs)
         self.labels = ragged([numbers[label] for label in labels_of(task, p)] for p in pairs)
 
-    def lengths(self, table: Segmentations) -> Ints:
-        """How many ids each row has in the usual segmentation, `</s>` included."""
-        out: Ints = np.add.reduceat(table.usual[self.rows.flat], self.rows.ends[:-1]) + 1
-        return out
-
     def batch(self, table: Segmentations, rows: Sequence[int], rng: np.random.Generator | None = None) -> Batch:
         """Some rows, each word in one of its segmentations at random; without a generator in its usual one."""
         chosen = np.array(rows)
@@ -136,9 +131,9 @@ class Reading(Task):
         self.table = self._table(self.text, c.tokenizer)
         self.held_out = Text(valid, self.names, task)
         self.held_out_table = self._table(self.held_out, msgspec.structs.replace(c.tokenizer, sampling=0.0))
-        self.lengths = self.text.lengths(self.table)
+        self.lengths = self.table.usual_lengths(self.text.rows)
         self.kept = self.short_enough(self.lengths)
-        self.held_out_kept = self.short_enough(self.held_out.lengths(self.held_out_table), "validate on")
+        self.held_out_kept = self.short_enough(self.held_out_table.usual_lengths(self.held_out.rows), "validate on")
 
     def _checked(self, part: str) -> Iterator[Pair]:
         """Raise UserError for labels that cannot be: a hand may have edited the files."""

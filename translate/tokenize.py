@@ -110,6 +110,11 @@ class Segmentations(NamedTuple):
     ends: Ints  # (words + 1): word w has the segmentations ends[w] to ends[w + 1]
     usual: Ints  # (words): how many ids each has in the usual segmentation
 
+    def usual_lengths(self, text: Ragged) -> Ints:
+        """How many ids each line of words has in the usual segmentation, `</s>` included."""
+        out: Ints = np.add.reduceat(self.usual[text.flat], text.ends[:-1]) + 1
+        return out
+
     def draw(self, text: Ragged, rng: np.random.Generator) -> Ragged:
         """Lines of words as ids that end in `</s>`, each word in one of its segmentations at random."""
         return self.drawn(text, rng)[0]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.runtime.clock import LEAST as LEAST_HELD_OUT  # of which times can be told
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
 from dragoman.translate.corpus.store import SPLITS, write_folder
 
 LEAST = 8  # rows of a part
-LEAST_HELD_OUT = 3  # of which times can be told
 COARSE = 16  # deviations below so many of the smallest steps of 32 bits are noise
 
 

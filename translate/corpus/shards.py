@@ -91,10 +91,10 @@ class Shards:
 
     def usual_lengths(self, side: int) -> Ints:
         """How many ids each row has in the usual segmentation, `</s>` included."""
-        usual, out = self.table(side).usual, np.empty(self.rows, np.int32)
+        table, out = self.table(side), np.empty(self.rows, np.int32)
         for number in range(self.shards):
             start, shard = number * self.shard_rows, self.shard(side, number)
-            out[start : start + shard.rows] = np.add.reduceat(usual[shard.flat], shard.ends[:-1]) + 1
+            out[start : start + shard.rows] = table.usual_lengths(shard)
         return out
 
     def draw(self, rows: Ints, seed: Sequence[int], augment: AugmentConfig = AS_WRITTEN) -> list[Ragged]:
