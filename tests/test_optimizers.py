@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dragoman.translate import optimizers
-from dragoman.translate.optimizers import Muon, orthogonalized
+from dragoman.translate.config import TrainingConfig
+from dragoman.translate.optimizers import Muon, gains_by_bfloat16, make_optimizers, orthogonalized, wants_bfloat16
 
 SHAPES = [(24, 16), (16, 24), (16, 16), (1, 8)]
 
@@ -21,11 +22,10 @@ def steps(optimizer: torch.optim.Optimizer, matrices: Sequence[torch.Tensor]) ->
         optimizer.step()
 
 
-def test_muon_is_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizers, "has_bfloat16", lambda device: True)
+def test_muon_is_pytorchs() -> None:
     ours = [torch.nn.Parameter(torch.ones(shape)) for shape in SHAPES]
     theirs = [torch.nn.Parameter(torch.ones(shape)) for shape in SHAPES]
-    steps(Muon(ours, lr=0.01, weight_decay=0.1), ours)
+    steps(Muon(ours, lr=0.01, weight_decay=0.1, dtype=torch.bfloat16), ours)
     steps(torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"), theirs)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0.01 * 0.2 * 24**0.5 * 4 * 2**-6)  # bfloat16's last bits
@@ -44,8 +44,38 @@ def test_a_matrix_of_zeros_stays_as_it_is() -> None:
     assert not orthogonalized(torch.zeros(4, 6), torch.float32).any()
 
 
-def test_muon_computes_in_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bfloat16 on a processor without it, a step took 50 times as long as in float32."""
-    for there, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(optimizers, "has_bfloat16", lambda device, there=there: there)
-        assert Muon([torch.nn.Parameter(torch.ones(2, 2))], 0.01, 0.0).dtype == dtype
+@pytest.mark.parametrize(
+    ("there", "slowed", "gains"), [(False, False, False), (True, True, False), (True, False, True)]
+)
+def test_bfloat16_is_for_processors_that_gain_by_it(
+    monkeypatch: pytest.MonkeyPatch, there: bool, slowed: bool, gains: bool
+) -> None:
+    """On a processor without it a step took 50 times as long, on one that has it twice: so products are timed."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: there)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    clock = 0.0
+
+    class Product(torch.Tensor):
+        """Takes its time: one unit, or two or half a one in bfloat16."""
+
+        def __matmul__(self, other: object) -> torch.Tensor:
+            nonlocal clock
+            clock += (2.0 if slowed else 0.5) if self.dtype == torch.bfloat16 else 1.0
+            return torch.empty(0)
+
+    monkeypatch.setattr(torch, "ones", lambda *shape: Product(torch.empty(1)))
+    monkeypatch.setattr(optimizers.time, "perf_counter", lambda: clock)
+    gains_by_bfloat16.cache_clear()
+    assert gains_by_bfloat16(torch.device("cpu")) == gains
+    assert wants_bfloat16("auto", torch.device("cpu")) == gains
+    assert wants_bfloat16("bfloat16", torch.device("cpu"))
+    assert not wants_bfloat16("float32", torch.device("cpu"))
+    gains_by_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_muon_computes_as_the_products_do(bfloat16: bool) -> None:
+    config = TrainingConfig(optimizer="muon")
+    _, muon = make_optimizers(torch.nn.Sequential(torch.nn.Linear(2, 2)), config, bfloat16)
+    assert isinstance(muon, Muon)
+    assert (muon.dtype == torch.bfloat16) == bfloat16

@@ -81,7 +81,7 @@ def _translate(
     """The beam's translations of each line, best first.
 
     They are noted in a journal as they are made, so that work that is cut short goes on from there. Products are in
-    bfloat16 where the processor has it: teaching can spare the digits.
+    bfloat16 where the processor gains by it: teaching can spare the digits.
     """
     facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
     done = _read_journal(journal, facts)

@@ -105,8 +105,8 @@ class Trainer:
             self.task.prepare(True)
         torch.manual_seed(config.training.seed)
         self.model = self.task.network().to(self.workers.device)
-        self.bfloat16 = wants_bfloat16(config.training.precision, self.workers.device)
-        self.optimizers = make_optimizers(self.model, config.training)
+        self.bfloat16 = self._wants_bfloat16(resuming)
+        self.optimizers = make_optimizers(self.model, config.training, self.bfloat16)
         if resuming:
             self._restore()
         self.objective = self.task.objective(self.model)
@@ -134,6 +134,15 @@ class Trainer:
         weakref.finalize(self, os.close, run.lock())
         run.write_config(self.config)
         return started
+
+    def _wants_bfloat16(self, resuming: bool) -> bool:
+        """Whether to compute products in bfloat16: as before on the same machine, and as the first worker does."""
+        wanted = wants_bfloat16(self.config.training.precision, self.workers.device)
+        if resuming and self.workers.main and self.config.training.precision == "auto":
+            facts = self.run.read_json("run.json")
+            if facts["machine"] == machine():
+                wanted = facts["bfloat16"]
+        return bool(self.workers.most([float(wanted and self.workers.main)])[0])
 
     def _record(self) -> None:
         """Write run.json: facts of the data and the machine."""
