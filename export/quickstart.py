@@ -22,7 +22,8 @@ from dragoman.runtime.translator import Translator
 from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import from_tree
 from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.store import Corpus, parse_pair, write_corpus
+from dragoman.translate.corpus.languages import parse_pair
+from dragoman.translate.corpus.store import Corpus, write_corpus
 from dragoman.translate.evaluate import TorchEngine, score, translate_all
 from dragoman.translate.plots import draw_attention, draw_curves
 from dragoman.translate.progress import Display, clock

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.export.cli import main
-from dragoman.translate.corpus.cleaning import Cleaner, numbers, script_of, scrub
+from dragoman.translate.corpus.cleaning import Cleaner, numbers, other_numbers, scrub
+from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.rules import RULES
 from dragoman.translate.corpus.store import Corpus, Pair
 
@@ -78,13 +79,35 @@ def test_numbers_are_the_same_however_they_are_grouped(n: int) -> None:
     assert numbers(str(n).translate({ord("0") + i: chr(0x966 + i) for i in range(10)})) == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "differ"),
+    [
+        ("3/15/1980", "15.03.1980", False),
+        ("03/05/2019", "3. Mai 2019", False),
+        ("10:30 pm", "22:30", False),
+        ("In 2020 100 people", "2020 waren es 100", False),
+        ("1,00,00,000", "10.000.000", False),
+        ("call 1234567", "123 45 67", False),
+        ("3 dogs and 2 cats", "drei Hunde und 2 Katzen", False),
+        ("at 5 pm", "um 17 Uhr", False),
+        ("12 people", "dreizehn", False),
+        ("Chapter 3", "Kapitel 7", True),
+        ("in 1987", "1978", True),
+        ("Ctrl+Alt+5", "Strg+Alt+6", True),
+    ],
+)
+def test_numbers_are_compared_as_they_are_written(source: str, target: str, differ: bool) -> None:
+    assert other_numbers(Pair(source, target)) == differ
+
+
 def test_scripts_by_cldr() -> None:
-    found = {code: script_of(code) for code in ("de", "sr", "sr_Latn", "zh_TW", "ja", "xx", "pt_BR")}
+    found = {code: script_of(code) for code in ("de", "sr", "sr_Latn", "zh_TW", "zh-TW", "ja", "xx", "pt_BR")}
     assert found == {
         "de": "Latn",
         "sr": "Cyrl",
         "sr_Latn": "Latn",
         "zh_TW": "Hant",
+        "zh-TW": "Hant",
         "ja": "Jpan",
         "xx": None,
         "pt_BR": "Latn",
@@ -104,6 +127,23 @@ def test_the_commands_report(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "numbers\ttwelve 12\tdreizehn 13",
     ]
     assert "dropped 1: numbers that do not match" in capsys.readouterr().out
+    listed = [*words, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]
+    rest = (tmp_path / "a.tsv").read_bytes()
+    (tmp_path / "a.tsv").write_bytes(rest + b"one field\nfor\xfcr\tvier\n" + rest.splitlines(True)[0])
+    assert main(listed) == 0
+    assert (tmp_path / "dropped").read_text().splitlines() == [
+        "no tab; each line needs source, tab, target\tone field\t",
+        "invalid UTF-8\tfor\\xfcr\tvier",
+        "same\tuntranslated\tuntranslated",
+        "numbers\ttwelve 12\tdreizehn 13",
+        "duplicate\tline number 1000\tZeile Nummer 1000",
+    ]
+    capsys.readouterr()
+    (tmp_path / "a.tsv").write_text("same\tsame\n" * 20)  # the list says why nothing is left
+    assert main(listed) == 2
+    assert "20 pairs read; 19 dropped: the same pair once more; 1 dropped: source equal" in capsys.readouterr().err
+    assert len((tmp_path / "dropped").read_text().splitlines()) == 20
+    (tmp_path / "a.tsv").write_bytes(rest)
     assert main([*words, "--allow", "all"]) == 0
     assert Corpus(tmp_path / "out").card["pairs"]["train"] == 28
     assert main([*words, "--allow", "nonsense"]) == 2

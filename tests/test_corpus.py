@@ -16,6 +16,7 @@ from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.files import from_multi30k, make
+from dragoman.translate.corpus.languages import parse_pair
 from dragoman.translate.corpus.readers import Raw, read_files
 from dragoman.translate.corpus.rules import RULES
 from dragoman.translate.corpus.store import (
@@ -23,9 +24,9 @@ from dragoman.translate.corpus.store import (
     Corpus,
     Pair,
     clean,
+    counting,
     hold_out,
     nearly,
-    parse_pair,
     write_corpus,
 )
 from tiny import MULTI30K, needs_multi30k, number_pairs
@@ -69,7 +70,7 @@ def test_unusable_pairs_are_counted_by_reason() -> None:
         (b"bell\x07", b"Glocke"),
         ("a\u0308  b", "x"),
     ]
-    assert list(clean(rows, dropped)) == [Pair("good", "gut \U0001f600"), Pair("ä b", "x")]
+    assert list(clean(rows, counting(dropped))) == [Pair("good", "gut \U0001f600"), Pair("ä b", "x")]
     assert dropped == {"empty": 2, "invalid UTF-8": 1, "control characters": 1}
 
 
@@ -102,7 +103,7 @@ def test_two_million_sources_are_told_apart_quickly() -> None:
     ("files", "message"),
     [
         ({"a": [b"x", b"y"], "b": [b"x"]}, "a has 2 lines and .*b has 1"),
-        ({"a": [b"x\ty", b"no tab"]}, "line 2: no tab"),
+        ({"a": [b"x\ty", b"no tab", b"none"]}, "line 2: no tab"),
         ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "a: a file of both languages ends in"),
         ({"a": [b""], "b": [b""]}, "too few"),
     ],
@@ -141,10 +142,24 @@ def test_corpus_folder(tmp_path: Path) -> None:
         corpus.read("train")
 
 
-@pytest.mark.parametrize("pair", ["en", "en-", "en-en", ""])
-def test_pair_must_name_two_languages(pair: str) -> None:
-    with pytest.raises(UserError, match="two different languages"):
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        *((pair, "two different languages") for pair in ("en", "en-", "en-en", "", "../en-de", "en-d e")),
+        *((pair, "with an underscore, such as en-pt_BR") for pair in ("en-pt-br", "x-y-z", "en-de-", "pt-BR-en-de")),
+    ],
+)
+def test_pair_must_name_two_languages(pair: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         parse_pair(pair)
+
+
+def test_pairs_with_regions() -> None:
+    """In capitals a region can be told from a language, whatever joins it."""
+    pairs = ("pt-BR-en", "en-zh-TW", "en-zh_TW", "en-US-fr-FR", "zh-Hant-TW-en", "ZH-en")
+    assert [parse_pair(pair) for pair in pairs] == [
+        ("pt_BR", "en"), ("en", "zh_TW"), ("en", "zh_TW"), ("en_US", "fr_FR"), ("zh_Hant_TW", "en"), ("ZH", "en"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pair", ["en-de", "fr-ja", "ar-pt_BR"])

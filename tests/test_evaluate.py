@@ -38,5 +38,21 @@ def test_a_perfect_translation_scores_100() -> None:
     assert scores["TER"] == 0
 
 
-def test_japanese_is_scored_by_characters() -> None:
-    assert "tok:char" in score(["猫が好き"], ["猫が好き"], "ja")[0].signature
+@pytest.mark.parametrize(
+    ("language", "tokenizer", "metrics"),
+    [
+        ("ja", "char", ["BLEU", "chrF", "TER"]),
+        ("ja-JP", "char", ["BLEU", "chrF", "TER"]),
+        ("zh-TW", "zh", ["BLEU", "chrF", "TER"]),
+        ("ZH", "zh", ["BLEU", "chrF", "TER"]),
+        ("th", "char", ["BLEU", "chrF"]),
+        ("km_KH", "char", ["BLEU", "chrF"]),
+    ],
+)
+def test_what_has_no_spaces_is_scored_by_characters(language: str, tokenizer: str, metrics: list[str]) -> None:
+    found = score(["猫が好き"], ["犬が好き"], language)
+    assert f"tok:{tokenizer}" in found[0].signature
+    assert [s.metric for s in found] == metrics
+    if "TER" in metrics:
+        assert found[2].score == 25  # of characters, not of one word
+        assert "asian:yes" in found[2].signature

@@ -92,7 +92,7 @@ def test_xliff(tmp_path: Path) -> None:
     assert read(tmp_path / "a.xlf", XLIFF1) == [("Hello world", "Hallo Welt"), ("Bye", "Tschüss")]
     assert read(tmp_path / "a.xlf", XLIFF1, ("de", "en"))[1] == ("Tschüss", "Bye")
     assert read(tmp_path / "b.xliff", XLIFF2) == [("A big dog", "Ein großer Hund")]
-    with pytest.raises(UserError, match="no translated unit in en-fr; the pairs it has: en-de-AT"):
+    with pytest.raises(UserError, match="no translated unit in en-fr; the pairs it has: en-de_AT"):
         read(tmp_path / "a.xlf", XLIFF1, ("en", "fr"))
 
 
@@ -157,6 +157,46 @@ def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
     assert list(read_files([str(tmp_path / "b.mo.gz")], ("fr", "de"))) == [("Colour", "Größe")]
 
 
+def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
+    """By their path; by what is asked only when they are named themselves."""
+    for name, text in (("de", "Farbe"), ("app-fr", "Couleur"), ("ja/LC_MESSAGES/app", "色"), ("app", "?")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        catalogue(tmp_path / f"{name}.po", "", text)
+    told: list[str] = []
+    assert list(read_files([str(tmp_path)], EN_DE, told.append)) == [("Colour", "Farbe")]
+    assert [line.removeprefix(f"left out: {tmp_path}/") for line in told] == [
+        "app-fr.po is translated from en into fr, which is not en-de",
+        "app.po says no language, neither in its header nor by its path; name the file itself",
+        "ja/LC_MESSAGES/app.po is translated from en into ja, which is not en-de",
+    ]
+    assert list(read_files([str(tmp_path / "app.po")], ("de", "en"))) == [("?", "Colour")]
+
+
+def test_english_is_not_taken_for_another_language(tmp_path: Path) -> None:
+    catalogue(tmp_path / "fr.po", "fr", "Couleur")
+    with pytest.raises(UserError, match="from en into fr, which is not de-fr; X-Source-Language would say otherwise"):
+        list(read_files([str(tmp_path / "fr.po")], ("de", "fr")))
+
+
+def test_xliff_2_without_what_is_no_translation(tmp_path: Path) -> None:
+    units = (
+        '<unit id="2"><segment state="initial"><source>Draft</source><target>Entwurf</target></segment></unit>'
+        '<group translate="no"><unit id="3"><segment><source>code</source><target>code</target></segment></unit>'
+        "</group>"
+        '<unit id="4" translate="yes"><segment state="final"><source>Ab<ph id="1" subType="xlf:lb"/>out</source>'
+        '<target>Über<ph id="1" disp="&lt;br/&gt;"/>uns</target></segment></unit></file>'
+    )
+    rows = read(tmp_path / "b.xliff", XLIFF2.replace("</file>", units))
+    assert rows == [("A big dog", "Ein großer Hund"), ("Ab out", "Über uns")]
+
+
+def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
+    text = XLIFF1.replace('Hello <x id="1"/>world', 'Hello<x id="1" ctype="lb"/>world')
+    assert read(tmp_path / "a.xlf", text)[0] == ("Hello world", "Hallo Welt")
+    text = TMX.replace("<seg>One</seg>", "<seg>One<ph>&lt;br /&gt;</ph>two<ph>{x}</ph>.</seg>")
+    assert read(tmp_path / "a.tmx", text)[1] == ("One two.", "Eins")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -164,9 +204,11 @@ def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
         ("a.tmx", TMX.encode().replace("ü".encode(), b"\xfc"), "a.tmx, line 5, column 51: broken XML: not well-formed"),
         ("a.xlf", "", "a.xlf, line 1, column 1: broken XML: no element found"),
         ("a.po", PO + "\nnonsense\n", r"a\.po is no gettext catalogue: .*line \d+"),
-        ("a.po", b'msgid "\xff"\nmsgstr "x"\n', r"a\.po is no gettext catalogue: .*utf-8"),
+        ("a.po", b'msgid "x"\nmsgstr "\xff"\n', r"a\.po, line 2: not the utf-8 that the catalogue is to be in"),
+        ("a.po", "", r"a\.po has no messages"),
         ("a.mo", b"\xde\x12\x04\x95abc", r"a\.mo is no gettext catalogue"),
-        ("a.jsonl", '{"en": "a", "de": "b"}\n{"en": 1}\n', "line 2: each line needs an object with the texts 'en'"),
+        ("a.jsonl", '{"en": 1}\n{"en": "a", "de": "b"}\n[]\n', "line 1: each line needs an object with the texts 'en'"),
+        ("a.tsv", "a\tb\n" + "no tab\n" * 20, "line 2: no tab; each line needs source, tab, target"),
         ("a.jsonl", "[1]\n", "line 1: each line needs an object"),
         ("a.jsonl", "{\n", "line 1: not JSON"),
         ("a.tmx.gz", b"\x1f\x8bgarbage", "cannot read .*a.tmx.gz"),
@@ -190,7 +232,12 @@ def test_entities_do_not_explode(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb, which packs the packages of this test, is not here")
 def test_libreoffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = '<h1 id="hd_1"><a name="x"></a>{0}</h1><p id="par_1">{1} <b>{2}</b>.<br>{3}</p><p>no id</p>'
+    switch = (  # as LibreOffice's help has what differs by system, and by program
+        '<span class="switchinline"><span hidden="true" class="MAC"><span class="emph">Mac</span></span>'
+        '<span hidden="true" id="default1">{2}</span></span><span class="switchinline">'
+        '<span hidden="true" class="CALC"><i>.</i></span><span hidden="true" class="WRITER">!</span></span>'
+    )
+    page = f'<h1 id="hd_1"><a name="x"></a>{{0}}</h1><p id="par_1">{{1}} <b>{switch}</b><br>{{3}}</p><p>no id</p>'
     words = {
         "en-US": ("Help", "Press", "Start", "Then wait"),
         "de": ("Hilfe", "Drücken Sie", "Start", "Dann warten Sie"),
@@ -222,7 +269,12 @@ def test_libreoffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / "dropped.tsv").read_text() == "same\tmy_own_name\tmy_own_name\n"
     assert Corpus(out).card["dropped"] == {"source equal to target": 1}
     assert main([*words_, "en-fr", "--out", out]) == 2
-    assert "no libreoffice-help-fr_*.deb is there" in capsys.readouterr().err
+    assert "no libreoffice-l10n-fr_*.deb is there; the languages that are: en, de" in capsys.readouterr().err
+    (tmp_path / "libreoffice-help-de_1_all.deb").unlink()  # as two languages in three have none
+    told: list[str] = []
+    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path), told.append)
+    assert rows == [("Open file", "Datei öffnen"), ("my_own_name", "my_own_name")]
+    assert "libreoffice-help-de: there is no such package, so the corpus is of the interface alone" in told
 
 
 def pack(folder: Path, name: str) -> None:

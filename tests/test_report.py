@@ -10,7 +10,7 @@ import pytest
 import sacrebleu
 
 from dragoman.export.cli import main
-from dragoman.translate.report import by_length, compared, comparison, most_changed, of_two, page
+from dragoman.translate.report import as_text, by_length, compared, comparison, most_changed, of_two, page
 
 SOURCE = ["one", "one two three four five six", "a b c d e f g h i j k l", "", "two words"] * 4
 REFERENCE = ["eins", "eins zwei drei vier fünf sechs", "a b c d e f g h i j k l", "nichts", "zwei Wörter"] * 4
@@ -18,17 +18,25 @@ WORSE = [line.replace("e", "x", 1) for line in REFERENCE]
 
 
 def test_scores_are_sacrebleus() -> None:
-    rows = compared({"a": WORSE, "b": REFERENCE}, REFERENCE, "de", "cased")
-    assert [row["metric"] for row in rows] == ["BLEU", "chrF2", "TER"]
-    bleu = sacrebleu.corpus_bleu(WORSE, [REFERENCE]).score
+    worse, reference = 2 * WORSE, 2 * REFERENCE
+    rows = compared({"a": worse, "b": reference}, reference, "de", "cased")
+    assert [row["metric"] for row in rows] == ["BLEU", "chrF", "TER"]
+    bleu = sacrebleu.corpus_bleu(worse, [reference]).score
     first, second = rows[0]["systems"]
     assert first["score"] == pytest.approx(bleu, abs=0.01)
     assert second["score"] == pytest.approx(100)
     assert second["difference"] == pytest.approx(100 - bleu, abs=0.01)
     assert second["p"] < 0.05
-    same = compared({"a": WORSE, "b": WORSE}, REFERENCE, "de", "cased")[0]["systems"][1]
+    same = compared({"a": worse, "b": worse}, reference, "de", "cased")[0]["systems"][1]
     assert same["difference"] == 0
     assert same["p"] > 0.5
+
+
+def test_a_handful_of_sentences_says_nothing_of_others() -> None:
+    found = comparison(SOURCE, {"a": WORSE, "b": REFERENCE}, REFERENCE, "de", "cased", 2)
+    assert [row["systems"][1]["p"] for row in found["scores"]] == [None] * 3
+    assert "no p: 20 sentences are too few" in as_text(found)
+    assert "too few sentences" in of_two(found, "test.en")
 
 
 def test_every_sentence_is_in_one_bucket() -> None:
@@ -78,3 +86,15 @@ def test_commands(
     capsys.readouterr()
     assert main(["evaluate", str(tiny_run), *files, "--report", str(html), "--show", "51"]) == 2
     assert "--show 51: there are 50 lines" in capsys.readouterr().err
+    nowhere = str(tmp_path / "nowhere" / "page.html")
+    for command in (["evaluate", str(tiny_run), "--report"], ["compare", str(tiny_run), str(tiny_file), "--html"]):
+        assert main([*command, nowhere, *files]) == 2
+        assert f"{nowhere}: there is no folder" in capsys.readouterr().err
+    assert main(["evaluate", str(tiny_run), *files, "--show", "3"]) == 2
+    assert "--show is for what --report draws" in capsys.readouterr().err
+    other.write_bytes(b"six\n" * 20 + "fünf\n".encode("latin-1") + b"six\n" * 29)
+    assert main(["compare", str(tiny_run), str(other), *files]) == 2
+    assert "other.txt, line 21 is not UTF-8" in capsys.readouterr().err
+    other.write_text("これはペンです\n" * 50, "utf-8")
+    assert main(["compare", str(other), str(other), "--source", str(other), "--reference", str(other)]) == 2
+    assert "without spaces between words: say with --language" in capsys.readouterr().err

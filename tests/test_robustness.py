@@ -64,6 +64,11 @@ def test_any_line_can_be_changed(text: str, seed: int) -> None:
         ("no no, no", False),
         ("the end of the end of the end of the", True),
         ("a b a b", False),
+        ("我我我我我我我我我我我我", True),
+        ("です。です。です。です。", True),
+        ("000000000000", True),
+        ("これは長い文です。", False),
+        ("ha haha hahaha", False),
         ("", False),
     ],
 )

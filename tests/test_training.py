@@ -77,6 +77,8 @@ def test_learning_rate() -> None:
     c = TrainingConfig(lr=1.0, warmup=10)
     assert [learning_rate(s, 0, c) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
     assert learning_rate(50, 0.75, c) == pytest.approx(0.25)
+    assert learning_rate(1, 0.05, c) == pytest.approx(0.5 * 0.95)  # of few steps in all, a tenth
+    assert learning_rate(3, 0.2, c) == pytest.approx(0.8)
     assert learning_rate(50, 1.2, c) == 0
     assert learning_rate(50, 0.5, TrainingConfig(lr=1.0, warmup=0, decay="cosine")) == pytest.approx(0.5)
     assert learning_rate(39, 0.5, TrainingConfig(lr=1.0, warmup=10, decay="inverse_sqrt")) == pytest.approx(0.5)

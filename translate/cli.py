@@ -178,7 +178,7 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.corpus.store import Corpus
-    from dragoman.translate.evaluate import as_dict, exact_by_length, score
+    from dragoman.translate.evaluate import as_dict, exact_by_length, score, within_and_beyond
 
     model = _model(a.model)
     if not isinstance(model, Translator):
@@ -193,6 +193,12 @@ def evaluate(a: argparse.Namespace) -> int:
         return _evaluate_labels(model, a)
     translator = model
     source, reference = _test_set(a)
+    for line in a.show:
+        if not a.report:
+            raise UserError("--show is for what --report draws; give both")
+        if line > len(source):
+            raise UserError(f"--show {line}: there are {len(source):,} lines")
+    _check_folder("--report", a.report)
     results = _translated(translator, source, a, "translating")
     output = [r.text for r in results]
     if a.output:
@@ -203,26 +209,38 @@ def evaluate(a: argparse.Namespace) -> int:
         _record(a, scores, translator.bundle, beam)
     robust = _robust(translator, source, reference, results, a) if a.robustness else []
     exact = exact_by_length(source, output, reference) if a.exact else []
-    if a.report:
-        from dragoman.translate.report import of_one
-
-        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam, robust)
-        write_atomically(Path(a.report), text.encode())
+    trained_to = translator.bundle.card.get("corpus", {}).get("length")  # of a made-up task
     if a.json:
         model = a.model if len(a.model) > 1 else a.model[0]
         found = {"model": model, "beam": beam, "sentences": len(source), **as_dict(scores)}
         found |= {key: rows for key, rows in (("robustness", robust), ("exact", exact)) if rows}
-        print(json.dumps(found, indent=2))
+        if exact and trained_to:
+            found["trained_to"] = trained_to
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         for s in scores:
             print(f"{s.metric:<5} {s.score:6.2f}   {s.basis}, beam {beam}   {s.signature}")
         for row in exact:
-            print(f"length {row['length']:>3}  {row['exact']:6.1f} % of {row['lines']:,} lines exactly as expected")
+            longer = " (longer than in training)" if trained_to and row["length"] > trained_to else ""
+            print(f"length {row['length']:>3}  {row['exact']:6.1f} % of {row['lines']:,} lines exactly right{longer}")
+        for where, share in within_and_beyond(exact, trained_to).items() if exact and trained_to else ():
+            print(f"{where:<10}  {share:6.1f} %" if share is not None else f"{where:<10}  none tested")
         if robust:
             from dragoman.translate.robustness import as_text
 
             print("\n" + as_text(robust))
+    if a.report:  # last, so that scores are told whatever comes of it
+        from dragoman.translate.report import of_one
+
+        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam, robust)
+        write_atomically(Path(a.report), text.encode())
     return 0
+
+
+def _check_folder(option: str, path: str | None) -> None:
+    """Raise UserError for a file to write in a folder that is not there, before work is done for it."""
+    if path and not Path(path).resolve().parent.is_dir():
+        raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
 
 
 def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
@@ -325,16 +343,18 @@ def _robust(
 def compare(a: argparse.Namespace) -> int:
     """`dragoman compare`."""
     from dragoman.translate.checkpoint import write_atomically
-    from dragoman.translate.corpus.readers import read_lenient
+    from dragoman.translate.corpus.readers import read_strict
+    from dragoman.translate.evaluate import unspaced
     from dragoman.translate.report import as_text, comparison, of_two
 
+    _check_folder("--html", a.html)
     source, reference = _test_set(a)
     systems: dict[str, list[str]] = {}
     language = ""
     for path in (a.first, a.second):
         name = path if a.first != a.second else f"{path} ({len(systems) + 1})"
         if Path(path).is_file() and not path.endswith(".onnx"):
-            systems[name] = read_lenient(path)
+            systems[name] = read_strict(path)
             if len(systems[name]) != len(source):
                 raise UserError(f"{path} has {len(systems[name]):,} lines and {a.source} has {len(source):,}")
             continue
@@ -344,16 +364,18 @@ def compare(a: argparse.Namespace) -> int:
             raise UserError(f"{a.first} translates into {language} and {a.second} into {own}; compare like with like")
         language = own
         systems[name] = [r.text for r in _translated(translator, source, a, path)]
+    if not (language or a.language) and unspaced(reference):
+        raise UserError(f"{a.reference} is written without spaces between words: say with --language what it is in")
     found = comparison(source, systems, reference, language or a.language or "", a.basis, a.count)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if a.json else as_text(found))
     if a.html:
         write_atomically(Path(a.html), of_two(found, a.source).encode())
-    print(json.dumps(found, indent=2, ensure_ascii=False) if a.json else as_text(found))
     return 0
 
 
 def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The lines of --source and --reference, or of a corpus. Raises UserError when they do not match."""
-    from dragoman.translate.corpus.readers import read_lenient
+    from dragoman.translate.corpus.readers import read_strict
     from dragoman.translate.corpus.store import Corpus
 
     if getattr(a, "corpus", None):
@@ -365,7 +387,7 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
         return [p.source for p in pairs], [p.target for p in pairs]
     if not (a.source and a.reference):
         raise UserError("give --source and --reference, the text and what is expected for it")
-    source, reference = read_lenient(a.source), read_lenient(a.reference)
+    source, reference = read_strict(a.source), read_strict(a.reference)
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
     if not source:

@@ -21,7 +21,14 @@ from dragoman.translate.checkpoint import Run, differing_keys, make_folder, read
 from dragoman.translate.config import CellName, Config, from_tree
 from dragoman.translate.corpus.algorithms import LANGUAGES, from_algorithm
 from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
-from dragoman.translate.evaluate import commit, exact_by_length, machine, translate_all, translator_of
+from dragoman.translate.evaluate import (
+    commit,
+    exact_by_length,
+    machine,
+    translate_all,
+    translator_of,
+    within_and_beyond,
+)
 from dragoman.translate.memory import reach, sensitivity
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.plots import draw_gradients, draw_lengths, draw_memory, draw_reach
@@ -233,13 +240,6 @@ def _decoding(translator: Translator, test: Sequence[Pair]) -> float:
     return round(1e3 * sorted(times)[len(times) // 2], 2)
 
 
-def share_in(row: dict[str, Any], *, beyond: bool) -> float | None:
-    """Of the lines within the lengths that were trained on, or beyond them, how many of 100 are exactly right."""
-    own = [e for e in row["exact"] if (e["length"] > row["trained_to"]) == beyond]
-    lines = sum(e["lines"] for e in own)
-    return sum(e["exact"] * e["lines"] for e in own) / lines if lines else None
-
-
 def _draw(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_atomically(folder / "gradients.png", draw_gradients([r for r in rows if r["task"] == REMEMBERS]))
     write_atomically(folder / "lengths.png", draw_lengths([r for r in rows if r["exact"] and r["clipped"]]))
@@ -268,14 +268,15 @@ def report(results: dict[str, Any]) -> str:
     ]
     for row in results["rows"]:
         norms = [n for _, n in row["gradient_norms"]]
-        inside, beyond = (share_in(row, beyond=b) if row["exact"] else None for b in (False, True))
+        shares = within_and_beyond(row["exact"], row["trained_to"]) if row["exact"] else {}
+        inside, beyond = (cell(shares.get(where)) for where in ("within", "beyond"))
         rates = row.get("target_tokens_per_second")
         speed = f"{rates[len(rates) // 2]:,} | {rates[0]:,} to {rates[-1]:,}" if rates else " | "
         lines.append(
             f"| {row['task']} | {row['epochs']} | {row['cell']} | {row['hidden']} | {row['parameters']:,} | "
             f"{'yes' if row['clipped'] else 'no'} | {row['perplexity']:.2f} | "
             f"{'' if row['exact'] else format(row['validation']['BLEU'], '.2f')} | "
-            f"{cell(inside)} | {cell(beyond)} | {speed} | {row['milliseconds_a_sentence']:.2f} | {max(norms):.1f} |"
+            f"{inside} | {beyond} | {speed} | {row['milliseconds_a_sentence']:.2f} | {max(norms):.1f} |"
         )
     facts = f"{results['size']:,} made-up tasks of a kind; {results['machine']}; commit {results['commit']}."
     return "\n".join([*lines, "", facts, ""])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import regex
 import sacrebleu
 import torch
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
@@ -21,9 +22,14 @@ from dragoman.runtime.translator import Floats, Ids, Translation, Translator
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.corpus.algorithms import length_of
+from dragoman.translate.corpus.languages import primary
 from dragoman.translate.search import BeamSearch
 
 Basis = Literal["cased", "lc.tok"]
+NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
+IDEOGRAPHIC = {"zh", "yue", "ja"}  # whose characters sacreBLEU's TER can count as words
+UNSPACED = {*IDEOGRAPHIC, "th", "lo", "km", "my", "bo", "dz"}  # written without spaces between words
+TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": "char"}  # for what 13a cannot tokenise
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Score:
 
 def lowercase_tokenised(lines: Sequence[str], language: str) -> list[str]:
     """The basis `lc.tok`: lower-cased, punctuation-normalised, Moses-tokenised, as in the published Multi30k scores."""
-    punctuation, tokenizer = MosesPunctNormalizer(lang=language), MosesTokenizer(lang=language)
+    code = primary(language)
+    punctuation, tokenizer = MosesPunctNormalizer(lang=code), MosesTokenizer(lang=code)
     return [tokenizer.tokenize(punctuation.normalize(line).lower(), return_str=True, escape=True) for line in lines]
 
 
@@ -48,13 +55,17 @@ def prepared(lines: Sequence[str], language: str, basis: Basis) -> list[str]:
 
 
 def metrics_of(language: str, basis: Basis, *, ter: bool = True) -> dict[str, Any]:
-    """sacreBLEU's metrics by name, for text that is `prepared`."""
+    """sacreBLEU's metrics by name, for text that is `prepared`; no TER where it could not tell words."""
+    code = primary(language)
     if basis == "lc.tok":
         bleu = sacrebleu.BLEU(tokenize="none", force=True)
     else:
-        tokenizers = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}  # scripts that 13a cannot tokenise
-        bleu = sacrebleu.BLEU(tokenize=tokenizers.get(language.split("_")[0], "13a"))
-    return {"BLEU": bleu, "chrF": sacrebleu.CHRF()} | ({"TER": sacrebleu.TER()} if ter else {})
+        bleu = sacrebleu.BLEU(tokenize=TOKENIZERS.get(code, "13a"))
+    metrics = {"BLEU": bleu, "chrF": sacrebleu.CHRF()}
+    if ter and (code in IDEOGRAPHIC or code not in UNSPACED):
+        asian = code in IDEOGRAPHIC and basis == "cased"
+        metrics["TER"] = sacrebleu.TER(normalized=asian, asian_support=asian)
+    return metrics
 
 
 def score(
@@ -86,6 +97,22 @@ def exact_by_length(source: Sequence[str], output: Sequence[str], reference: Seq
         {"length": length, "lines": len(own), "exact": round(100 * sum(own) / len(own), 2)}
         for length, own in sorted(right.items())
     ]
+
+
+def within_and_beyond(exact: Sequence[dict[str, Any]], trained_to: int) -> dict[str, float | None]:
+    """Of `exact_by_length`, how many of 100 lines are right up to the trained length, and of the longer ones."""
+    shares: dict[str, float | None] = {}
+    for where, beyond in (("within", False), ("beyond", True)):
+        own = [e for e in exact if (e["length"] > trained_to) == beyond]
+        lines = sum(e["lines"] for e in own)
+        shares[where] = sum(e["exact"] * e["lines"] for e in own) / lines if lines else None
+    return shares
+
+
+def unspaced(lines: Sequence[str]) -> bool:
+    """Whether most letters are of scripts that put no spaces between words."""
+    letters = [c for line in lines for c in line if c.isalpha()]
+    return 2 * sum(NO_SPACES.match(c) is not None for c in letters) > len(letters)
 
 
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:

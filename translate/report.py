@@ -12,7 +12,6 @@ from typing import Any
 import jinja2
 from sacrebleu.significance import PairedTest
 
-from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate.committee import Committee
 from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared, sentence_chrf
@@ -21,6 +20,7 @@ from dragoman.translate.plots import curves, draw_attention
 BUCKETS = (5, 10, 20, 40)  # the longest source, in words, of each bucket but the last
 SHOWN = 10  # sentences in a list
 RESAMPLES = 1000  # of the paired bootstrap, sacreBLEU's default
+ENOUGH = 30  # lines; fewer, drawn again and again, say nothing of others
 Systems = Mapping[str, Sequence[str]]  # a name and its translations of the same lines
 
 
@@ -28,23 +28,25 @@ def compared(systems: Systems, reference: Sequence[str], language: str, basis: B
     """Every metric of every system, with sacreBLEU's paired bootstrap against the first (Koehn 2004).
 
     Each row: metric, signature, and for each system its score and 95 % interval, and but for the first the
-    difference and p: how likely a difference as large is to come from the choice of sentences alone.
+    difference and p: how likely a difference as large is to come from the choice of sentences alone, None for fewer
+    than ENOUGH lines.
     """
     named: list[tuple[str, Sequence[str]]] = [(n, prepared(lines, language, basis)) for n, lines in systems.items()]
     references = [prepared(reference, language, basis)]
-    test = PairedTest(named, metrics_of(language, basis), references, test_type="bs", n_samples=RESAMPLES)
+    metrics = metrics_of(language, basis)
+    test = PairedTest(named, metrics, references, test_type="bs", n_samples=RESAMPLES)
     signatures, results = test()
     rows = []
-    for metric, signature in signatures.items():
-        found: list[Any] = [*results[metric]]
+    for metric, (name_there, signature) in zip(metrics, signatures.items(), strict=True):
+        found: list[Any] = [*results[name_there]]
         row: dict[str, Any] = {"metric": metric, "signature": str(signature), "systems": []}
         for (name, _), result in zip(named, found, strict=True):
             cell = {"name": name, "score": round(float(result.score), 2), "interval": round(float(result.ci), 2)}
             if row["systems"]:
                 difference = float(result.score - found[0].score)
-                # For equal scores sacreBLEU gives the smallest p there is.
-                p = float(result.p_value) if difference else 1.0
-                cell |= {"difference": round(difference, 2), "p": round(p, 4)}
+                # For equal scores sacreBLEU gives the smallest p there is, and for a handful of lines any.
+                p = (round(float(result.p_value), 4) if difference else 1.0) if len(reference) >= ENOUGH else None
+                cell |= {"difference": round(difference, 2), "p": p}
             row["systems"].append(cell)
         rows.append(row)
     return rows
@@ -145,7 +147,10 @@ def as_text(found: Mapping[str, Any]) -> str:
     for row in found["scores"]:
         a, b = row["systems"]
         cells = [f"{s['score']:.2f} ± {s['interval']:.2f}" for s in (a, b)]
-        out.append(f"{row['metric']:<6}{cells[0]:>15}{cells[1]:>15}{b['difference']:>+8.2f}{b['p']:>8.4f}")
+        p = "" if b["p"] is None else f"{b['p']:.4f}"
+        out.append(f"{row['metric']:<6}{cells[0]:>15}{cells[1]:>15}{b['difference']:>+8.2f}{p:>8}")
+    if found["sentences"] < ENOUGH:
+        out.append(f"no p: {found['sentences']} sentences are too few to tell chance from more; {ENOUGH} are not")
     out += ["", f"{'words':<10}{'sentences':>10}{'BLEU A':>9}{'B':>7}{'chrF A':>9}{'B':>7}"]
     for bucket in found["lengths"]:
         x, y = bucket["scores"].values()
@@ -191,9 +196,6 @@ def of_one(
     order = sorted(range(len(output)), key=sentence_scores(output, reference).__getitem__)
     worst, best = order[:SHOWN], [i for i in order[::-1][:SHOWN] if i not in order[:SHOWN]]
     drawn = [n - 1 for n in show] or [*worst[:2], *best[:2]]
-    for i in drawn:
-        if i >= len(source):
-            raise UserError(f"--show {i + 1}: there are {len(source):,} lines")
     training, card = bundle.card.get("training", {}), bundle.card
     facts = {
         "model": ", ".join(models),

@@ -6,14 +6,18 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import regex
 import sacrebleu
 
 from dragoman.runtime.translator import Translation, Translator
-from dragoman.translate.corpus.cleaning import far_apart, numbers
+from dragoman.translate.corpus.cleaning import far_apart, large_numbers
 from dragoman.translate.corpus.variants import CHANGES
 
 REPEATS = 3  # times that the same words follow each other in what is a loop
 LONGEST = 6  # words of a loop's period
+# Where words are not told apart by spaces: up to 20 characters, at least four times and 12 characters in all.
+CYCLE = regex.compile(r"(?=(.{1,20}?)\1{3,})(?:\1){4,}")
+CYCLED = 12
 # A translation this many times longer or shorter than usual, give or take some characters, has a wrong length.
 RATIO, SLACK = 2.0, 10
 
@@ -55,18 +59,20 @@ def _chrf(lines: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def _judge(source: str, result: Translation, ratio: float) -> dict[str, bool]:
-    wanted = numbers(source)
+    wanted = large_numbers(source)
     return {
         "loops": loops(result.text) and not loops(source),
         "empty": bool(source.strip()) and not result.text,
         "wrong length": far_apart(len(source) * ratio, len(result.text), RATIO, SLACK),
         "unfinished": not result.complete,
-        "lost numbers": bool(wanted - numbers(result.text)),
+        "lost numbers": bool(wanted - large_numbers(result.text)),
     }
 
 
 def loops(text: str) -> bool:
-    """Whether some words, up to LONGEST of them, come REPEATS times one after the other."""
+    """Whether some words, up to LONGEST of them, come REPEATS times one after the other, or some characters do."""
+    if any(len(match[0]) >= CYCLED for match in CYCLE.finditer(text)):
+        return True
     words = text.split()
     for period in range(1, LONGEST + 1):
         run = 0

@@ -47,13 +47,17 @@ from dragoman.translate.task import Pass, Task
 from dragoman.translate.translating import Translating
 from dragoman.translate.workers import WorkerLost, Workers
 
+WARM = 0.1  # of training, at the most, is warm-up
 # Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
 RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
 
 
 def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
-    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1."""
-    warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
+    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1.
+
+    Warming up ends when a tenth of training is done, however few steps that is.
+    """
+    warm = min(1.0, max((step + 1) / c.warmup, progress / WARM)) if c.warmup else 1.0
     if c.decay == "linear":
         return c.lr * warm * max(0.0, 1 - progress)
     if c.decay == "cosine":
@@ -212,7 +216,10 @@ class Trainer:
                     self.validate()  # resumed beyond a limit that is now lower
         except WorkerLost as lost:
             if not self.workers.main:
-                raise
+                saved = self.run.path("last.safetensors").exists()
+                raise UserError(
+                    f"{lost}; " + ("go on with --resume" if saved else "there was no checkpoint yet")
+                ) from None
             self.save()
             raise UserError(f"{lost}; a checkpoint of step {p.step} is written: go on with --resume") from None
         else:

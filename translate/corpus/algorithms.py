@@ -7,6 +7,7 @@ validation show lengths up to `length`; the test part goes `beyond`, so that sco
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ LANGUAGES = "task", "answer"
 SYMBOLS = "abcdefghijklmnopqrst"
 TESTED = 50  # test pairs of each length
 PLUS = "+"
+SUM = re.compile(r"[\d ]+\+[\d ]+")
 Make = Callable[[random.Random, int], tuple[list[str], list[str]]]  # a length -> what is given, and the answer
 LONGEST = 1000  # more is beyond reason, and beyond the digits that Python writes quickly
 TRIES = 50  # for a pair that is new
@@ -41,8 +43,9 @@ def _add(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
 
 
 def length_of(given: str) -> int:
-    """The length of a task as `from_algorithm` means it: how many symbols, or digits of the longer number."""
-    return max(len(part.split()) for part in given.split(PLUS))
+    """The length of a task as `from_algorithm` means it: how many symbols, or digits of the longer of two numbers."""
+    parts = given.split(PLUS) if SUM.fullmatch(given) else [given]
+    return max(len(part.split()) for part in parts)
 
 
 def _of_symbols(answer: Callable[[list[str]], list[str]]) -> Make:

@@ -10,10 +10,9 @@ from functools import cache
 from itertools import islice
 
 import regex
-from babel import Locale, UnknownLocaleError
-from babel.core import get_global
 from ftfy.badness import is_bad
 
+from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.rules import MAX_CHARACTERS, RULES
 from dragoman.translate.corpus.store import Pair, nearly, short_hash
 
@@ -21,11 +20,16 @@ from dragoman.translate.corpus.store import Pair, nearly, short_hash
 # which short texts need: "Yes" is "Jawohl".
 RATIO, SLACK = 2.5, 12
 SAMPLE = 2000  # pairs that the usual ratio is found from
+DIGITS = 4000  # of a number that are looked at; Python reads no more than 4,300
 LETTERS = 6  # fewer in a script say nothing: names, units, codes
 
 # Scripts that CLDR names for a language and that text mixes, by Unicode's names.
 TOGETHER = {"Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
-NUMBER = regex.compile(r"\p{Nd}+(?:[.,\u00a0\u202f' ]\p{Nd}{3})*(?!\p{Nd})")
+# Digits, perhaps in groups of three, or in pairs before the last three as in India; and the hour of a time.
+NUMBER = regex.compile(
+    r"(?<!\p{Nd})(?:(?P<hour>\p{Nd}{1,2})(?=:\p{Nd}{2})"
+    r"|\p{Nd}{1,3}(?:[.,\u00a0\u202f' ]\p{Nd}{3})+(?!\p{Nd})|\p{Nd}{1,2}(?:,\p{Nd}{2})+,\p{Nd}{3}(?!\p{Nd})|\p{Nd}+)"
+)
 
 Rule = Callable[[Pair], bool]
 
@@ -46,19 +50,34 @@ def garbled(pair: Pair) -> bool:
 
 
 def numbers(text: str) -> Counter[str]:
-    """The numbers of two digits or more in a text, in plain digits and without what groups them."""
+    """The numbers in a text, in plain digits, without what groups them or zeros in front; hours are modulo twelve."""
     found: Counter[str] = Counter()
     for match in NUMBER.finditer(text):
-        digits = "".join(str(unicodedata.digit(c)) for c in match[0] if c.isdecimal())
-        if len(digits) > 1:
-            found[digits] += 1
+        value = int("".join(str(unicodedata.digit(c)) for c in match[0] if c.isdecimal())[:DIGITS])
+        found[str(value % 12 if match["hour"] else value)] += 1
     return found
 
 
 def other_numbers(pair: Pair) -> bool:
-    """Other numbers on one side than on the other. A side that has none may say them in words."""
-    source, target = numbers(pair.source), numbers(pair.target)
-    return bool(source and target) and source != target
+    """Other numbers on one side than on the other. A side that has none may say them in words.
+
+    So may a side say those below ten: they count only where neither side has a larger one, and both have as many.
+    """
+    source, target = (large_numbers(side) for side in pair)
+    if source or target:
+        return bool(source and target) and source != target and _digits(pair.source) != _digits(pair.target)
+    source, target = (numbers(side) for side in pair)
+    return source.total() == target.total() and source != target
+
+
+def large_numbers(text: str) -> Counter[str]:
+    """Those of ten and more, which are seldom said in words."""
+    return Counter({number: count for number, count in numbers(text).items() if len(number) > 1})
+
+
+def _digits(text: str) -> str:
+    """All digits of a text, which tell numbers that are grouped in their own ways, such as of telephones."""
+    return "".join(str(unicodedata.digit(c)) for c in text if c.isdecimal())
 
 
 class Ratio:
@@ -87,22 +106,6 @@ class Script:
         words = [side.split() for side in pair]
         own = [[w for w in mine if w not in other] for mine, other in (words, words[::-1])]  # names stand on both sides
         return any(script and _foreign("".join(w), script) for w, script in zip(own, self.scripts, strict=True))
-
-
-@cache
-def script_of(language: str) -> str | None:
-    """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
-    try:
-        locale = Locale.parse(language)
-    except (ValueError, UnknownLocaleError):
-        return None
-    if locale.script:
-        return str(locale.script)
-    likely = get_global("likely_subtags")
-    for key in (str(locale), locale.language):
-        if key in likely:
-            return next((part for part in likely[key].split("_")[1:] if len(part) == 4), None)
-    return None
 
 
 @cache

@@ -48,7 +48,7 @@ def add_commands(commands: Commands) -> None:
             help="keep the pairs that break a rule of cleaning: " + "; ".join(f"{n}: {t}" for n, t in RULES.items())
             + "; all: every one of them",
         )  # fmt: skip
-        k.add_argument("--dropped", metavar="FILE", help="list the pairs that a rule dropped: rule, source, target")
+        k.add_argument("--dropped", metavar="FILE", help="list the pairs that are left out: rule, source, target")
 
     k = kind("files", "Parallel text in files, cleaned: UTF-8, plain or gzipped.")
     k.add_argument(
@@ -148,7 +148,8 @@ def add_commands(commands: Commands) -> None:
 
 def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any], languages: tuple[str, str] | None = None) -> int:
     """languages: by default those of --pair."""
-    from dragoman.translate.corpus.store import parse_pair, write_corpus
+    from dragoman.translate.corpus.languages import parse_pair
+    from dragoman.translate.corpus.store import write_corpus
 
     counts = write_corpus(a.out, languages or parse_pair(a.pair), splits, card)
     print(f"{a.out}: " + ", ".join(f"{count:,} {part}" for part, count in counts.items()))
@@ -160,7 +161,7 @@ def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any], languages
 def corpus_cldr(a: argparse.Namespace) -> int:
     """`dragoman corpus cldr`."""
     from dragoman.translate.corpus.cldr import from_cldr
-    from dragoman.translate.corpus.store import parse_pair
+    from dragoman.translate.corpus.languages import parse_pair
 
     held_out = min(1000, max(1, a.size // 10))
     return _write(a, *from_cldr(parse_pair(a.pair), a.size, held_out, held_out, a.seed))
@@ -168,8 +169,8 @@ def corpus_cldr(a: argparse.Namespace) -> int:
 
 def corpus_files(a: argparse.Namespace) -> int:
     """`dragoman corpus files`."""
+    from dragoman.translate.corpus.languages import parse_pair
     from dragoman.translate.corpus.readers import read_files
-    from dragoman.translate.corpus.store import parse_pair
 
     rows = read_files(a.files, parse_pair(a.pair), _say)
     return _cleaned(a, rows, {"corpus": "files", "from": [Path(p).name for p in a.files]})
@@ -177,8 +178,8 @@ def corpus_files(a: argparse.Namespace) -> int:
 
 def corpus_libreoffice(a: argparse.Namespace) -> int:
     """`dragoman corpus libreoffice`."""
+    from dragoman.translate.corpus.languages import parse_pair
     from dragoman.translate.corpus.libreoffice import read_libreoffice
-    from dragoman.translate.corpus.store import parse_pair
 
     rows, facts = read_libreoffice(parse_pair(a.pair), a.folder, _say)
     return _cleaned(a, rows, facts)
@@ -229,6 +230,10 @@ def corpus_series(a: argparse.Namespace) -> int:
     return 0
 
 
+# What would end a field or a line of a list, and the other control characters, as they are escaped.
+IN_ONE_FIELD = {code: ascii(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
@@ -237,7 +242,7 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     """Clean, split and write raw pairs."""
     from dragoman.translate.checkpoint import make_folder, written
     from dragoman.translate.corpus.files import make
-    from dragoman.translate.corpus.store import parse_pair
+    from dragoman.translate.corpus.languages import parse_pair
 
     for rule in a.allow:
         if rule not in RULES and rule != "all":
@@ -246,22 +251,30 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     folder = Path(a.out).resolve().parent
     make_folder(folder)
 
+    failed = None
     with written(Path(a.dropped)) if a.dropped else nullcontext() as file:
 
         def note(rule: str, pair: Pair) -> None:
             if file:
-                file.write(f"{rule}\t{pair.source}\t{pair.target}\n".encode())
+                row = (side.translate(IN_ONE_FIELD) for side in (rule, *pair))
+                file.write("\t".join(row).encode("utf-8", "backslashreplace") + b"\n")
 
-        code = _write(a, *make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, note))
+        try:
+            made = make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, note, _say)
+            _write(a, *made)
+        except UserError as error:  # why so little is left is what the list tells
+            failed = error
     if a.dropped:
         print(f"  listed in {a.dropped}")
-    return code
+    if failed:
+        raise failed
+    return 0
 
 
 def corpus_multi30k(a: argparse.Namespace) -> int:
     """`dragoman corpus multi30k`."""
     from dragoman.translate.corpus.files import from_multi30k
-    from dragoman.translate.corpus.store import parse_pair
+    from dragoman.translate.corpus.languages import parse_pair
 
     return _write(a, *from_multi30k(a.folder, parse_pair(a.pair)))
 

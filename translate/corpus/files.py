@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from dragoman.translate.corpus.store import (
     Pair,
     Parts,
     clean,
+    counting,
     hold_out,
     nearly,
     short_hash,
@@ -29,6 +32,7 @@ from dragoman.translate.corpus.store import (
 
 Made = tuple[Parts, dict[str, Any]]  # the parts of a corpus, and its card
 Listing = Callable[[str, Pair], None]
+EVERY = 10.0  # seconds between two words of how far reading is
 
 
 class Spool:
@@ -41,7 +45,7 @@ class Spool:
             self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)  # noqa: SIM115 (it lives as long as this)
         except OSError as error:
             raise UserError(f"cannot write in {folder}: {error.strerror or error}") from None
-        weakref.finalize(self, self.file.close)
+        weakref.finalize(self, _close, self.file)
 
     def add(self, pair: Pair) -> None:
         """Keep a normalised pair, which holds no tab."""
@@ -55,7 +59,10 @@ class Spool:
         """The pairs of some rows, as they were added. One such reading at a time."""
         wanted = np.zeros(self.count, bool)
         wanted[rows] = True
-        self.file.seek(0)
+        try:
+            self.file.seek(0)  # which writes what is not yet written
+        except OSError as error:
+            raise UserError(f"cannot write in {self.folder}: {error.strerror or error}") from None
         for line, asked in zip(self.file, wanted, strict=True):
             if asked:
                 yield Pair(*line.removesuffix("\n").split("\t"))
@@ -64,6 +71,11 @@ class Spool:
         """The pairs of few rows, in their order."""
         found = dict(zip(np.sort(rows).tolist(), self.only(rows), strict=True))
         return [found[row] for row in rows.tolist()]
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # what a full disk did not take is not wanted any more
+        file.close()
 
 
 def make(
@@ -76,36 +88,47 @@ def make(
     seed: int = 1,
     off: Collection[str] = (),
     listed: Listing | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Made:
     """Clean raw pairs and hold some out: by default 1,000 to validate and to test on, or a tenth of few.
 
     folder: where pairs wait, unseen, until the parts are written: memory holds no more than hashes of them.
-    listed: called with the rule and the pair for each one that a rule of cleaning drops.
+    listed: called with the rule, or another reason, and the pair for each one that is left out. say: told now and then
+    how many are read. Raises UserError when too little is left, with what was dropped.
     """
     read = 0
+    spoken = time.monotonic()
     dropped: Counter[str] = Counter()
 
     def counted() -> Iterator[Raw]:
-        nonlocal read
+        nonlocal read, spoken
         for row in rows:
             read += 1
             yield row
+            if read % 1000 == 0 and time.monotonic() - spoken > EVERY:
+                spoken = time.monotonic()
+                say(f"{read:,} pairs read, {sum(dropped.values()):,} of them dropped")
 
     def note(rule: str, pair: Pair) -> None:
-        dropped[RULES[rule]] += 1
+        dropped[RULES.get(rule, rule)] += 1
         if listed:
             listed(rule, pair)
 
     spool = Spool(folder)
     hashes = array("Q")
-    for pair in scrub(clean(counted(), dropped), languages, off, note):
+    for pair in scrub(clean(counted(), note), languages, off, note):
         spool.add(pair)
         hashes.append(short_hash(nearly(pair.source)))
     sources = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
-    train, *held_out = hold_out(sources, valid, test, seed)
-    left_over = spool.count - sum(map(len, (train, *held_out)))
-    if left_over:
-        dropped["another pair of all but the same source is held out"] = left_over
+    try:
+        train, *held_out = hold_out(sources, valid, test, seed)
+    except UserError as error:
+        why = "; ".join(f"{n:,} dropped: {reason}" for reason, n in dropped.most_common())
+        raise UserError(f"{error}; {read:,} pairs read" + (f"; {why}" if why else "")) from None
+    left_over = np.ones(spool.count, bool)
+    left_over[np.concatenate([train, *held_out])] = False
+    for pair in spool.only(np.flatnonzero(left_over)):
+        note("another pair of all but the same source is held out", pair)
     rules = [name for name in RULES if name not in off]
     splits = {"train": spool.only(train), "valid": spool.these(held_out[0]), "test": spool.these(held_out[1])}
     return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}
@@ -126,7 +149,7 @@ def from_multi30k(folder: str, languages: tuple[str, str]) -> Made:
             paths.append(found[0])
         rows = [*read_parallel(*paths)]
         total += len(rows)
-        splits[part] = list(clean(rows, dropped))
+        splits[part] = list(clean(rows, counting(dropped)))
     card = {
         "corpus": "multi30k",
         "from": "Multi30k task 1: train, val, test_2016_flickr",

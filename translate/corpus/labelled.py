@@ -22,6 +22,7 @@ from dragoman.translate.corpus.store import (
     Pair,
     Parts,
     clean,
+    counting,
     hold_out,
     nearly,
     short_hash,
@@ -122,7 +123,7 @@ def labelled(
     """
     dropped: Counter[str] = Counter()
     read = [[*part] for part in parts]
-    kept = [[*clean(part, dropped)] for part in read]
+    kept = [[*clean(part, counting(dropped))] for part in read]
     usable, seen = kept[0], Duplicates(near=False)
     kept[0] = [pair for pair in usable if not seen(pair)]
     dropped["the same text and labels once more"] += len(usable) - len(kept[0])

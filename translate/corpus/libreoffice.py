@@ -21,6 +21,7 @@ import polib
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers import Raw
 
+HELP, INTERFACE = "libreoffice-help-", "libreoffice-l10n-"  # packages, a language each
 Key = tuple[str, str]  # the file within its language, and the paragraph or message
 HEADINGS = {"p", "h1", "h2", "h3", "h4", "h5", "h6"}
 # What marks the letter of a shortcut, once in a message: before it, or in CJK after the text, in brackets.
@@ -30,7 +31,7 @@ SHORTCUT = re.compile(r"\([~_]\w\)|[~_](?=\w)")
 def packages(language: str) -> list[str]:
     """The Debian packages of a language: its help, and its interface but for English, whose words are the keys."""
     code = language.lower().replace("_", "-")
-    return ["libreoffice-help-en-us"] if code == "en" else [f"libreoffice-help-{code}", f"libreoffice-l10n-{code}"]
+    return [HELP + "en-us"] if code == "en" else [HELP + code, INTERFACE + code]
 
 
 def read_libreoffice(
@@ -38,18 +39,29 @@ def read_libreoffice(
 ) -> tuple[list[Raw], dict[str, Any]]:
     """Raw pairs of help paragraphs and interface strings, and the card's facts of where they came from.
 
-    folder: holds the packages (.deb) already; else apt-get downloads them. Raises UserError when they are not there.
+    folder: holds the packages (.deb) already; else apt-get downloads them. Two languages in three have no help: then
+    the interface is all there is. Raises UserError when that is not there.
     """
     names = [name for language in languages for name in packages(language)]
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
+        there = _in_folder(Path(folder)) if folder else _on_offer(names)
+        helpless = [name for name in names if name.startswith(HELP) and name not in there]
+        if helpless and any(name.startswith(INTERFACE) for name in names):
+            say(f"{', '.join(helpless)}: there is no such package, so the corpus is of the interface alone")
+            names = [name for name in names if not name.startswith(HELP)]
+        for name in names:
+            if name not in there:
+                codes = sorted(other.removeprefix(INTERFACE) for other in there if other.startswith(INTERFACE))
+                where = f"--from {folder}: no {name}_*.deb is there" if folder else f"there is no package {name}"
+                raise UserError(f"{where}; the languages that are: {', '.join(['en', *codes])}")
         debs = _given(Path(folder), names) if folder else _download(names, place, say)
         trees = {}
         for name, deb in debs.items():
             say(f"unpacking {deb.name}")
             _run(["dpkg-deb", "-x", str(deb), str(place / name)], f"{deb} cannot be unpacked")
             trees[name] = place / name
-        own = [[trees[name] for name in packages(code)] for code in languages]
+        own = [[trees[name] for name in packages(code) if name in trees] for code in languages]
         help_, interface = [_help(t) for t in own], [_interface(t) for t in own]
         for side, code in enumerate(languages):
             if code == "en":  # its words are the keys of the other side
@@ -67,27 +79,37 @@ def read_libreoffice(
     return rows, facts
 
 
-def _given(folder: Path, names: list[str]) -> dict[str, Path]:
-    found = {name: sorted(folder.glob(f"{name}_*.deb")) for name in names}
-    missing = [name for name, paths in found.items() if not paths]
-    if missing:
-        raise UserError(f"--from {folder}: no {missing[0]}_*.deb is there; it needs {', '.join(names)}")
-    return {name: paths[-1] for name, paths in found.items()}
+def _in_folder(folder: Path) -> set[str]:
+    """The packages that a folder holds."""
+    return {path.name.partition("_")[0] for path in folder.glob("*.deb")}
 
 
-def _download(names: list[str], folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+def _on_offer(names: list[str]) -> set[str]:
+    """The packages of LibreOffice's that apt-get could download. names: what is wanted, for who has no apt-get."""
+    if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg-deb"))):
         raise UserError(
             "apt-get and dpkg-deb are not here: this corpus is made of Debian's or Ubuntu's packages "
             f"{', '.join(names)}; run this on such a machine, or bring the packages in a folder and name it with --from"
         )
+    found = set(_run(["apt-cache", "pkgnames", "libreoffice-"], "apt-cache does not say what there is").split())
+    if not found:
+        raise UserError("apt-get knows no package of LibreOffice's: run `apt-get update` first")
+    return found
+
+
+def _given(folder: Path, names: list[str]) -> dict[str, Path]:
+    return {name: sorted(folder.glob(f"{name}_*.deb"))[-1] for name in names}
+
+
+def _download(names: list[str], folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
     for name in names:
         say(f"downloading {name}")
         _run(["apt-get", "download", name], f"apt-get cannot download {name}", folder)
     return _given(folder, names)
 
 
-def _run(words: list[str], problem: str, folder: Path | None = None) -> None:
+def _run(words: list[str], problem: str, folder: Path | None = None) -> str:
+    """What a program prints. Raises UserError, `problem` and what it says, when it fails."""
     try:
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -97,6 +119,7 @@ def _run(words: list[str], problem: str, folder: Path | None = None) -> None:
             [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines() or ["?"]
         )
         raise UserError(f"{problem}: {lines[0].removeprefix('E: ')}")
+    return done.stdout
 
 
 def _help(trees: list[Path]) -> dict[Key, str]:
@@ -120,17 +143,33 @@ class _Page(HTMLParser):
         self.paragraphs: dict[str, str] = {}
         self.tag = self.id = ""
         self.parts: list[str] = []
+        self.spans: list[str] = []  # the kinds of those that are open
+        self.cases: list[tuple[bool, list[str]]] = []  # of a switch: whether it is the default, and its text
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = dict(attrs)
         if tag in HEADINGS:
-            self.tag, self.id, self.parts = tag, dict(attrs).get("id") or "", []
+            self.tag, self.id, self.parts = tag, own.get("id") or "", []
+            self.spans, self.cases = [], []
+        elif tag == "span":
+            kind = "switch" if own.get("class") == "switchinline" else "case" if self.spans[-1:] == ["switch"] else ""
+            self.spans.append(kind)
+            if kind == "switch":
+                self.cases = []
+            elif kind == "case":
+                self.cases.append(((own.get("id") or "").startswith("default"), []))
         elif tag == "br":
-            self.parts.append(" ")
+            self.handle_data(" ")
 
     def handle_data(self, data: str) -> None:
-        self.parts.append(data)
+        parts = self.cases[-1][1] if "case" in self.spans else self.parts
+        parts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "span" and self.spans and self.spans.pop() == "switch":
+            # What differs by system or program: the text for any other, or else the first.
+            chosen = sorted(self.cases, key=lambda case: not case[0])[:1]
+            self.parts += [text for _, parts in chosen for text in parts]
         if tag == self.tag and self.id:
             text = " ".join("".join(self.parts).split())
             if text:

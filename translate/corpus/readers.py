@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import re
 import struct
 import zlib
 from collections import Counter
@@ -17,20 +18,33 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from xml.etree import ElementTree
 
 import polib
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.languages import known, matches, pair_of
 
-Raw = tuple[bytes | str, bytes | str]
-Reader = Callable[[Path, tuple[str, str]], Iterable[Raw]]
+
+class Unread(NamedTuple):
+    """A line that is not of its file's format."""
+
+    problem: str
+    line: bytes
+
+
+Raw = tuple[bytes | str, bytes | str] | Unread
+# A file's pairs, its languages given; and whether the file itself was named, so that what it does not say of its
+# languages is as asked, and not found in a folder of many.
+Reader = Callable[[Path, tuple[str, str], bool], Iterable[Raw]]
 
 # What stands inside these is code of the format that the text came from, not text (TMX 1.4 and XLIFF 1.2, "inline").
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sub"}
 XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
-UNFINISHED = {"new", "needs-translation"}  # states of a target that is not one yet (XLIFF 1.2)
+BREAK = re.compile(r"\s*(<br\b|\\n)", re.IGNORECASE)  # as code: a line's end
+UNFINISHED = {"new", "needs-translation", "initial"}  # states of what is no translation yet (XLIFF 1.2 and 2.x)
+ODD = 10  # lines of a table that may be unreadable though most are, before that is more than an accident
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -77,6 +91,17 @@ def read_lenient(path: str | Path) -> list[str]:
     return [line.decode("utf-8", "replace") for line in read_raw(path)]
 
 
+def read_strict(path: str | Path) -> list[str]:
+    """The same as text. Raises UserError for what is not UTF-8."""
+    out = []
+    for number, line in enumerate(read_raw(path), 1):
+        try:
+            out.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise UserError(f"{path}, line {number:,} is not UTF-8") from None
+    return out
+
+
 def read_parallel(source: str | Path, target: str | Path) -> Iterator[Raw]:
     """Two files, line N of one the translation of line N of the other."""
     counts = [0, 0]
@@ -92,40 +117,66 @@ def read_parallel(source: str | Path, target: str | Path) -> Iterator[Raw]:
         )
 
 
-def read_tsv(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
-    """Source, tab, target; further columns are left out."""
-    for number, line in enumerate(read_raw(path), 1):
-        fields = line.split(b"\t")
-        if len(fields) > 1:
-            yield fields[0], fields[1]
-        elif line.strip():
-            raise UserError(f"{path}, line {number}: no tab; each line needs source, tab, target")
+def read_tsv(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
+    """Source, tab, target; further columns are left out. Raises UserError when most lines have no tab."""
+    return _by_line(path, _columns)
 
 
-def read_jsonl(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
-    """An object a line, with both languages' codes as keys, or `source` and `target`; inside `translation`, too."""
-    for number, line in enumerate(read_raw(path), 1):
-        if not line.strip():
-            continue
+def _columns(line: bytes) -> Raw:
+    fields = line.split(b"\t")
+    return (fields[0], fields[1]) if len(fields) > 1 else Unread("no tab; each line needs source, tab, target", line)
+
+
+def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
+    """An object a line, with both languages' codes as keys, or `source` and `target`; inside `translation`, too.
+
+    Raises UserError when most lines are nothing of the kind.
+    """
+
+    def texts(line: bytes) -> Raw:
         try:
             row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number}: not JSON: {error}") from None
+        except (ValueError, RecursionError):
+            return Unread("not JSON", line)
         inner = row.get("translation", row) if isinstance(row, dict) else None
         for keys in (languages, ("source", "target")):
             if isinstance(inner, dict) and all(isinstance(inner.get(key), str) for key in keys):
-                yield inner[keys[0]], inner[keys[1]]
-                break
+                return inner[keys[0]], inner[keys[1]]
+        wanted = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
+        return Unread(f"each line needs an object with the texts {wanted}", line)
+
+    return _by_line(path, texts)
+
+
+def _by_line(path: Path, parse: Callable[[bytes], Raw]) -> Iterator[Raw]:
+    """What each line that is not empty holds. Raises UserError for the first unreadable one when most are."""
+    good = bad = 0
+    first = ""
+
+    def judge() -> None:
+        if bad > good:
+            raise UserError(f"{path}, {first}")
+
+    for number, line in enumerate(read_raw(path), 1):
+        if not line.strip():
+            continue
+        row = parse(line)
+        if isinstance(row, Unread):
+            first = first or f"line {number:,}: {row.problem}"
+            bad += 1
+            if bad > ODD:
+                judge()
         else:
-            wanted = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
-            raise UserError(f"{path}, line {number}: each line needs an object with the texts {wanted}")
+            good += 1
+        yield row
+    judge()
 
 
-def read_tmx(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+def read_tmx(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
     """The units of a translation memory that have both languages. Raises OtherLanguages when none has."""
     seen: Counter[str] = Counter()
     found = False
-    for unit in _elements(path, "tu"):
+    for unit, _ in _elements(path, "tu"):
         texts: dict[str, str] = {}
         for variant in unit:
             code, segment = variant.get(LANGUAGE) or variant.get("lang"), variant.find("{*}seg")
@@ -137,31 +188,30 @@ def read_tmx(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
             yield source, target
         elif not found:
             codes = sorted(texts)
-            seen.update(f"{a}-{b}" for i, a in enumerate(codes) for b in codes[i + 1 :])
+            seen.update(pair_of(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
     if not found:
         raise OtherLanguages(f"{path} has no unit in {'-'.join(languages)}; {_offer(seen)}")
 
 
-def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+def read_xliff(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
     """The translated units of XLIFF 1.2 and 2.x, in either direction. Raises OtherLanguages when there is none."""
-    own = "", ""
     seen: Counter[str] = Counter()
     found = False
-    for unit in _elements(path, "trans-unit", "segment", opening=("xliff", "file")):
-        name = _name(unit)
-        if name in ("xliff", "file"):
-            source, target = (unit.get(a, unit.get(b, "")) for a, b in XLIFF_LANGUAGES)
-            if source and target:
-                own = source, target
-                seen[f"{source}-{target}"] += 1
-            elif name == "file" and source:  # XLIFF 1.2 without a target language: nothing is known of it
-                own = source, "?"
-            continue
+    for unit, above in _elements(path, "trans-unit", "segment"):
+
+        def said(*names: str) -> str | None:
+            """The nearest of the unit and what it is in that says something."""
+            each = (outer.get(name) for outer in (unit, *above[::-1]) for name in names)  # noqa: B023 (used at once)
+            return next((value for value in each if value), None)
+
+        own = tuple(said(*names) or "?" for names in XLIFF_LANGUAGES)
+        if "?" not in own:
+            seen[pair_of(*own)] += 1
         turned = _direction(own, languages)
-        if turned is None or unit.get("translate") == "no":
-            continue
         source_text, target_text = unit.find("{*}source"), unit.find("{*}target")
-        if source_text is not None and target_text is not None and target_text.get("state") not in UNFINISHED:
+        if turned is None or source_text is None or target_text is None or said("translate") == "no":
+            continue
+        if not {unit.get("state"), target_text.get("state")} & UNFINISHED:
             found = True
             pair = _text(source_text), _text(target_text)
             yield pair[::-1] if turned else pair
@@ -169,26 +219,36 @@ def read_xliff(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
         raise OtherLanguages(f"{path} has no translated unit in {'-'.join(languages)}; {_offer(seen)}")
 
 
-def read_po(path: Path, languages: tuple[str, str]) -> Iterator[Raw]:
+def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
     """The finished messages of a gettext catalogue, .po or .mo; of plural forms the first and the last.
 
-    Raises OtherLanguages when it is translated from or into others.
+    Raises OtherLanguages when it is translated from or into others, or does not say into which, neither in its header
+    nor by its path, and was not named itself.
     """
     data = read_bytes(path)
     packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
     try:
         text = data if packed else data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
         catalogue: Any = polib.mofile(text) if packed else polib.pofile(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line:,}: not the {error.encoding} that the catalogue is to be in") from None
     except (OSError, ValueError, LookupError, IndexError, struct.error) as error:
         raise UserError(f"{path} is no gettext catalogue: {error}") from None
+    if not len(catalogue):
+        raise UserError(f"{path} has no messages")
     # What msgids are written in is seldom said; by gettext's convention it is English.
-    english = "en" if any(_matches(language, "en") for language in languages) else ""
-    source = catalogue.metadata.get("X-Source-Language", english)
-    target = catalogue.metadata.get("Language") or languages[1]
+    source = catalogue.metadata.get("X-Source-Language") or "en"
+    target = catalogue.metadata.get("Language") or _language_of(path, languages)
+    if not target and not named:
+        raise OtherLanguages(f"{path} says no language, neither in its header nor by its path; name the file itself")
+    target = target or next((code for code in languages[::-1] if not matches(source, code)), languages[1])
     turned = _direction((source, target), languages)
     if turned is None:
-        of = f" from {source}" if source else ""
-        raise OtherLanguages(f"{path} is translated{of} into {target}, which is not {'-'.join(languages)}")
+        raise OtherLanguages(
+            f"{path} is translated from {source} into {target}, which is not {'-'.join(languages)}"
+            + ("" if any(matches(code, source) for code in languages) else "; X-Source-Language would say otherwise")
+        )
     for entry in catalogue.translated_entries():
         forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
         pairs = [(entry.msgid, forms[0])]
@@ -232,14 +292,14 @@ def read_files(
             others = []
             for file in files:
                 try:
-                    yield from cast(Reader, reader_of(file))(file, languages)
+                    yield from cast(Reader, reader_of(file))(file, languages, False)
                 except OtherLanguages as error:
                     others.append(error)
                     say(f"left out: {error}")
             if len(others) == len(files):
                 raise others[0]
         elif reader := reader_of(path):
-            yield from reader(path, languages)
+            yield from reader(path, languages, True)
         elif not path.exists():
             raise UserError(f"cannot read {path}: there is no such file")
         else:
@@ -249,8 +309,8 @@ def read_files(
             )
 
 
-def _elements(path: Path, *names: str, opening: tuple[str, ...] = ()) -> Iterator[ElementTree.Element]:
-    """The elements of these names as they end, and of `opening` as they start; memory holds one at a time.
+def _elements(path: Path, *names: str) -> Iterator[tuple[ElementTree.Element, list[ElementTree.Element]]]:
+    """The elements of these names, each with those it is in, outermost first; memory holds one at a time.
 
     Raises UserError with the line for broken XML. Python's parser fetches nothing and bounds what entities grow to.
     """
@@ -260,12 +320,10 @@ def _elements(path: Path, *names: str, opening: tuple[str, ...] = ()) -> Iterato
             for event, element in ElementTree.iterparse(file, ("start", "end")):
                 if event == "start":
                     above.append(element)
-                    if _name(element) in opening:
-                        yield element
                     continue
                 above.pop()
                 if _name(element) in names:
-                    yield element
+                    yield element, above
                     if above:
                         above[-1].remove(element)
         except ElementTree.ParseError as error:
@@ -283,29 +341,49 @@ def _name(element: ElementTree.Element) -> str:
 
 
 def _text(element: ElementTree.Element) -> str:
-    """The text inside, without what is code."""
+    """The text inside, without what is code; a space where that ends a line."""
     parts = [element.text or ""]
     for child in element:
         if _name(child) not in CODES:
             parts.append(_text(child))
+        elif _ends_line(child):
+            parts.append(" ")
         parts.append(child.tail or "")
     return "".join(parts)
 
 
-def _matches(code: str, language: str) -> bool:
-    """Whether a language code such as `de-AT` or `pt_BR` means a language, such as `de`."""
-    code, language = (c.lower().replace("_", "-") for c in (code, language))
-    return code == language or code.startswith(language + "-")
+def _ends_line(code: ElementTree.Element) -> bool:
+    """Whether inline code is an end of line: by its kind, or by what it stands for (XLIFF 1.2, 2.x; TMX)."""
+    kinds = code.get("ctype"), code.get("subType"), code.get("type")
+    if {"lb", "xlf:lb"} & {*kinds}:
+        return True
+    return any(BREAK.match(text or "") for text in (code.text, code.get("equiv-text"), code.get("disp")))
 
 
 def _of_language(texts: dict[str, str], language: str) -> str | None:
-    return next((text for code, text in texts.items() if _matches(code, language)), None)
+    return next((text for code, text in texts.items() if matches(code, language)), None)
 
 
-def _direction(own: tuple[str, str], languages: tuple[str, str]) -> bool | None:
+def _language_of(path: Path, languages: tuple[str, str]) -> str:
+    """The language that a catalogue's path names, as `de.po`, `app-de.po` and `de/LC_MESSAGES/app.po` do; else "".
+
+    Of codes that are not asked for only those of two letters count, with a region or without, that CLDR knows.
+    """
+    stem = path.name.removesuffix(".gz").rpartition(".")[0]
+    places = [stem, *re.split("[-.]", stem)[:0:-1], *(folder.name for folder in path.parents[:3])]
+    for place in places:
+        code = place.partition("@")[0]
+        if any(matches(code, language) for language in languages):
+            return code
+        if re.fullmatch("[a-z]{2}([-_][A-Z][A-Za-z]+)?", code) and known(code):
+            return code
+    return ""
+
+
+def _direction(own: tuple[str, ...], languages: tuple[str, str]) -> bool | None:
     """Whether text from own[0] to own[1] must be turned round to go between languages; None if it cannot."""
     for turned, (source, target) in ((False, languages), (True, languages[::-1])):
-        if (not own[0] or _matches(own[0], source)) and _matches(own[1], target):
+        if matches(own[0], source) and matches(own[1], target):
             return turned
     return None
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ import regex
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import has_control_characters, normalise
 from dragoman.translate.corpus.ragged import Ints
+from dragoman.translate.corpus.readers import Raw, Unread
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
@@ -35,17 +37,11 @@ class Pair(NamedTuple):
 Parts = Mapping[str, Iterable[Pair]]  # train, valid and test
 
 
-def parse_pair(text: str) -> tuple[str, str]:
-    """`en-de` -> ("en", "de"). Raises UserError otherwise."""
-    source, dash, target = text.partition("-")
-    if not (dash and source and target) or source == target:
-        raise UserError(f"--pair {text}: give two different languages as SOURCE-TARGET, for example en-de")
-    return source, target
-
-
-def reason_to_drop(source: bytes | str, target: bytes | str) -> str | None:
+def reason_to_drop(row: Raw) -> str | None:
     """Why a raw pair cannot be used, or None."""
-    for side in (source, target):
+    if isinstance(row, Unread):
+        return row.problem
+    for side in row:
         if isinstance(side, bytes):
             try:
                 side = side.decode("utf-8")
@@ -60,14 +56,25 @@ def reason_to_drop(source: bytes | str, target: bytes | str) -> str | None:
     return None
 
 
-def clean(rows: Iterable[tuple[bytes | str, bytes | str]], dropped: Counter[str]) -> Iterator[Pair]:
-    """The usable pairs, normalised; the others are counted by reason."""
-    for source, target in rows:
-        reason = reason_to_drop(source, target)
+def clean(rows: Iterable[Raw], dropped: Callable[[str, Pair], None]) -> Iterator[Pair]:
+    """The usable pairs, normalised; the others are given to `dropped` with the reason, and as far as they are text."""
+    for row in rows:
+        reason = reason_to_drop(row)
+        sides = (row.line, "") if isinstance(row, Unread) else row
+        pair = Pair(*(s.decode("utf-8", "backslashreplace") if isinstance(s, bytes) else s for s in sides))
         if reason:
-            dropped[reason] += 1
+            dropped(reason, pair)
         else:
-            yield Pair(*(normalise(s.decode() if isinstance(s, bytes) else s) for s in (source, target)))
+            yield Pair(*map(normalise, pair))
+
+
+def counting(dropped: Counter[str]) -> Callable[[str, Pair], None]:
+    """What counts pairs by the reason that they are dropped for."""
+
+    def count(reason: str, pair: Pair) -> None:
+        dropped[reason] += 1
+
+    return count
 
 
 def nearly(text: str) -> str:
@@ -93,9 +100,10 @@ def hold_out(sources: npt.NDArray[np.uint64], valid: int | None, test: int | Non
     usual = min(HELD_OUT, max(1, len(first) // 10))
     valid, test = valid or usual, test or usual
     if len(first) <= valid + test:
+        least = "" if len(first) < 3 else "; ask for less with --valid and --test"
         raise UserError(
             f"{len(first):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
-            "for testing; ask for less with --valid and --test"
+            f"for testing{least}"
         )
     groups = np.random.default_rng(seed).permutation(np.argsort(first))[: valid + test]
     rest = np.ones(len(first), bool)
@@ -146,7 +154,7 @@ def write_folder(
     """
     folder = Path(folder).resolve()
     check_free(folder, endings)
-    beside = folder.with_name(folder.name + ".part")
+    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")  # another process may be making the same
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)

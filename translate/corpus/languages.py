@@ -1,0 +1,66 @@
+"""Codes of languages as people write them, `pt-BR`, `pt_BR`, `zh-Hant-TW`, and what follows from them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+
+from dragoman.runtime.errors import UserError
+
+# A language, then perhaps a script and a region, written as BCP 47 recommends: which letters are capitals tells where
+# one code of `en-pt-BR` ends.
+CODE = r"[a-z]{2,3}(?:[-_][A-Z][a-z]{3})?(?:[-_](?:[A-Z]{2}|[0-9]{3}))?"
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """`en-de` -> ("en", "de"), and `en-pt-BR` -> ("en", "pt_BR"). Raises UserError otherwise."""
+    source, _, target = text.partition("-")
+    if "-" in target:  # within a code, too
+        both = re.fullmatch(f"({CODE})-({CODE})", text)
+        if not both:
+            raise UserError(f"--pair {text}: write a script or region with an underscore, such as en-pt_BR or zh_TW-en")
+        source, target = (code.replace("-", "_") for code in both.groups())
+    if not all(re.fullmatch(r"[\w@]+", code) for code in (source, target)) or source == target:
+        raise UserError(f"--pair {text}: give two different languages as SOURCE-TARGET, for example en-de")
+    return source, target
+
+
+def pair_of(source: str, target: str) -> str:
+    """Two codes as `parse_pair` takes them."""
+    return "-".join(code.replace("-", "_") for code in (source, target))
+
+
+def primary(code: str) -> str:
+    """The language of a code: `zh` of `zh-TW`."""
+    return re.split("[-_]", code.lower())[0]
+
+
+def matches(code: str, language: str) -> bool:
+    """Whether a code such as `de-AT` or `pt_BR` means a language, such as `de`."""
+    code, language = (c.lower().replace("_", "-") for c in (code, language))
+    return code == language or code.startswith(language + "-")
+
+
+@cache
+def known(code: str) -> bool:
+    """Whether CLDR knows the language of a code."""
+    return primary(code) in Locale("en").languages
+
+
+@cache
+def script_of(code: str) -> str | None:
+    """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
+    try:
+        locale = Locale.parse(code.replace("-", "_"))
+    except (ValueError, UnknownLocaleError):
+        return None
+    if locale.script:
+        return str(locale.script)
+    likely = get_global("likely_subtags")
+    for key in (str(locale), locale.language):
+        if key in likely:
+            return next((part for part in likely[key].split("_")[1:] if len(part) == 4), None)
+    return None
