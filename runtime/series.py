@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -54,6 +55,8 @@ def read_series(
     if not names:
         raise UserError(f"{where} has no column of numbers")
     for name in (*names, *([time] if time else ())):
+        if not name:
+            raise UserError(f"{where}: the column {header.index(name) + 1} has no name; give it one in the first row")
         if header.count(name) > 1:
             count = header.count(name)
             raise UserError(f"{where} has {count} columns of the name {name!r}; give each a name of its own")
@@ -74,12 +77,21 @@ def read_series(
     return Series(tuple(names), out, clock)
 
 
+def counts_up(series: Series) -> str | None:
+    """The first of several variables, if it rises by the same step each time, as times do more often than variables."""
+    steps = np.diff(series.values[:, 0])
+    even = len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-9)
+    return series.names[0] if even and len(series.names) > 1 else None
+
+
 def _table(data: bytes, where: str) -> tuple[list[int], list[str], list[list[str]]]:
     """Where each row stands, the header, and the rows. Raises UserError."""
+    utf16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as spreadsheets write it
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{where} is not UTF-8") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     filled = max((_rows(text, where, separator) for separator in ",;\t"), key=_shape)
     if len(filled) < 2:
         raise UserError(f"{where} needs a header and rows of numbers")
@@ -134,7 +146,7 @@ def _number(text: str, where: str, row: int, name: str) -> float:
     if text.strip().lower() in MISSING:
         return math.nan
     try:
-        value = float(text)
+        value = math.inf if "_" in text else float(text)  # Python's own way of grouping digits
     except ValueError:
         value = math.inf
     if not abs(value) < 1e30:
@@ -203,7 +215,10 @@ class Forecaster:
         The model looks at the last `window` rows; where there are fewer, the earlier ones count as missing. Raises
         UserError for another number of variables, or when there is nothing at all to go by.
         """
-        given = np.asarray(values, np.float32)
+        try:
+            given = np.asarray(values, np.float32)
+        except (ValueError, TypeError):
+            raise UserError("the values are not a table of numbers, a row each time") from None
         rows = given[:, None] if given.ndim == 1 else given
         if rows.ndim != 2 or rows.shape[1] != len(self.names):
             names = ", ".join(self.names)

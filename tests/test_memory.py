@@ -72,7 +72,7 @@ def test_made_up_tasks_are_right_and_apart() -> None:
         if name != "add":
             assert max(len(p.source.split()) for p in splits["train"]) == 5
             assert max(len(p.source.split()) for p in splits["test"]) == 8
-    assert [length_of(task) for task in ("a b c", "1 2 + 3 4 5", "7 0 + 9")] == [3, 3, 2]
+    assert [length_of(task) for task in ("a b c", "1 2 + 3 4 5", "7 0 + 9", "a b + c d")] == [3, 3, 2, 5]
     with pytest.raises(UserError, match="--beyond 4 is less than --length 5"):
         from_algorithm("copy", 100, length=5, beyond=4, seed=1)
     with pytest.raises(UserError, match="of length 1 there are only"):
@@ -97,12 +97,21 @@ def test_pictures(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
             assert (tmp_path / name).read_bytes().startswith(start)
     for words, message in (
         (["attention", str(tiny_run), "x", "-o", str(tmp_path / "a.gif")], "ends in .png or .svg"),
+        (
+            ["memory", __file__, "x", "-o", str(tmp_path / "b.png")],
+            "is a file; this needs the folder of a training run",
+        ),
         (["memory", str(tiny_run), " ", "-o", str(tmp_path / "b.png")], "nothing in it to remember"),
         (["memory", str(tiny_run), "7 " * 99, "-o", str(tmp_path / "b.png")], "more than the 64 that can be drawn"),
     ):
         assert main(["plot", *words]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "b.png").exists()
+    nobodys = "\U000f0000"  # of private use: no font has it
+    assert main(["plot", "memory", str(tiny_run), f"7 {nobodys}", "-o", str(tmp_path / "c.png")]) == 0
+    assert f"no font on this machine has {nobodys}, drawn as boxes" in capsys.readouterr().err
+    assert main(["plot", "memory", str(tiny_run), f"7 {nobodys}", "-o", str(tmp_path / "c.svg")]) == 0
+    assert "no font" not in capsys.readouterr().err
 
 
 @pytest.mark.slow  # three trainings of half a minute

@@ -75,8 +75,13 @@ def test_entities_by_hand() -> None:
     }  # fmt: skip
     assert entity_f1([["B-PER", "I-PER", "O"]], [["B-PER", "O", "B-LOC"]]) == 0
     assert entity_f1([["B-PER", "O", "O"]], [["B-PER", "O", "B-LOC"]]) == pytest.approx(100 * 2 / 3)
-    assert is_chunked(["B-PER", "I-PER", "O"])
-    assert not is_chunked(["NOUN", "VERB", "O"])
+    assert entities(["B-PER L-PER U-LOC I-LOC".split(), "B I O I".split()]) == {
+        (0, 0, 2, "PER"), (0, 2, 3, "LOC"), (0, 3, 4, "LOC"), (1, 0, 2, ""), (1, 3, 4, ""),
+    }  # fmt: skip
+    for scheme in ("B-PER I-PER O", "I-PER I-LOC O", "B-PER I-PER L-PER U-LOC O", "B I O"):
+        assert is_chunked(scheme.split())
+    for scheme in ("NOUN VERB O", "S-PER O", "B-PER NOUN", "O"):
+        assert not is_chunked(scheme.split())
 
 
 def test_columns_of_all_kinds(tmp_path: Path) -> None:
@@ -206,6 +211,8 @@ def test_a_forecast_starts_from_the_seasons() -> None:
         ("time,a\nnoon,1\n5,2\n6,2\n", "row 2: 'noon' is not a time"),
         ("time,a\n5,2\n6,2\n", "has 2 times, too few"),
         ("time\n5\n6\n7\n", "no column of numbers"),
+        (",y\n0,5\n1,6\n2,7\n", "the column 1 has no name"),
+        ("a\n1\n1_000\n", "row 3: '1_000' in the column a is not a number"),
         ("a,b,a\n1,2,3\n4,5,6\n", "has 2 columns of the name 'a'"),
         (
             "time,a\n2024-01-01,1\n2024-01-02,2\n2042-01-03,2\n",
@@ -281,6 +288,9 @@ def test_corpora_refuse_what_cannot_be_learnt(tmp_path: Path, capsys: pytest.Cap
     ):
         assert main(["corpus", "classes", *files, *words]) == 2
         assert message in capsys.readouterr().err
+    (tmp_path / "a").write_text("Label\ttext\n" + "x\tone\ny\ttwo\n" * 20)
+    assert main(["corpus", "classes", a, *words]) == 2
+    assert "the first line has the label 'Label', as a header has" in capsys.readouterr().err
     (tmp_path / "a").write_text("x\tone\ny\ttwo\n")
     assert main(["corpus", "classes", a, b, c, *words]) == 2
     assert "the label 'z' of 'four' in test does not occur in training" in capsys.readouterr().err
@@ -537,7 +547,11 @@ def test_series_scores_by_hand() -> None:
     ones = np.ones(1, np.float32)
     scores = series_scores(held_out([[5], [5], [5], [5]]), [np.full((2, 1, 1), 5.01, np.float32)], ("b",), 1, ones)
     assert scores["MAE"] == pytest.approx(0.01, rel=1e-3)
-    assert -1000 < scores["skill"] < 0  # worse than a perfect forecast, but not beyond all numbers
+    assert scores["skill"] == pytest.approx(-1000, rel=1e-3)  # worse than what is perfect, but not beyond all numbers
+    for error, skill in ((0, 0), (1e-4, -10)):  # no better than what is perfect
+        forecast = [np.full((2, 1, 1), 5 + error, np.float32)]
+        scores = series_scores(held_out([[5], [5], [5], [5]]), forecast, ("b",), 1, ones)
+        assert scores["skill"] == pytest.approx(skill, abs=0.1)
     with pytest.raises(UserError, match="c: no value is held out that has another a season before it"):
         series_scores(held_out([[np.nan]] * 4), [np.zeros((2, 1, 1), np.float32)], ("c",), 1, ones)
     assert [readable(v) for v in (0.0, 12.345, 0.00123456, -0.5)] == ["0.00", "12.35", "0.001235", "-0.5"]
@@ -624,6 +638,9 @@ def test_separators() -> None:
         ("time;Temp, C\n1;2\n2;3\n3;4\n", ("Temp, C",)),
     ):
         assert read_series(text.encode(), "x", time=text[:4]).names == names
+    text = 'Zeit;"Temp, C"\n1;2\n2;4\n3;6\n'
+    for data in (text.encode("utf-16"), text.replace("\n", "\r").encode(), text.replace("\n", "\r\n").encode()):
+        assert read_series(data, "x", time="Zeit").values[:, 0].tolist() == [2, 4, 6]
     with pytest.raises(UserError, match="its first row must name the columns"):
         read_series(b"2024-01-01,0\n2024-01-02,1\n2024-01-03,1\n", "x")
     with pytest.raises(UserError, match="'a' is asked for twice"):
@@ -635,6 +652,12 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["corpus", "series", str(tmp_path / "a.csv"), "--out", str(tmp_path / "out")]
     assert main(words) == 2
     assert "y has values such as 1234567890 that differ too little" in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text("Year,y\n" + "".join(f"{1900 + i},{i % 7}\n" for i in range(100)))
+    assert main(words) == 2
+    assert "the column 'Year' counts up evenly, as times do; say --time Year" in capsys.readouterr().err
+    for more, names in ((["--time", "Year"], "y;"), (["--columns", "Year,y"], "Year, y;")):
+        assert main([*words, *more]) == 0
+        assert f"out: {names}" in capsys.readouterr().out
     (tmp_path / "a.csv").write_text("y\n" + "".join(f"{10_000_000 + i}\n" for i in range(100)))
     assert main([*words, "--valid", "2"]) == 2
     assert "--valid 2: hold out 3 rows at least" in capsys.readouterr().err

@@ -147,6 +147,8 @@ class Run:
             return value
         except FileNotFoundError:
             raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
+        except NotADirectoryError:
+            raise UserError(f"{self.folder} is a file; this needs the folder of a training run") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path(name)} cannot be read: {error}") from None
 

@@ -470,6 +470,7 @@ def plot_attention(a: argparse.Namespace) -> int:
     if len(maps) > 1:
         print(f"dragoman: the text is translated in {len(maps)} parts; the first is drawn", file=sys.stderr)
     write_atomically(Path(a.output), draw_attention(maps[0], kind))
+    _say_boxes(kind, [*maps[0].source_pieces, *maps[0].target_pieces])
     print(a.output)
     return 0
 
@@ -499,8 +500,21 @@ def plot_memory(a: argparse.Namespace) -> int:
         names.append(f"{run.config().name} ({run.config().model.cell})")
         pieces.append(tokenizer.pieces(ids))
     write_atomically(Path(a.output), draw_memory(names, pieces, found, kind))
+    _say_boxes(kind, [piece for own in pieces for piece in own])
     print(a.output)
     return 0
+
+
+def _say_boxes(kind: str, pieces: Sequence[str]) -> None:
+    """Tell of what a picture cannot show."""
+    from dragoman.translate.plots import without_font
+
+    if kind == "png" and (missing := without_font(pieces)):
+        print(
+            f"dragoman: no font on this machine has {', '.join(missing)}, drawn as boxes; install one, such as Noto, "
+            "or write an .svg, whose text is drawn by what shows it",
+            file=sys.stderr,
+        )
 
 
 def _kind_of_picture(path: str) -> str:

@@ -205,7 +205,7 @@ def series_scores(
         of = f" {name}" if len(names) > 1 else ""
         out |= {f"MAE{of}": float(f"{a:.4g}"), f"seasonal-naive MAE{of}": float(f"{b:.4g}")}
     mine, theirs = ((x / scale[known]).sum() for x in (mine, theirs))
-    return {**out, "skill": round(100 * float(1 - mine / max(theirs, FLAT * len(known))), 2)}
+    return {**out, "skill": round(100 * float((theirs - mine) / max(theirs, FLAT * len(known))), 2)}
 
 
 class TorchSeries:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 Entity = tuple[int, int, int, str]  # the sentence, its first word, the word behind its last, what it is
+ENDS, SINGLE = ("E", "L"), ("S", "U")  # prefixes of an entity's last word, and of one of a single word
 
 
 def accuracy(found: Sequence[str], expected: Sequence[str]) -> float:
@@ -22,10 +23,13 @@ def macro_f1(found: Sequence[str], expected: Sequence[str]) -> float:
 
 
 def is_chunked(labels: Sequence[str]) -> bool:
-    """Whether labels say where entities begin and go on: `B-...`, `I-...` and `O` (Ramshaw and Marcus 1995)."""
-    return any(label.startswith("B-") for label in labels) and all(
-        label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in labels
-    )
+    """Whether labels say where entities begin and go on: `B-...`, `I-...` and `O` (Ramshaw and Marcus 1995).
+
+    Some schemes begin with `I-`, too, some mark the end (`E-`, `L-`) and what is a single word (`S-`, `U-`); and where
+    entities are of one kind it may not be named.
+    """
+    prefixes = {label.partition("-")[0] for label in labels if label != "O"}
+    return bool(prefixes & {"B", "I"}) and prefixes <= {"B", "I", *ENDS, *SINGLE}
 
 
 def entities(sentences: Sequence[Sequence[str]]) -> set[Entity]:
@@ -35,18 +39,18 @@ def entities(sentences: Sequence[Sequence[str]]) -> set[Entity]:
     """
     out: set[Entity] = set()
     for number, labels in enumerate(sentences):
-        start, kind = 0, ""
+        start, kind = 0, None
         for place, label in enumerate([*labels, "O"]):
             prefix, _, this = label.partition("-")
-            going = prefix in ("I", "E") and this == kind
-            if kind and not going:
+            going = prefix in ("I", *ENDS) and this == kind
+            if kind is not None and not going:
                 out.add((number, start, place, kind))
-                kind = ""
-            if not going and prefix in ("B", "I", "S", "E"):
+                kind = None
+            if not going and prefix in ("B", "I", *ENDS, *SINGLE):
                 start, kind = place, this
-            if kind and prefix in ("E", "S"):  # which also say where an entity ends
+            if kind is not None and prefix in (*ENDS, *SINGLE):
                 out.add((number, start, place + 1, kind))
-                kind = ""
+                kind = None
     return out
 
 

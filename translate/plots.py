@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -111,6 +111,7 @@ def draw_memory(
         figure.supylabel("what is remembered here", fontsize=10)
         bar = figure.colorbar(shade, ax=grid, ticks=[0, 0.04, 0.25, 1], shrink=0.6, aspect=30)
         bar.ax.set_yticklabels(["forgotten", "a trace", "faint", "fresh"])
+        bar.set_label("next to the strongest in the same panel", fontsize=9)
         return _saved(figure, kind)
 
 
@@ -180,6 +181,17 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 def _fonts(text: str) -> Any:  # noqa: ANN401 (matplotlib's own context manager)
     """Draw with fonts that have the characters of a text, as far as any that is installed does."""
+    chosen, _ = _fonts_of(text)
+    return plt.rc_context({"font.family": chosen, "svg.fonttype": "none"})  # an SVG's text is drawn by who shows it
+
+
+def without_font(pieces: Iterable[str]) -> str:
+    """The characters of some pieces that no installed font has, which a PNG shows as boxes."""
+    return _fonts_of("".join(_labels([*pieces])))[1]
+
+
+def _fonts_of(text: str) -> tuple[list[str], str]:
+    """Fonts that have the characters of a text, the usual one first, and the characters that none has."""
     own = plt.rcParams["font.sans-serif"][0]
     wanted = {ord(c) for c in text} - _characters(font_manager.findfont(own))
     chosen = [own]
@@ -189,14 +201,15 @@ def _fonts(text: str) -> Any:  # noqa: ANN401 (matplotlib's own context manager)
         if found := wanted & _characters(entry.fname):
             wanted -= found
             chosen.append(entry.name)
-    return plt.rc_context({"font.family": chosen, "svg.fonttype": "none"})  # an SVG's text is drawn by who shows it
+    return chosen, "".join(map(chr, sorted(wanted)))
 
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """The characters of a font; none of one that cannot be read."""
+    """The characters of a font; none of one that cannot be read, or that has a box for each there could be."""
     try:
-        return frozenset(font_manager.get_font(path).get_charmap())
+        found = frozenset(font_manager.get_font(path).get_charmap())
+        return found if len(found) < 0x100000 else frozenset()  # matplotlib's own last resort
     except (OSError, RuntimeError):
         return frozenset()
 

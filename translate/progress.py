@@ -97,6 +97,6 @@ class Display:
         beam = f" (beam {scores['beam']})" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
-            f"{training['target_tokens_per_second']:,} target tokens/s; kept {training['weights']}: validation "
+            f"{training['target_tokens_per_second']:,} tokens/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )

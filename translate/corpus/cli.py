@@ -217,12 +217,17 @@ def corpus_algorithm(a: argparse.Namespace) -> int:
 
 def corpus_series(a: argparse.Namespace) -> int:
     """`dragoman corpus series`."""
-    from dragoman.runtime.series import read_series
+    from dragoman.runtime.series import counts_up, read_series
     from dragoman.translate.corpus.readers import read_bytes
     from dragoman.translate.corpus.series import write_series_corpus
 
     columns = [name.strip() for name in a.columns.split(",")] if a.columns else None
     series = read_series(read_bytes(a.file), a.file, columns, a.time)
+    if not (columns or series.clock) and (counting := counts_up(series)):
+        raise UserError(
+            f"{a.file}: the column {counting!r} counts up evenly, as times do; say --time {counting} if it holds them, "
+            "and name the variables with --columns if not"
+        )
     counts = write_series_corpus(
         a.out, series, a.valid, a.test, {"corpus": Path(a.out).name, "from": [Path(a.file).name]}
     )

@@ -32,6 +32,7 @@ from dragoman.translate.corpus.store import (
 LABELS = "labels"  # what stands for the target language
 CONLL_U = 10  # columns; of these the second is the word and the fourth its universal part of speech
 NUMBER = re.compile(r"\d+(?P<other>[-.]\d+)?")  # the first of these; other: words written as one, words not written
+HEADERS = {"label", "labels", "class", "category", "sentiment", "target", "tag", "tags", "ner", "pos", "upos"}
 INSIDE = "\u00a0"  # for a space inside a word, which some treebanks have
 
 Labelled = Literal["classify", "tag"]
@@ -123,6 +124,12 @@ def labelled(
     """
     dropped: Counter[str] = Counter()
     read = [[*part] for part in parts]
+    if read[0]:
+        first = labels_of(task, read[0][0])[0]
+        if first.lower() in HEADERS and sum(labels_of(task, pair).count(first) for pair in read[0]) == 1:
+            raise UserError(
+                f"the first line has the label {first!r}, as a header has: take it out, or name it otherwise"
+            )
     kept = [[*clean(part, counting(dropped))] for part in read]
     usable, seen = kept[0], Duplicates(near=False)
     kept[0] = [pair for pair in usable if not seen(pair)]
