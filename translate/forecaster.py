@@ -6,6 +6,8 @@ E model width.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -48,9 +50,14 @@ class SeriesNetwork(nn.Module):
         return out
 
     def season(self, x: Tensor, present: Tensor) -> Tensor:
-        """The weighted mean of earlier seasons at each place: (B, S, F) -> (B, P, F); 0 where nothing is known."""
+        """The weighted mean of earlier seasons at each place: (B, S, F) -> (B, P, F); 0 where nothing is known.
+
+        Seasons are added up one after the other: within ONNX Runtime's own sum the order depends on B.
+        """
         B, _, F = x.shape
         shape = (B, self.seasons, self.period, F)
         recency = self.recency - self.recency.max()
         weight = torch.exp(recency)[:, None, None] * present.reshape(shape).to(x.dtype)  # (B, N, P, F)
-        return (x.reshape(shape) * weight).sum(1) / weight.sum(1).clamp(min=1e-30)
+        seasons = torch.stack((x.reshape(shape) * weight, weight)).unbind(2)
+        total, weights = functools.reduce(torch.add, seasons)
+        return total / weights.clamp(min=1e-30)
