@@ -46,15 +46,15 @@ def read_libreoffice(
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         there = _in_folder(Path(folder)) if folder else _on_offer(names)
-        helpless = [name for name in names if name.startswith(HELP) and name not in there]
-        if helpless and any(name.startswith(INTERFACE) for name in names):
-            say(f"{', '.join(helpless)}: there is no such package, so the corpus is of the interface alone")
-            names = [name for name in names if not name.startswith(HELP)]
         for name in names:
-            if name not in there:
+            if name.startswith(INTERFACE) and name not in there:
                 codes = sorted(other.removeprefix(INTERFACE) for other in there if other.startswith(INTERFACE))
                 where = f"--from {folder}: no {name}_*.deb is there" if folder else f"there is no package {name}"
                 raise UserError(f"{where}; the languages that are: {', '.join(['en', *codes])}")
+        helpless = [name for name in names if name.startswith(HELP) and name not in there]
+        if helpless:
+            say(f"{', '.join(helpless)}: there is no such package, so the corpus is of the interface alone")
+            names = [name for name in names if not name.startswith(HELP)]
         debs = _given(Path(folder), names) if folder else _download(names, place, say)
         trees = {}
         for name, deb in debs.items():
