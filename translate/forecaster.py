@@ -60,4 +60,5 @@ class SeriesNetwork(nn.Module):
         weight = torch.exp(recency)[:, None, None] * present.reshape(shape).to(x.dtype)  # (B, N, P, F)
         seasons = torch.stack((x.reshape(shape) * weight, weight)).unbind(2)
         total, weights = functools.reduce(torch.add, seasons)
-        return total / weights.clamp(min=1e-30)
+        out: Tensor = total / weights.clamp(min=1e-30)
+        return out
