@@ -170,6 +170,9 @@ def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
         "ja/LC_MESSAGES/app.po is translated from en into ja, which is not en-de",
     ]
     assert list(read_files([str(tmp_path / "app.po")], ("de", "en"))) == [("?", "Colour")]
+    (tmp_path / "my").mkdir()  # a folder's name, not Burmese
+    catalogue(tmp_path / "my" / "app.po", "", "Farbe")
+    assert list(read_files([str(tmp_path / "my" / "app.po")], EN_DE)) == [("Colour", "Farbe")]
 
 
 def test_english_is_not_taken_for_another_language(tmp_path: Path) -> None:

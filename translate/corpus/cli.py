@@ -256,10 +256,12 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     folder = Path(a.out).resolve().parent
     make_folder(folder)
 
-    failed = None
+    failed, listed = None, 0
     with written(Path(a.dropped)) if a.dropped else nullcontext() as file:
 
         def note(rule: str, pair: Pair) -> None:
+            nonlocal listed
+            listed += 1
             if file:
                 row = (side.translate(IN_ONE_FIELD) for side in (rule, *pair))
                 file.write("\t".join(row).encode("utf-8", "backslashreplace") + b"\n")
@@ -267,8 +269,10 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
         try:
             made = make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, note, _say)
             _write(a, *made)
-        except UserError as error:  # why so little is left is what the list tells
-            failed = error
+        except UserError as error:
+            if not listed:
+                raise
+            failed = error  # which the list explains
     if a.dropped:
         print(f"  listed in {a.dropped}")
     if failed:

@@ -367,15 +367,18 @@ def _of_language(texts: dict[str, str], language: str) -> str | None:
 def _language_of(path: Path, languages: tuple[str, str]) -> str:
     """The language that a catalogue's path names, as `de.po`, `app-de.po` and `de/LC_MESSAGES/app.po` do; else "".
 
-    Of codes that are not asked for only those of two letters count, with a region or without, that CLDR knows.
+    Of codes that are not asked for only those of two letters count, with a region or without, that CLDR knows, and of
+    folders only one that holds LC_MESSAGES: others have short names, too.
     """
     stem = path.name.removesuffix(".gz").rpartition(".")[0]
-    places = [stem, *re.split("[-.]", stem)[:0:-1], *(folder.name for folder in path.parents[:3])]
-    for place in places:
+    names = [stem, *re.split("[-.]", stem)[:0:-1]]
+    folders = [folder.name for folder in path.parents[:3]]
+    own = [*names, *folders[1:2]] if folders[:1] == ["LC_MESSAGES"] else names
+    for place in [*names, *folders]:
         code = place.partition("@")[0]
         if any(matches(code, language) for language in languages):
             return code
-        if re.fullmatch("[a-z]{2}([-_][A-Z][A-Za-z]+)?", code) and known(code):
+        if place in own and re.fullmatch("[a-z]{2}([-_][A-Z][A-Za-z]+)?", code) and known(code):
             return code
     return ""
 
