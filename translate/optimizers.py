@@ -17,7 +17,8 @@ def gains_by_bfloat16(device: torch.device) -> bool:
     """Whether products are quicker in bfloat16 than in float32.
 
     A CPU without instructions for it takes 50 times as long. One with them may take a third of the time (an EPYC) or
-    twice (a Xeon whose host hides its matrix unit), which its flags do not tell: so it is timed, in some 10 ms.
+    twice (a Xeon whose host hides its matrix unit), which its flags do not tell: so it is timed, in some 0.1 s, by what
+    one thread computes, so that other work on the machine does not count.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
@@ -25,12 +26,17 @@ def gains_by_bfloat16(device: torch.device) -> bool:
         return False
     factors = torch.ones(1024, 256), torch.ones(256, 1024)
     best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
-    for _ in range(5):
-        for dtype in best:
-            a, b = (x.to(dtype) for x in factors)
-            start = time.perf_counter()
-            a @ b
-            best[dtype] = min(best[dtype], time.perf_counter() - start)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(10):
+            for dtype in best:
+                a, b = (x.to(dtype) for x in factors)
+                start = time.thread_time()
+                a @ b
+                best[dtype] = min(best[dtype], time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
     return best[torch.bfloat16] < best[torch.float32]
 
 
