@@ -171,9 +171,6 @@ def assemble(runs: Sequence[Run]) -> Translator:
 
     Raises UserError when they translate between different languages, or one does not translate.
     """
-    for run in runs:
-        if (task := run.config().task) != "translate":
-            raise UserError(f"{run.folder} was made to {task}, not to translate")
     bundles = [bundle_of(run) for run in runs]
     pairs = [f"{b.source_language}-{b.target_language}" for b in bundles]
     for run, pair in zip(runs, pairs, strict=True):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
-import torch
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
@@ -34,6 +33,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.plots import draw_gradients, draw_lengths, draw_memory, draw_reach
 from dragoman.translate.progress import Display
 from dragoman.translate.reading import encoder_of
+from dragoman.translate.threads import one_thread
 from dragoman.translate.training import Trainer
 
 CELLS: tuple[CellName, ...] = get_args(CellName)
@@ -227,16 +227,12 @@ def _measured(run: Run) -> dict[str, Any]:
 
 def _decoding(translator: Translator, test: Sequence[Pair]) -> float:
     """Milliseconds that a sentence takes, greedily, one at a time, on one thread; the median."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        times = []
+    times = []
+    with one_thread():
         for pair in test[:: max(1, len(test) // TIMED)]:
             start = time.perf_counter()
             translator.translate(pair.source, beam=1)
             times.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
     return round(1e3 * sorted(times)[len(times) // 2], 2)
 
 

@@ -18,6 +18,7 @@ import torch
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from dragoman.runtime.bundle import Bundle
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Floats, Ids, Translation, Translator
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
@@ -204,9 +205,11 @@ def card_of(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def bundle_of(run: Run) -> Bundle:
-    """What an exported file says about a run, but for its self-test."""
-    facts = run.read_json("run.json")
+    """What an exported file says about a run, but for its self-test. Raises UserError when it does not translate."""
     config = run.config()
+    if config.task != "translate":
+        raise UserError(f"{run.folder} was made to {config.task}, not to translate")
+    facts = run.read_json("run.json")
     source, target = run.tokenizers()
     return Bundle(
         source_language=facts["source_language"],
@@ -227,7 +230,8 @@ def bundle_of(run: Run) -> Bundle:
 
 def translator_of(run: Run) -> Translator:
     """A run as a Translator that computes in PyTorch."""
-    return Translator(TorchEngine(run.search()), bundle_of(run))
+    bundle = bundle_of(run)
+    return Translator(TorchEngine(run.search()), bundle)
 
 
 def translate_all(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dragoman.translate.config import TrainingConfig
+from dragoman.translate.threads import one_thread
 
 
 @functools.cache
@@ -26,17 +27,13 @@ def gains_by_bfloat16(device: torch.device) -> bool:
         return False
     factors = torch.ones(1024, 256), torch.ones(256, 1024)
     best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for _ in range(10):
             for dtype in best:
                 a, b = (x.to(dtype) for x in factors)
                 start = time.thread_time()
                 a @ b
                 best[dtype] = min(best[dtype], time.thread_time() - start)
-    finally:
-        torch.set_num_threads(threads)
     return best[torch.bfloat16] < best[torch.float32]
 
 

@@ -16,7 +16,7 @@ from dragoman.translate.corpus.variants import CHANGES
 REPEATS = 3  # times that the same words follow each other in what is a loop
 LONGEST = 6  # words of a loop's period
 # Where words are not told apart by spaces: up to 20 characters, at least four times and 12 characters in all.
-CYCLE = regex.compile(r"(?=(.{1,20}?)\1{3,})(?:\1){4,}")
+CYCLE = regex.compile(r"(.{1,20}?)\1{3,}")
 CYCLED = 12
 # A translation this many times longer or shorter than usual, give or take some characters, has a wrong length.
 RATIO, SLACK = 2.0, 10

@@ -141,12 +141,12 @@ class Trainer:
 
     def _wants_bfloat16(self, resuming: bool) -> bool:
         """Whether to compute products in bfloat16: as before on the same machine, and as the first worker does."""
-        wanted = wants_bfloat16(self.config.training.precision, self.workers.device)
-        if resuming and self.workers.main and self.config.training.precision == "auto":
-            facts = self.run.read_json("run.json")
-            if facts["machine"] == machine():
-                wanted = facts["bfloat16"]
-        return bool(self.workers.most([float(wanted and self.workers.main)])[0])
+        wanted, precision = False, self.config.training.precision
+        if self.workers.main:
+            before = self.run.read_json("run.json") if resuming and precision == "auto" else {}
+            known = before.get("machine") == machine()
+            wanted = before["bfloat16"] if known else wants_bfloat16(precision, self.workers.device)
+        return bool(self.workers.most([float(wanted)])[0])
 
     def _record(self) -> None:
         """Write run.json: facts of the data and the machine."""

@@ -16,7 +16,7 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import normalise
 from dragoman.translate.corpus.cleaning import Duplicates
-from dragoman.translate.corpus.readers import read_raw
+from dragoman.translate.corpus.readers import decoded, read_raw
 from dragoman.translate.corpus.store import (
     SPLITS,
     Pair,
@@ -43,7 +43,7 @@ def read_classes(path: str | Path) -> Iterator[Pair]:
     for number, line in enumerate(read_raw(path), 1):
         if not line.strip():
             continue
-        label, tab, text = _decoded(line, path, number).partition("\t")
+        label, tab, text = decoded(line, path, number).partition("\t")
         if not tab or not label.strip():
             raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
         yield Pair(text, " ".join(label.split()))
@@ -60,7 +60,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
     columns, tabbed, universal = 0, False, False
     known: set[str] | None = None  # labels, found once they are asked for
     for number, line in enumerate(read_raw(path), 1):
-        text = _decoded(line, path, number)
+        text = decoded(line, path, number)
         if not text.strip():
             if words:
                 yield Pair(" ".join(words), " ".join(tags))
@@ -99,19 +99,12 @@ def _sure_labels(path: str | Path, tag: int | None) -> set[str]:
     """What stands in the column of labels, in lines that cannot be comments."""
     found, inside = set(), False
     for number, line in enumerate(read_raw(path), 1):
-        text = _decoded(line, path, number)
+        text = decoded(line, path, number)
         fields = text.split("\t") if "\t" in text else text.split()
         inside = bool(fields) and (inside or not text.startswith("#"))
         if inside and len(fields) >= (tag or 1):
             found.add(fields[(tag or len(fields)) - 1])
     return found
-
-
-def _decoded(line: bytes, path: str | Path, number: int) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
 
 
 def labelled(

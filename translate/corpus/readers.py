@@ -93,13 +93,15 @@ def read_lenient(path: str | Path) -> list[str]:
 
 def read_strict(path: str | Path) -> list[str]:
     """The same as text. Raises UserError for what is not UTF-8."""
-    out = []
-    for number, line in enumerate(read_raw(path), 1):
-        try:
-            out.append(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            raise UserError(f"{path}, line {number:,} is not UTF-8") from None
-    return out
+    return [decoded(line, path, number) for number, line in enumerate(read_raw(path), 1)]
+
+
+def decoded(line: bytes, path: str | Path, number: int) -> str:
+    """A line of a file as text. Raises UserError for what is not UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
 
 
 def read_parallel(source: str | Path, target: str | Path) -> Iterator[Raw]:

@@ -20,7 +20,7 @@ import regex
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import has_control_characters, normalise
 from dragoman.translate.corpus.ragged import Ints
-from dragoman.translate.corpus.readers import Raw, Unread
+from dragoman.translate.corpus.readers import Raw, Unread, decoded
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
@@ -195,7 +195,7 @@ class Lines:
             try:
                 with open(path, "rb") as file:
                     for number, line in enumerate(file, 1):
-                        yield _decoded(line, path, number)
+                        yield decoded(line.removesuffix(b"\n"), path, number)
             except OSError as error:
                 raise UserError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -238,13 +238,6 @@ class Corpus:
         if len(lines[0]) != len(lines[1]):
             raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
         return [Pair(*row) for row in zip(*lines, strict=True)]
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.removesuffix(b"\n").decode("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
 
 
 def _blocks_of(path: Path) -> Iterator[bytes]:
