@@ -200,11 +200,11 @@ def test_interrupted_work_goes_on(
     asked: list[int] = []
     translate = translator.translate
 
-    def counted(lines: list[str], beam: int, n_best: int) -> list[Translation]:
+    def counted(lines: list[str], **asked_of: int) -> list[Translation]:
         if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(len(lines))
-        return translate(lines, beam=beam, n_best=n_best)
+        return translate(lines, **asked_of)
 
     settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": True}
     monkeypatch.setattr(translator, "translate", counted)

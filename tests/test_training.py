@@ -32,6 +32,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer, learning_rate
 from dragoman.translate.translating import limit_ratio
+from dragoman.translate.workers import WorkerLost
 from tiny import CELLS, tiny_toml, torchrun
 
 
@@ -324,6 +325,44 @@ def test_a_polite_kill_leaves_a_checkpoint(toml: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "last.safetensors").exists()
 
 
+def test_a_polite_kill_while_a_lost_worker_is_mourned(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+    save = trainer.save
+
+    def lost(*arguments: object) -> tuple[float, float]:
+        raise WorkerLost("another worker of this training has ended")
+
+    def killed() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # as torchrun does as soon as it has noticed, too
+        save()
+
+    monkeypatch.setattr(trainer, "train_step", lost)
+    monkeypatch.setattr(trainer, "save", killed)
+    with pytest.raises(UserError, match="another worker of this training has ended; a checkpoint of step 0 is written"):
+        trainer.fit()
+    assert (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_validation_that_is_cut_short_is_done_again(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trainer(load(toml), tmp_path / "whole").fit()
+    trainer = Trainer(load(toml), tmp_path / "cut")
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "validate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    Trainer(load(toml), tmp_path / "cut", resume=True).fit()
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    kinds = [[r["kind"] for r in read_rows(tmp_path / name / "metrics.jsonl")] for name in ("whole", "cut")]
+    assert kinds[0] == kinds[1]
+
+
 @pytest.mark.slow
 def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Path) -> None:
     changes = ["model.dropout=0", "training.epochs=2", f'data.corpus="{load(toml).data.corpus}"']
@@ -349,7 +388,8 @@ def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: P
     while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True)
-    second = max(int(pid) for pid in children.stdout.split())
+    first = int((folder / "lock").read_text())
+    (second,) = {int(pid) for pid in children.stdout.split()} - {first}
     os.kill(second, signal.SIGKILL)
     _, said = running.communicate(timeout=120)
     assert running.returncode != 0

@@ -34,6 +34,10 @@ class Batch(NamedTuple):
         """All but the count."""
         return self[:4]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(*(x.to(device) for x in self[:4]), self.tokens)
+
     def take(self, rows: slice) -> Batch:
         """Some of the rows."""
         source, source_length, target_in, target_out = (x[rows] for x in self[:4])

@@ -25,6 +25,7 @@ from dragoman.translate.checkpoint import Run
 from dragoman.translate.evaluate import TorchEngine, bundle_of, translator_of
 from dragoman.translate.model import NEVER, Memory, Network, Seq2Seq
 from dragoman.translate.search import BeamSearch
+from dragoman.translate.workers import device_of
 
 JUDGED = 4_000_000  # logits of translations that are judged at once: bounds their memory
 
@@ -86,7 +87,8 @@ class Party:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.tokenizers = runs[0].tokenizers()
-        searches = [run.search() for run in runs]
+        self.device = device_of()
+        searches = [run.search().to(self.device) for run in runs]
         members = [s.model for s in searches if isinstance(s.model, Seq2Seq)]
         self.ensemble = Ensemble(members)
         self.search = BeamSearch(
@@ -103,7 +105,8 @@ class Party:
         out = torch.zeros(len(source))
         batch_tokens = max(1, JUDGED // len(self.tokenizers[1]))
         for rows in plan([*map(len, source)], [*map(len, target)], batch_tokens, seed=0):
-            out[rows] = self.ensemble(make_batch([source[i] for i in rows], [target[i] for i in rows]))
+            batch = make_batch([source[i] for i in rows], [target[i] for i in rows])
+            out[rows] = self.ensemble(batch.to(self.device)).cpu()
         return out
 
 

@@ -11,14 +11,16 @@ from typing import Any, Literal
 import torch
 
 from dragoman.runtime.tokenizer import normalise
-from dragoman.runtime.translator import Translation, Translator
+from dragoman.runtime.translator import BATCH_SIZE, Translation, Translator
 from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
 from dragoman.translate.corpus.store import Corpus, Pair, nearly
 from dragoman.translate.evaluate import sentence_chrf
 from dragoman.translate.optimizers import wants_bfloat16
+from dragoman.translate.workers import device_of
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal
+GPU_BATCH = 256  # lines at once on a GPU, which waits for the next step's orders more than it computes
 
 Choice = Literal["likely", "near"]
 
@@ -83,13 +85,18 @@ def _translate(
     They are noted in a journal as they are made, so that work that is cut short goes on from there. Products are in
     bfloat16 where the processor gains by it: teaching can spare the digits.
     """
+    device = device_of()
+    batch_size = GPU_BATCH if device.type == "cuda" else BATCH_SIZE
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=wants_bfloat16("auto", device))
     facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
     done = _read_journal(journal, facts)
     write_atomically(journal, "".join(json.dumps(row) + "\n" for row in [facts, *done]).encode())
     progress(len(done), len(lines))
     for start in range(len(done), len(lines), CHUNK):
-        with torch.autocast("cpu", torch.bfloat16, enabled=wants_bfloat16("auto", torch.device("cpu"))):
-            results: list[Translation] = translator.translate(lines[start : start + CHUNK], beam=beam, n_best=beam)
+        with autocast:
+            results: list[Translation] = translator.translate(
+                lines[start : start + CHUNK], beam=beam, n_best=beam, batch_size=batch_size
+            )
         for result in results:
             # What the longest length cut off teaches nothing.
             texts = [*dict.fromkeys(h.text for h in result.hypotheses if h.complete)] or [""]

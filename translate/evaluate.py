@@ -25,6 +25,7 @@ from dragoman.translate.checkpoint import Run
 from dragoman.translate.corpus.algorithms import length_of
 from dragoman.translate.corpus.languages import primary
 from dragoman.translate.search import BeamSearch
+from dragoman.translate.workers import device_of
 
 Basis = Literal["cased", "lc.tok"]
 NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
@@ -174,7 +175,8 @@ def machine() -> str:
             name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {os.cpu_count()} cores{gpu}, torch {torch.__version__}"
 
 
 class TorchEngine:
@@ -231,7 +233,7 @@ def bundle_of(run: Run) -> Bundle:
 def translator_of(run: Run) -> Translator:
     """A run as a Translator that computes in PyTorch."""
     bundle = bundle_of(run)
-    return Translator(TorchEngine(run.search()), bundle)
+    return Translator(TorchEngine(run.search().to(device_of())), bundle)
 
 
 def translate_all(

@@ -208,24 +208,27 @@ class Trainer:
         """
         c, p = self.config.training, self.position
         try:
-            with _interrupt_flag() as interrupted, self.display:
-                self.display.start(c.epochs, self.parameters, self.bfloat16)
-                while p.epoch < c.epochs and not self._finished():
-                    self._epoch(self.batches(p.epoch), interrupted)
-                if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
-                    self.validate()  # resumed beyond a limit that is now lower
-        except WorkerLost as lost:
-            if not self.workers.main:
-                saved = self.run.path("last.safetensors").exists()
-                raise UserError(
-                    f"{lost}; " + ("go on with --resume" if saved else "there was no checkpoint yet")
-                ) from None
-            self.save()
-            raise UserError(f"{lost}; a checkpoint of step {p.step} is written: go on with --resume") from None
-        else:
+            with _interrupt_flag(lasting=self.workers.world > 1) as interrupted:
+                try:
+                    with self.display:
+                        self.display.start(c.epochs, self.parameters, self.bfloat16)
+                        while p.epoch < c.epochs and not self._finished():
+                            self._epoch(self.batches(p.epoch), interrupted)
+                        if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
+                            self.validate()  # resumed beyond a limit that is now lower
+                except WorkerLost as lost:
+                    raise self._left_by(lost) from None
             return self._conclude() if self.workers.main else {}
         finally:
             self.workers.leave()
+
+    def _left_by(self, lost: WorkerLost) -> UserError:
+        """What to say when another worker has gone; the first writes a checkpoint."""
+        if self.workers.main:
+            self.save()
+            return UserError(f"{lost}; a checkpoint of step {self.position.step} is written: go on with --resume")
+        saved = self.run.path("last.safetensors").exists()
+        return UserError(f"{lost}; " + ("go on with --resume" if saved else "there was no checkpoint yet"))
 
     def _read_clock(self) -> None:
         """Bring the time spent up to date: all of it, from reading the corpus to writing checkpoints."""
@@ -278,8 +281,11 @@ class Trainer:
                 saved = clock = time.perf_counter()
         if recent["steps"]:
             self._report(recent, rate, self.progress(epoch))
+        validating = main and ((p.epoch + 1) % c.validate_every == 0 or p.epoch + 1 == c.epochs or stop)
+        if validating:
+            self.save()  # it may take longer than torchrun waits between a polite kill and one that is not
         p.epoch, p.batch = p.epoch + 1, 0
-        if main and (p.epoch % c.validate_every == 0 or p.epoch == c.epochs or stop):
+        if validating:
             self.validate()
         self.save()
 
@@ -426,10 +432,11 @@ class Trainer:
 
 
 @contextmanager
-def _interrupt_flag() -> Iterator[list[bool]]:
+def _interrupt_flag(*, lasting: bool) -> Iterator[list[bool]]:
     """Turn Ctrl-C and a polite kill into a flag, so that the step in progress ends; a second Ctrl-C acts at once.
 
-    (torchrun may send several polite kills, one after the other.)
+    lasting: also after what is done meanwhile has failed. A worker has a checkpoint to write then, and something to
+    say, while torchrun sends it one polite kill after the other.
     """
     flag = [False]
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -445,8 +452,11 @@ def _interrupt_flag() -> Iterator[list[bool]]:
     except ValueError:  # not in the main thread: the caller handles signals
         yield flag
         return
+    failed = True
     try:
         yield flag
+        failed = False
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not (failed and lasting):
+            for number, handler in before.items():
+                signal.signal(number, handler)

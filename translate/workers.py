@@ -21,6 +21,12 @@ from dragoman.runtime.errors import UserError
 PATIENCE = timedelta(hours=12)
 
 
+def device_of(local: int = 0) -> torch.device:
+    """Where to compute: a GPU where there are any, that of this number, counted round; otherwise the CPU."""
+    cuda = torch.cuda.is_available()
+    return torch.device("cuda", local % torch.cuda.device_count()) if cuda else torch.device("cpu")
+
+
 class WorkerLost(UserError):
     """Another process of the training has ended."""
 
@@ -31,20 +37,20 @@ class Workers:
     def __init__(self, rank: int = 0, world: int = 1, local: int = 0) -> None:
         """rank: of this process among `world`. local: among those of its machine, which names its GPU."""
         self.rank, self.world = rank, world
-        cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", local % torch.cuda.device_count()) if cuda else torch.device("cpu")
+        self.device = device_of(local)
 
     @classmethod
     def join(cls) -> Workers:
         """As torchrun's environment says; alone where there is none. Raises UserError when the others do not come."""
         try:
-            rank, world, local = (int(os.environ.get(name, d)) for name, d in ENVIRONMENT)
+            rank, world, local, beside = (int(os.environ.get(name, d)) for name, d in ENVIRONMENT)
         except ValueError:
             raise UserError(f"{', '.join(name for name, _ in ENVIRONMENT)}: torchrun sets these to numbers") from None
         out = cls(rank, world, local)
         if world > 1 and not dist.is_initialized():
             try:
-                dist.init_process_group("nccl" if out.device.type == "cuda" else "gloo", timeout=PATIENCE)
+                own = out.device.type == "cuda" and beside <= torch.cuda.device_count()  # nccl refuses to share one
+                dist.init_process_group("nccl" if own else "gloo", timeout=PATIENCE)
             except (RuntimeError, ValueError) as error:
                 raise UserError(f"worker {rank} of {world} cannot reach the others: {error}") from None
         return out
@@ -99,4 +105,4 @@ class Workers:
             raise
 
 
-ENVIRONMENT = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+ENVIRONMENT = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
