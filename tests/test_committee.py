@@ -200,11 +200,12 @@ def test_interrupted_work_goes_on(
     asked: list[int] = []
     translate = translator.translate
 
-    def counted(lines: list[str], **asked_of: int) -> list[Translation]:
+    def counted(lines: list[str], **options: Any) -> list[Translation]:  # noqa: ANN401 (passed on)
         if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(len(lines))
-        return translate(lines, **asked_of)
+        out: list[Translation] = translate(lines, **options)
+        return out
 
     settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": True}
     monkeypatch.setattr(translator, "translate", counted)

@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        return Batch(*(x.to(device) for x in self[:4]), self.tokens)
+        return Batch._make([*(x.to(device) for x in self.tensors()), self.tokens])
 
     def take(self, rows: slice) -> Batch:
         """Some of the rows."""
