@@ -35,6 +35,14 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
+    """A configuration that trains in seconds."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(tiny_toml(tiny_corpus))
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run; good for nothing but tests."""

@@ -13,17 +13,10 @@ from dragoman.translate.checkpoint import Run, read_rows
 from dragoman.translate.committee import assemble
 from dragoman.translate.config import load
 from dragoman.translate.training import Trainer
-from tiny import number_pairs, tiny_toml, torchrun
+from tiny import number_pairs, torchrun
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(tiny_toml(tiny_corpus))
-    return path
 
 
 @pytest.fixture

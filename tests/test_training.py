@@ -33,7 +33,7 @@ from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer, learning_rate
 from dragoman.translate.translating import limit_ratio
 from dragoman.translate.workers import WorkerLost
-from tiny import CELLS, tiny_toml, torchrun
+from tiny import CELLS, torchrun
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -124,13 +124,6 @@ def test_each_cell_overfits_32_reversals(cell: str) -> None:
     out = BeamSearch(model, 2).eval().search(batch.source, batch.source_length, beam=1)
     T = batch.target_out.shape[1]
     assert torch.equal(out.target[:, 0, :T], batch.target_out)
-
-
-@pytest.fixture
-def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(tiny_toml(tiny_corpus))
-    return path
 
 
 def weights(folder: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor]:

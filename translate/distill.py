@@ -20,7 +20,7 @@ from dragoman.translate.workers import device_of
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal
-GPU_BATCH = 256  # lines at once on a GPU, which waits for the next step's orders more than it computes
+GPU_BATCH = 256  # lines at once on a GPU
 
 Choice = Literal["likely", "near"]
 
