@@ -27,7 +27,7 @@ from dragoman.translate.model import NEVER, Memory, Network, Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.workers import device_of
 
-JUDGED = 4_000_000  # logits of translations that are judged at once: bounds their memory
+JUDGED = {"cpu": 4_000_000, "cuda": 100_000_000}  # logits of translations judged at once: bounds their memory
 
 
 class Memories(NamedTuple):
@@ -103,7 +103,7 @@ class Party:
     def judge(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Tensor:
         """The log-probabilities (N) of given translations, in the order in which they are written."""
         out = torch.zeros(len(source))
-        batch_tokens = max(1, JUDGED // len(self.tokenizers[1]))
+        batch_tokens = max(1, JUDGED[self.device.type] // len(self.tokenizers[1]))
         for rows in plan([*map(len, source)], [*map(len, target)], batch_tokens, seed=0):
             batch = make_batch([source[i] for i in rows], [target[i] for i in rows])
             out[rows] = self.ensemble(batch.to(self.device)).cpu()

@@ -20,7 +20,7 @@ from dragoman.translate.workers import device_of
 
 TAG = "<bt>"  # what a translation back starts with, so that a model can tell it from text that people wrote
 CHUNK = 512  # lines translated between two entries of the journal
-GPU_BATCH = 256  # lines at once on a GPU
+GPU_CHUNK, GPU_BATCH = 2048, 512  # on a GPU, and lines at once there
 
 Choice = Literal["likely", "near"]
 
@@ -86,16 +86,16 @@ def _translate(
     bfloat16 where the processor gains by it: teaching can spare the digits.
     """
     device = device_of()
-    batch_size = GPU_BATCH if device.type == "cuda" else BATCH_SIZE
+    batch_size, chunk = (GPU_BATCH, GPU_CHUNK) if device.type == "cuda" else (BATCH_SIZE, CHUNK)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=wants_bfloat16("auto", device))
     facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
     done = _read_journal(journal, facts)
     write_atomically(journal, "".join(json.dumps(row) + "\n" for row in [facts, *done]).encode())
     progress(len(done), len(lines))
-    for start in range(len(done), len(lines), CHUNK):
+    for start in range(len(done), len(lines), chunk):
         with autocast:
             results: list[Translation] = translator.translate(
-                lines[start : start + CHUNK], beam=beam, n_best=beam, batch_size=batch_size
+                lines[start : start + chunk], beam=beam, n_best=beam, batch_size=batch_size
             )
         for result in results:
             # What the longest length cut off teaches nothing.
