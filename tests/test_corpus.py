@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +31,7 @@ from dragoman.translate.corpus.store import (
     nearly,
     write_corpus,
 )
+from dragoman.translate.folders import LOCK
 from tiny import MULTI30K, needs_multi30k, number_pairs
 
 
@@ -119,6 +122,30 @@ def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
     for name in ("a.gz", "none"):
         with pytest.raises(UserError, match="cannot read"):
             from_files([str(tmp_path / name)], None, None)
+
+
+HOLD = "import sys; from dragoman.translate.folders import *; hold(Path(sys.argv[1]), '', ''); print(); input()"
+
+
+def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
+    """The second is refused; what a killed one has left is in nobody's way."""
+    splits = dict.fromkeys(SPLITS, number_pairs(3))
+    beside = tmp_path / "corpus.part"
+    beside.mkdir()
+    (beside / "train.en").write_text("half of it")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(beside / LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(UserError, match=rf"corpus is being made by process {other.pid}; wait for it"):
+            write_corpus(tmp_path / "corpus", ("en", "xx"), splits, {})
+        other.kill()
+    write_corpus(tmp_path / "corpus", ("en", "xx"), splits, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
+    names = {"corpus.json", *(f"{part}.{code}" for part in SPLITS for code in ("en", "xx"))}
+    assert {p.name for p in (tmp_path / "corpus").iterdir()} == names
+    assert Corpus(tmp_path / "corpus").read("train") == splits["train"]
 
 
 def test_corpus_folder(tmp_path: Path) -> None:

@@ -26,14 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
-
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import Config, from_tree, to_tree
+from dragoman.translate.folders import LOCK, hold
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 
@@ -61,14 +57,6 @@ def written(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises UserError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from None
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -155,25 +143,9 @@ class Run:
     def lock(self) -> int:
         """Hold the folder for this process until the file that is returned is closed, or the process ends.
 
-        Raises UserError when another process holds it. (Where there are no such locks, as on Windows, nobody does.)
+        Raises UserError when another process holds it.
         """
-        path = self.path("lock")
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT)
-            try:
-                if fcntl is not None:
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(file, 0)
-                os.write(file, f"{os.getpid()}\n".encode())
-            except (BlockingIOError, PermissionError):
-                holder = os.read(file, 20).decode("ascii", "replace").strip()
-                os.close(file)
-                raise UserError(
-                    f"{self.folder} is being trained by process {holder}; wait for it, or choose another name"
-                ) from None
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-        return file
+        return hold(self.path(LOCK), f"{self.folder} is being trained", "choose another name")
 
     def config(self) -> Config:
         """The configuration it was trained with."""

@@ -312,8 +312,9 @@ def _say_scores(a: argparse.Namespace, bundle: Bundle, values: dict[str, float],
 
 def _record(a: argparse.Namespace, scores: Sequence[Score], bundle: Bundle, beam: int) -> None:
     """Write each score as JSON into --record. beam: 0 where nothing is searched for."""
-    from dragoman.translate.checkpoint import make_folder, write_json
+    from dragoman.translate.checkpoint import write_json
     from dragoman.translate.evaluate import records
+    from dragoman.translate.folders import make_folder
 
     name = a.name or Path(a.corpus or a.source).name.split(".")[0]
     penalty = bundle.defaults.get("length_penalty", 0.0) if a.length_penalty is None else a.length_penalty

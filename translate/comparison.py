@@ -16,7 +16,7 @@ import msgspec
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
-from dragoman.translate.checkpoint import Run, differing_keys, make_folder, read_rows, write_atomically
+from dragoman.translate.checkpoint import Run, differing_keys, read_rows, write_atomically
 from dragoman.translate.config import CellName, Config, from_tree
 from dragoman.translate.corpus.algorithms import LANGUAGES, from_algorithm
 from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
@@ -28,6 +28,7 @@ from dragoman.translate.evaluate import (
     translator_of,
     within_and_beyond,
 )
+from dragoman.translate.folders import make_folder
 from dragoman.translate.memory import reach, sensitivity
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.plots import draw_gradients, draw_lengths, draw_memory, draw_reach

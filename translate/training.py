@@ -30,7 +30,6 @@ from dragoman.translate.checkpoint import (
     differing_keys,
     load_tensors,
     load_weights,
-    make_folder,
     read_rows,
     save_tensors,
     weights_of,
@@ -39,6 +38,7 @@ from dragoman.translate.checkpoint import (
 )
 from dragoman.translate.config import Config, TrainingConfig
 from dragoman.translate.evaluate import commit, machine
+from dragoman.translate.folders import make_folder
 from dragoman.translate.forecasting import Forecasting
 from dragoman.translate.optimizers import make_optimizers, wants_bfloat16
 from dragoman.translate.progress import Display

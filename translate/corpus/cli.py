@@ -245,9 +245,10 @@ def _say(line: str) -> None:
 
 def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -> int:
     """Clean, split and write raw pairs."""
-    from dragoman.translate.checkpoint import make_folder, written
+    from dragoman.translate.checkpoint import written
     from dragoman.translate.corpus.files import make
     from dragoman.translate.corpus.languages import parse_pair
+    from dragoman.translate.folders import make_folder
 
     for rule in a.allow:
         if rule not in RULES and rule != "all":
@@ -369,8 +370,8 @@ def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Callab
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from dragoman.translate.checkpoint import make_folder
     from dragoman.translate.corpus.store import check_free
+    from dragoman.translate.folders import make_folder
 
     check_free(Path(out), languages)
     journal = Path(out).with_name(Path(out).name + ".journal")

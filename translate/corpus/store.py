@@ -21,6 +21,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import has_control_characters, normalise
 from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.readers import Raw, Unread, decoded
+from dragoman.translate.folders import LOCK, hold, make_folder
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
@@ -154,20 +155,25 @@ def write_folder(
     """
     folder = Path(folder).resolve()
     check_free(folder, endings)
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")  # another process may be making the same
-    shutil.rmtree(beside, ignore_errors=True)
+    beside = folder.with_name(folder.name + ".part")
+    make_folder(beside)
+    held = hold(beside / LOCK, f"{folder} is being made", "name another folder")
     try:
-        beside.mkdir(parents=True)
+        for path in beside.iterdir():  # left by a process that was killed
+            if path.name != LOCK:
+                path.unlink()
         counts = write(beside)
         full = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
         (beside / CARD).write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", "utf-8", "replace")
         if folder.exists():
             shutil.rmtree(folder)
+        (beside / LOCK).unlink()
         beside.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(held)
     return counts
 
 
