@@ -206,6 +206,12 @@ def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
         ("a.tmx", TMX[:400], r"a\.tmx, line 6, column 67: broken XML: unclosed token$"),
         ("a.tmx", TMX.encode().replace("ü".encode(), b"\xfc"), "a.tmx, line 5, column 51: broken XML: not well-formed"),
         ("a.xlf", "", "a.xlf, line 1, column 1: broken XML: no element found"),
+        (
+            "a.po",
+            PO.replace('"\n', "\n", 1),
+            r'a\.po is no gettext catalogue: line 2: text that does not stand between two "$',
+        ),
+        ("a.po", PO + '\nmsgid "a"\nmsgstr b\n', r"line \d+: text that does not stand between"),
         ("a.po", PO + "\nnonsense\n", r"a\.po is no gettext catalogue: .*line \d+"),
         ("a.po", b'msgid "x"\nmsgstr "\xff"\n', r"a\.po, line 2: not the utf-8 that the catalogue is to be in"),
         ("a.po", "", r"a\.po has no messages"),

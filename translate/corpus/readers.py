@@ -44,6 +44,8 @@ CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sub"}
 XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
 BREAK = re.compile(r"\s*(<br\b|\\n)", re.IGNORECASE)  # as code: a line's end
 UNFINISHED = {"new", "needs-translation", "initial"}  # states of what is no translation yet (XLIFF 1.2 and 2.x)
+# A line of a catalogue: polib takes one whose quotation is not closed, and drops its last character.
+QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')
 ODD = 10  # lines of a table that may be unreadable though most are, before that is more than an accident
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -230,8 +232,14 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
     data = read_bytes(path)
     packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
     try:
-        text = data if packed else data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
-        catalogue: Any = polib.mofile(text) if packed else polib.pofile(text)
+        if packed:
+            catalogue: Any = polib.mofile(data)
+        else:
+            text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
+            for number, row in enumerate(text.split("\n"), 1):
+                if row.lstrip().startswith(("msg", '"')) and not QUOTED.fullmatch(row):
+                    raise ValueError(f'line {number:,}: text that does not stand between two "')
+            catalogue = polib.pofile(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}, line {line:,}: not the {error.encoding} that the catalogue is to be in") from None
