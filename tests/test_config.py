@@ -51,6 +51,25 @@ def test_mistakes_are_named(toml: Path, override: str, expected: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_optimizer_that_is_left_out_goes_by_the_task(tmp_path: Path) -> None:
+    """Muon learns translation in fewer passes (docs/experiments.md); the rate goes with the optimizer."""
+    path = tmp_path / "c.toml"
+    path.write_text('name = "c"\n[data]\ncorpus = "data/x"\n')
+
+    def found(*overrides: str) -> tuple[str, float]:
+        training = load(path, [*overrides]).training
+        return training.optimizer, training.lr
+
+    assert found() == ("muon", 4e-3)
+    assert found("training.optimizer=adamw") == ("adamw", 2e-3)
+    assert found("training.lr=0.01") == ("muon", 0.01)
+    assert found("task=classify") == ("adamw", 2e-3)
+    with pytest.raises(UserError, match=r"training\.optimizer = 3"):
+        load(path, ["training.optimizer=3"])
+    with pytest.raises(UserError, match="training = 3: "):
+        from_tree({"name": "c", "data": {"corpus": "x"}, "training": 3}, "here")
+
+
 def test_overrides_take_effect(toml: Path) -> None:
     config = load(toml, ["training.lr=1e-3", "model.cell=lstm", 'data.corpus="elsewhere"', "training.minutes=3"])
     assert (config.training.lr, config.model.cell, config.data.corpus) == (1e-3, "lstm", "elsewhere")

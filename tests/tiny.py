@@ -82,6 +82,7 @@ dropout = 0.1
 [training]
 epochs = 3
 batch_tokens = 400
+optimizer = "adamw"
 warmup = 5
 average = 2
 precision = "float32"

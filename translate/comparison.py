@@ -51,7 +51,8 @@ SMALL: dict[str, Any] = {
         "dropout": 0.0,
     },
     "training": {
-        "batch_tokens": 1000, "lr": 4e-3, "warmup": 50, "label_smoothing": 0.0, "average": 1, "precision": "float32",
+        "batch_tokens": 1000, "optimizer": "adamw", "lr": 4e-3, "warmup": 50, "label_smoothing": 0.0, "average": 1,
+        "precision": "float32",
     },
     "search": {"beam_size": 1},
 }  # fmt: skip
@@ -62,7 +63,7 @@ TRANSLATION: dict[str, Any] = {  # small, that four of them be trained in an hou
         "width": 128, "hidden": 128, "encoder_layers": 2, "decoder_layers": 1, "feed_forward": 0, "heads": 1,
         "dropout": 0.1,
     },
-    "training": {"average": 1},
+    "training": {"optimizer": "adamw", "average": 1},
     "search": {"beam_size": 1},
 }  # fmt: skip
 

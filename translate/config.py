@@ -32,7 +32,7 @@ class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["bpe", "unigram"] = "bpe"
     vocabulary: Annotated[int, Meta(ge=300, le=64000)] | None = None  # None: from the size of the corpus
     joint: bool = True  # one vocabulary for both languages
-    sampling: Rate = 0.1  # BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018); 0 turns it off
+    sampling: Rate = 0.05  # BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018); 0 turns it off
 
 
 class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +44,7 @@ class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     typos: Rate = 0.0  # the source with typing errors
 
 
+RATES = {"adamw": 2e-3, "muon": 4e-3}
 AS_WRITTEN = AugmentConfig()  # no pair in another spelling
 
 
@@ -53,14 +54,14 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cell: CellName = "sru"
     width: Count = 256
     hidden: Count = 256  # of a cell, in one direction
-    encoder_layers: Count = 4
-    decoder_layers: Count = 2
-    feed_forward: Annotated[int, Meta(ge=0)] = 768  # 0: no feed-forward blocks
-    heads: Count = 4
+    encoder_layers: Count = 3
+    decoder_layers: Count = 1
+    feed_forward: Annotated[int, Meta(ge=0)] = 512  # 0: no feed-forward blocks
+    heads: Count = 1
     attention: Literal["dot", "additive", "none"] = "dot"  # none: the decoder knows a summary of the source alone
     shared_embedding: bool = True  # source and target; needs a joint tokenizer
     tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
-    dropout: Rate = 0.2
+    dropout: Rate = 0.15
     word_dropout: Rate = 0.0
 
 
@@ -70,8 +71,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Annotated[float, Meta(gt=0)] | None = None  # stop here if `epochs` have not ended; the schedule knows
     epochs: Count = 30
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    lr: Annotated[float, Meta(gt=0, le=1)] = 2e-3
+    optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that says none: Muon to translate
+    lr: Annotated[float, Meta(gt=0, le=1)] = 2e-3  # in a file that says none: what RATES has for its optimizer
     warmup: Annotated[int, Meta(ge=0)] = 400  # steps
     decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
     label_smoothing: Rate = 0.1
@@ -138,6 +139,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 def from_tree(tree: dict[str, Any], where: str) -> Config:
     """Check a configuration given as plain values; `where` names it in errors."""
+    tree = _with_optimizer(tree)
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
@@ -152,6 +154,16 @@ def to_tree(config: Config) -> dict[str, Any]:
     """The inverse of `from_tree`."""
     tree: dict[str, Any] = msgspec.to_builtins(config)
     return tree
+
+
+def _with_optimizer(tree: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that says its optimizer and rate: what was measured to learn a task soonest."""
+    training = tree.get("training", {})
+    if not isinstance(training, dict):
+        return tree  # which is an error
+    training = {"optimizer": "muon" if tree.get("task", "translate") == "translate" else "adamw", **training}
+    rate = RATES.get(training["optimizer"]) if isinstance(training["optimizer"], str) else None
+    return {**tree, "training": {**({"lr": rate} if rate else {}), **training}}
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
