@@ -44,7 +44,7 @@ class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     typos: Rate = 0.0  # the source with typing errors
 
 
-RATES = {"adamw": 2e-3, "muon": 4e-3}
+RATES = {"adamw": 2e-3, "muon": 4e-3}  # where none is given
 AS_WRITTEN = AugmentConfig()  # no pair in another spelling
 
 
