@@ -68,6 +68,8 @@ def test_the_optimizer_that_is_left_out_goes_by_the_task(tmp_path: Path) -> None
         load(path, ["training.optimizer=3"])
     with pytest.raises(UserError, match="training = 3: "):
         from_tree({"name": "c", "data": {"corpus": "x"}, "training": 3}, "here")
+    with pytest.raises(UserError, match="here: "):
+        from_tree([], "here")  # type: ignore[arg-type]  # as a broken file may hold
 
 
 def test_overrides_take_effect(toml: Path) -> None:

@@ -148,6 +148,19 @@ def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
     assert Corpus(tmp_path / "corpus").read("train") == splits["train"]
 
 
+def test_what_the_next_process_has_begun_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a corpus has its name, the folder beside it is whose turn comes next."""
+    rename, beside = Path.rename, tmp_path / "corpus.part"
+
+    def and_the_next(path: Path, target: Path) -> None:
+        rename(path, target)
+        beside.mkdir()
+
+    monkeypatch.setattr(Path, "rename", and_the_next)
+    write_corpus(tmp_path / "corpus", ("en", "xx"), dict.fromkeys(SPLITS, number_pairs(3)), {})
+    assert beside.exists()
+
+
 def test_corpus_folder(tmp_path: Path) -> None:
     pairs = number_pairs(30)
     splits = {"train": pairs[:23], "valid": pairs[23:26], "test": pairs[26:]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ CellName = Literal["elman", "lstm", "gru", "sru"]
 TaskName = Literal["translate", "classify", "tag", "forecast"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
+RATES = {"adamw": 2e-3, "muon": 4e-3}  # of learning, where a configuration says none
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +46,6 @@ class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     typos: Rate = 0.0  # the source with typing errors
 
 
-RATES = {"adamw": 2e-3, "muon": 4e-3}  # where none is given
 AS_WRITTEN = AugmentConfig()  # no pair in another spelling
 
 
@@ -72,7 +73,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs: Count = 30
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
     optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that says none: Muon to translate
-    lr: Annotated[float, Meta(gt=0, le=1)] = 2e-3  # in a file that says none: what RATES has for its optimizer
+    lr: Annotated[float, Meta(gt=0, le=1)] = RATES["adamw"]  # in a file that says none: that of its optimizer
     warmup: Annotated[int, Meta(ge=0)] = 400  # steps
     decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
     label_smoothing: Rate = 0.1
@@ -139,11 +140,11 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 def from_tree(tree: dict[str, Any], where: str) -> Config:
     """Check a configuration given as plain values; `where` names it in errors."""
-    tree = _with_optimizer(tree)
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise UserError(f"{where}: {_explain(error, tree)}") from None
+    config = _with_optimizer(config, tree.get("training", {}))
     problem = _contradiction(config)
     if problem:
         raise UserError(f"{where}: {problem}")
@@ -156,14 +157,15 @@ def to_tree(config: Config) -> dict[str, Any]:
     return tree
 
 
-def _with_optimizer(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration that says its optimizer and rate: what was measured to learn a task soonest."""
-    training = tree.get("training", {})
-    if not isinstance(training, dict):
-        return tree  # which is an error
-    training = {"optimizer": "muon" if tree.get("task", "translate") == "translate" else "adamw", **training}
-    rate = RATES.get(training["optimizer"]) if isinstance(training["optimizer"], str) else None
-    return {**tree, "training": {**({"lr": rate} if rate else {}), **training}}
+def _with_optimizer(config: Config, given: Collection[str]) -> Config:
+    """The optimizer and rate that were measured to learn a task soonest, where they are not among what was given."""
+    training = config.training
+    if "optimizer" not in given:
+        optimizer = "muon" if config.task == "translate" else "adamw"
+        training = msgspec.structs.replace(training, optimizer=optimizer)
+    if "lr" not in given:
+        training = msgspec.structs.replace(training, lr=RATES[training.optimizer])
+    return msgspec.structs.replace(config, training=training)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -44,8 +44,7 @@ CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sub"}
 XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
 BREAK = re.compile(r"\s*(<br\b|\\n)", re.IGNORECASE)  # as code: a line's end
 UNFINISHED = {"new", "needs-translation", "initial"}  # states of what is no translation yet (XLIFF 1.2 and 2.x)
-# A line of a catalogue: polib takes one whose quotation is not closed, and drops its last character.
-QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')
+QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')  # a catalogue's line with text
 ODD = 10  # lines of a table that may be unreadable though most are, before that is more than an accident
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -236,9 +235,7 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
             catalogue: Any = polib.mofile(data)
         else:
             text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
-            for number, row in enumerate(text.split("\n"), 1):
-                if row.lstrip().startswith(("msg", '"')) and not QUOTED.fullmatch(row):
-                    raise ValueError(f'line {number:,}: text that does not stand between two "')
+            _check_quotations(text)
             catalogue = polib.pofile(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -266,6 +263,13 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
             pairs = [(entry.msgid_plural, forms[-1]), *(pairs if len(forms) > 1 else [])]
         for pair in pairs:
             yield pair[::-1] if turned else pair
+
+
+def _check_quotations(text: str) -> None:
+    """Raise ValueError for a catalogue's first line that is not quoted: polib drops a character of such."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.lstrip().startswith(("msg", '"')) and not QUOTED.fullmatch(line):
+            raise ValueError(f'line {number:,}: text that does not stand between two "')
 
 
 READERS: dict[str, Reader] = {

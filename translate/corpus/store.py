@@ -169,10 +169,12 @@ def write_folder(
             shutil.rmtree(folder)
         (beside / LOCK).unlink()
         beside.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
-    finally:
+    except BaseException as error:  # and only then: what is called so after it was renamed is another process's
         shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+        raise
+    finally:
         os.close(held)
     return counts
 
