@@ -373,6 +373,33 @@ def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Pat
         torch.testing.assert_close(both[0][name], both[1][name], atol=2e-3, rtol=1e-2)
 
 
+LEAVING = """
+import sys
+from pathlib import Path
+from dragoman.translate.config import load
+from dragoman.translate.training import Trainer
+
+def threads():
+    return sum("gloo" in t.read_text() for t in Path("/proc/self/task").glob("*/comm"))
+
+trainer = Trainer(load(sys.argv[1], ["training.epochs=1"]), "run")
+before = threads()
+trainer.fit()
+Path(f"threads-{trainer.workers.rank}").write_text(f"{before > 0} {threads()}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_no_thread_of_the_connections_lives_on(toml: Path, tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "leaving.py"]
+    done = subprocess.run([*words, str(toml)], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        assert (tmp_path / f"threads-{rank}").read_text() == "True 0"
+
+
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: Path) -> None:
     running = torchrun(tmp_path, toml, 2, ["training.epochs=1000", "name=killed"])

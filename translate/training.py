@@ -220,6 +220,7 @@ class Trainer:
                     raise self._left_by(lost) from None
             return self._conclude() if self.workers.main else {}
         finally:
+            self.shared = self.objective
             self.workers.leave()
 
     def _left_by(self, lost: WorkerLost) -> UserError:

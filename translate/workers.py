@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before any group: its functions hold the one that is there when it is read
 from torch import nn
 
 from dragoman.runtime.errors import UserError
@@ -61,7 +62,11 @@ class Workers:
         return self.rank == 0
 
     def leave(self) -> None:
-        """End the connections."""
+        """End the connections and their threads.
+
+        Nothing may be shared any more. A thread that lives on as the interpreter ends may be letting go of a tensor
+        just then, and takes the process with it (pytorch/pytorch#179291).
+        """
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
