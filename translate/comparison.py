@@ -80,9 +80,14 @@ class Problem(NamedTuple):
 
 
 PROBLEMS = {
+    "copy": Problem("copy", 6, 12, BY_HEART, 4),
     "reverse": Problem("reverse", 6, 12, BY_HEART, 4, unclipped=True),
+    "sort": Problem("sort", 6, 12, BY_HEART, 4),
+    "add": Problem("add", 3, 6, BY_HEART, 4),
+    "copy, attending": Problem("copy", 10, 20, SMALL, 1),
     "reverse, attending": Problem("reverse", 10, 20, SMALL, 1),
-    "add": Problem("add", 3, 6, SMALL, 2),
+    "sort, attending": Problem("sort", 10, 20, SMALL, 1),
+    "add, attending": Problem("add", 3, 6, SMALL, 2),
 }
 REMEMBERS = "reverse"  # the one that cannot be done without remembering: what gradients and memory are drawn of
 

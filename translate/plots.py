@@ -132,10 +132,14 @@ def draw_gradients(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
-    """The share of exact answers by length (see comparison.py), one panel a task, a line a cell."""
+    """The share of exact answers by length (see comparison.py), one panel a task, four in a row, a line a cell."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    figure, grid = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 3.4), squeeze=False, layout="constrained")
-    for axes, task in zip(grid[0], tasks, strict=True):
+    columns = min(4, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure, grid = plt.subplots(lines, columns, figsize=(4 * columns, 3.2 * lines), squeeze=False, layout="constrained")
+    for axes in grid.flat[len(tasks) :]:
+        axes.remove()
+    for axes, task in zip(grid.flat, tasks, strict=False):
         for row in (r for r in rows if r["task"] == task):
             axes.plot([e["length"] for e in row["exact"]], [e["exact"] for e in row["exact"]], label=row["cell"])
         limit = next(r["trained_to"] for r in rows if r["task"] == task)
@@ -145,7 +149,7 @@ def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
         )
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
-    grid[0, -1].legend()
+    grid[0, 0].legend()
     return _saved(figure)
 
 
