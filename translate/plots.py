@@ -149,7 +149,8 @@ def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
         )
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
-    grid[0, 0].legend()
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return _saved(figure)
 
 
