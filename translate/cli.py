@@ -111,9 +111,10 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "cells",
         help="compare the four cells",
-        description="Train Elman, LSTM, GRU and SRU of equal parameters on reversal with and without attention, on "
-        "addition and, with --corpus, on translation; measure quality, speed and gradients with and without clipping; "
-        "write a table and figures. What is cut short goes on where it was. It is timed: nothing else should run.",
+        description="Train Elman, LSTM, GRU and SRU of equal parameters to copy, reverse, sort and add, with attention "
+        "and without, and, with --corpus, to translate; measure quality, speed and gradients with and without "
+        "clipping; write a table and figures. That takes more than an hour; what is cut short goes on where it was. It "
+        "is timed: nothing else should run.",
     )
     p.add_argument("--out", required=True, metavar="DIR", help="where everything is written")
     p.add_argument("--corpus", metavar="DIR", help="pairs to translate (default: only the made-up tasks)")
@@ -122,8 +123,8 @@ def add_commands(commands: Commands) -> None:
         type=positive,
         default=10,
         metavar="N",
-        help="of each training (default 10; reversal without attention takes four times, addition twice, translation "
-        "half as many)",
+        help="of each training (default 10; without attention four times as many, addition with it twice, "
+        "translation half)",
     )
     p.add_argument("--size", type=positive, default=20000, metavar="N", help="made-up tasks of a kind (default 20000)")
     p.set_defaults(run=cells)
