@@ -36,7 +36,9 @@ def tables(rows: list[dict[str, Any]]) -> str:
     for group in sorted({(r["corpus"], r["pair"], r["basis"]) for r in rows}):
         corpus, pair, basis = group
         out.append("### " + ", ".join(filter(None, (corpus, pair, f"basis {basis}"))) + "\n")
-        out.append("| set | run | metric | score | beam | precision | seed | parameters | minutes | commit | machine |")
+        out.append(
+            "| set | run | metric | score | beam | precision | seed | parameters | minutes | commit | scored on |"
+        )
         out.append("|---|---|---|---|---|---|---|---|---|---|---|")
         mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
         for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["score"], -r["beam"], r["precision"])):

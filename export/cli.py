@@ -65,7 +65,7 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "quickstart",
         help="the whole way in five minutes: corpus, training, export, check, translations",
-        description="Make a corpus from CLDR data, train on it for about three minutes, export, verify, score the "
+        description="Make a corpus from CLDR data, train on it for three and a half minutes, export, verify, score the "
         "held-out phrases and show some of them.",
     )
     p.add_argument("--pair", default="en-de", metavar="XX-YY", help="any two CLDR languages (default en-de)")
