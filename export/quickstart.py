@@ -89,6 +89,7 @@ def quickstart(pair: str, folder: Path) -> float:
         print(f"{s.metric} {s.score:.2f} on {len(test):,} held-out phrases ({s.signature})")
     print(f"{exact:.1%} of them exactly as expected")
     print(f"model      {model} ({len(data) / 1e6:.1f} MB)\nattention  {picture}\ncurves     {run.path('curves.png')}")
-    print(f"try        dragoman translate {model} {shlex.quote(sources[chosen[0]])}")
+    command = "dragoman" if shutil.which("dragoman") else shlex.quote(str(Path(sys.executable).with_name("dragoman")))
+    print(f"try        {command} translate {model} {shlex.quote(sources[chosen[0]])}")
     say("done")
     return scores[0].score

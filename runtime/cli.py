@@ -400,7 +400,7 @@ def run_commands(
     except ModuleNotFoundError as error:
         print(
             f"dragoman: this command needs the training extras ({error.name} is not installed): "
-            "pip install 'dragoman[train]'",
+            "pip install '.[train]' in Dragoman's folder",
             file=sys.stderr,
         )
         return 2
