@@ -675,6 +675,9 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
     for more, names in ((["--time", "Year"], "y;"), (["--columns", "Year,y"], "Year, y;")):
         assert main([*words, *more]) == 0
         assert f"out: {names}" in capsys.readouterr().out
+    (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
+    assert main([*words, "--columns", 'y, "Temp, C"']) == 0
+    assert "out: y, Temp, C;" in capsys.readouterr().out
     (tmp_path / "a.csv").write_text("y\n" + "".join(f"{10_000_000 + i}\n" for i in range(100)))
     assert main([*words, "--valid", "2"]) == 2
     assert "--valid 2: hold out 3 rows at least" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import sys
 from collections import Counter
@@ -99,7 +100,11 @@ def add_commands(commands: Commands) -> None:
     about = "A regularly sampled series, the last of it held out."
     k = kinds.add_parser("series", help=about, description=about)
     k.add_argument("file", metavar="FILE.csv", help="a header, then a row each time; what is missing is left empty")
-    k.add_argument("--columns", metavar="A,B", help="the variables (default: all columns but that of times)")
+    k.add_argument(
+        "--columns",
+        metavar="A,B",
+        help='the variables, as a row of CSV: "Temp, C",Wind (default: all columns but that of times)',
+    )
     k.add_argument("--time", metavar="A", help="the column of times (default: the first, if it holds times)")
     k.add_argument("--valid", type=positive, metavar="N", help="rows to validate on (default: a tenth)")
     k.add_argument("--test", type=positive, metavar="N", help="rows to test on, the last (default: a tenth)")
@@ -221,7 +226,7 @@ def corpus_series(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.readers import read_bytes
     from dragoman.translate.corpus.series import write_series_corpus
 
-    columns = [name.strip() for name in a.columns.split(",")] if a.columns else None
+    columns = [name.strip() for name in next(csv.reader([a.columns], skipinitialspace=True))] if a.columns else None
     series = read_series(read_bytes(a.file), a.file, columns, a.time)
     if not (columns or series.clock) and (counting := counts_up(series)):
         raise UserError(
