@@ -45,6 +45,13 @@ def test_every_sentence_is_in_one_bucket() -> None:
     assert buckets[2]["scores"]["a"]["chrF"] < 100
 
 
+def test_words_of_a_menu_are_words_and_two_characters_are_one() -> None:
+    menu = ["Configuration", "Print", "Save as a file"]
+    assert [b["sentences"] for b in by_length(menu, {"a": menu}, menu, "de", "cased")] == [3]
+    japanese = ["日本語", "今日は天気がとてもいいですね。"]
+    assert [b["words"] for b in by_length(japanese, {"a": japanese}, japanese, "de", "cased")] == ["1 to 5", "6 to 10"]
+
+
 def test_what_changed_most() -> None:
     reference = ["alpha beta", "gamma delta", "same words"]
     systems = {"a": ["alpha beta", "nothing", "same words"], "b": ["wrong", "gamma delta", "same words"]}

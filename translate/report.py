@@ -14,7 +14,7 @@ from sacrebleu.significance import PairedTest
 
 from dragoman.runtime.translator import Translator
 from dragoman.translate.committee import Committee
-from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared, sentence_chrf
+from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared, sentence_chrf, unspaced
 from dragoman.translate.plots import curves, draw_attention
 
 BUCKETS = (5, 10, 20, 40)  # the longest source, in words, of each bucket but the last
@@ -56,8 +56,8 @@ def by_length(
     source: Sequence[str], systems: Systems, reference: Sequence[str], language: str, basis: Basis
 ) -> list[dict[str, Any]]:
     """BLEU and chrF of the sentences of like length, counted in words (or characters, where there are no spaces)."""
-    spaced = sum(" " in line for line in source) * 2 > len(source)
-    lengths = [len(line.split()) if spaced else len(line) // 2 for line in source]
+    halves = unspaced(source)  # a word has two characters there, more or less
+    lengths = [len(line) // 2 if halves else len(line.split()) for line in source]
     edges = [0, *BUCKETS, max(lengths, default=0) + 1]
     out = []
     for low, high in itertools.pairwise(edges):
