@@ -16,11 +16,10 @@ from dragoman.runtime.errors import UserError
 from dragoman.translate import cli as translate_cli
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from dragoman.export.parity import Level
     from dragoman.translate.checkpoint import Run
     from dragoman.translate.corpus.store import Pair
+    from dragoman.translate.progress import Moves
 
 
 def add_commands(commands: Commands) -> None:
@@ -70,7 +69,18 @@ def add_commands(commands: Commands) -> None:
     )
     p.add_argument("--pair", default="en-de", metavar="XX-YY", help="any two CLDR languages (default en-de)")
     p.add_argument("--out", metavar="DIR", help="where to put everything (default runs/quickstart-PAIR)")
+    p.add_argument("--minutes", type=_minutes, metavar="M", help="of training (default 3.5)")
     p.set_defaults(run=quickstart)
+
+
+def _minutes(text: str) -> float:
+    """Minutes, more than none."""
+    try:
+        if 0 < (minutes := float(text)) < float("inf"):
+            return minutes
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes")
 
 
 def export(a: argparse.Namespace) -> int:
@@ -129,9 +139,6 @@ def validation_pairs(run: Run) -> list[Pair]:
 
 def verify(a: argparse.Namespace) -> int:
     """`dragoman verify`."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from dragoman.export.parity import company, compare_search, compare_steps, compare_text, parity_batches
     from dragoman.export.quantize import quantised
     from dragoman.runtime.bundle import read_sealed
@@ -139,6 +146,7 @@ def verify(a: argparse.Namespace) -> int:
     from dragoman.translate.checkpoint import Run
     from dragoman.translate.corpus.readers import read_lenient
     from dragoman.translate.evaluate import TorchEngine
+    from dragoman.translate.progress import bar
 
     run = Run(a.against)
     if run.config().task == "forecast":
@@ -166,17 +174,16 @@ def verify(a: argparse.Namespace) -> int:
     engine = TorchEngine(search)
     settings = [(beam, batch) for beam in sorted({1, bundle.defaults["beam_size"]}) for batch in (1, 32)]
     work = len(rows) * (len(settings) + 6 + 1)
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task("comparing", total=work)
+    with bar("comparing", work) as progress:
         levels = compare_steps(search, model, rows, bundle)
         for number, (beam, batch) in enumerate(settings):
             batches = parity_batches(rows, batch)
-            advance = partial(_advance, bar, task, number * len(rows))
+            advance = partial(_advance, progress, number * len(rows))
             levels.append(compare_search(engine, translator.engine, batches, beam, bundle, advance))
         before = len(settings) * len(rows)
-        levels.append(company(model, rows, bundle.defaults["beam_size"], bundle, partial(_advance, bar, task, before)))
+        levels.append(company(model, rows, bundle.defaults["beam_size"], bundle, partial(_advance, progress, before)))
         levels.append(compare_text(Translator(engine, bundle), translator, sentences))
-        bar.update(task, completed=work)
+        progress(work)
     return _verdict(levels, a)
 
 
@@ -191,15 +198,15 @@ def _verdict(levels: Sequence[Level], a: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def _advance(bar: Progress, task: TaskID, before: int, done: int) -> None:
-    bar.update(task, completed=before + done)
+def _advance(progress: Moves, before: int, done: int) -> None:
+    progress(before + done)
 
 
 def quickstart(a: argparse.Namespace) -> int:
     """`dragoman quickstart`."""
     from dragoman.export.quickstart import quickstart as go
 
-    go(a.pair, Path(a.out or f"runs/quickstart-{a.pair}"))
+    go(a.pair, Path(a.out or f"runs/quickstart-{a.pair}"), a.minutes)
     return 0
 
 

@@ -154,7 +154,8 @@ def read_sealed(path: str | Path) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror or error}") from None
+        hint = "; `dragoman export` makes a file of a training run" if Path(path).is_dir() else ""
+        raise BundleError(f"cannot read {path}: {error.strerror or error}{hint}") from None
     entry = _checksum_entry("0" * 64)
     body, tail = data[: -len(entry)], data[-len(entry) :]
     if tail[:-64] != entry[:-64]:

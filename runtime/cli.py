@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -45,7 +46,7 @@ def add_commands(commands: Commands) -> None:
         help="translate text with a model file",
         description="Translate TEXT, or standard input line for line. Columns are separated by tabs: with --n-best the "
         "line's number, with --scores or --n-best the score, then the translation, with --alignments the pairs "
-        "source-target of words, counted from 0.",
+        "source-target of words, counted from 0, of the best translation.",
     )
     _add_reading(p)
     p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the file's own; 1 is greedy)")
@@ -205,6 +206,12 @@ def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
         given = read_series(data, where, model.names, likely=model.time)
         try:
             ahead = model.continued(given)
+            if (rows := len(given.values)) < model.window:
+                print(
+                    f"dragoman: {where} has {rows:,} rows where the model looks back {model.window:,}; those before "
+                    "count as missing",
+                    file=sys.stderr,
+                )
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         if a.json:
@@ -390,12 +397,17 @@ def run_commands(
     arguments = parse(parser_of(program, description, groups), argv)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()  # while it can be told that there is no room
         return code
     except BrokenPipeError:  # who reads the output has seen enough
         sys.stderr.close()
         return 0
     except UserError as error:
         print(f"dragoman: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        _drop_output()
+        print(f"dragoman: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(
@@ -407,6 +419,12 @@ def run_commands(
     except (KeyboardInterrupt, Interrupted) as stop:
         print(f"dragoman: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Let nothing that is still to be written raise when the process ends."""
+    with contextlib.suppress(OSError, ValueError):  # it may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

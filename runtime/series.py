@@ -233,14 +233,19 @@ class Forecaster:
         out: Floats = self.engine.run(np.concatenate([gap, rows])[None])[0]
         return out[:, 0] if given.ndim == 1 else out
 
+    def check_sampling(self, series: Series) -> None:
+        """Raise UserError for a series whose times have another step than those that the model was made of."""
+        clock = series.clock
+        if clock and self.every and clock.every != self.every:
+            raise UserError(f"a series sampled every {clock.every}, and the model was made of one every {self.every}")
+
     def continued(self, series: Series) -> Series:
         """How a series goes on, with its times where it has any. Raises UserError as `forecast` does, and when these
 
         have another step than those that the model was made of.
         """
+        self.check_sampling(series)
         clock = series.clock
-        if clock and self.every and clock.every != self.every:
-            raise UserError(f"a series sampled every {clock.every}, and the model was made of one every {self.every}")
         if clock:
             clock = replace(clock, row=clock.row + len(series.values))
         return Series(self.names, self.forecast(series.values), clock)

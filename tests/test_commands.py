@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dragoman.export.cli import main
+from dragoman.translate.checkpoint import write_atomically
 from tiny import number_pairs, tiny_toml
 
 
@@ -71,8 +76,15 @@ FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.tom
         (["corpus", "cldr", "--pair", "en-qqq", "--out", "x"], "qqq is no language of CLDR"),
         (["corpus", "files", "--pair", "en-de", "none", "--out", "x"], "cannot read none"),
         (["corpus", "multi30k", "--pair", "en-de", "--from", "none", "--out", "x"], "train.en or train.en.gz"),
+        (
+            ["corpus", "files", "--pair", "de-en", "a.en", "a.de.gz", "--out", "x"],
+            "are named en-de, and --pair says de-en",
+        ),
+        (["compare", "a", "a", "--source", "a"], "give --source and --reference, the text and what is expected for it"),
+        (["translate", ".", "x"], "`dragoman export` makes a file of a training run"),
         (["plot", "curves", "none"], "none has no metrics.jsonl"),
         (["quickstart", "--pair", "de"], "two different languages"),
+        (["quickstart", "--pair", "en-qqq"], "qqq is no language of CLDR"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -119,3 +131,30 @@ def test_export_of_a_run_whose_corpus_is_gone(
     assert main(["export", str(run), "-o", str(tmp_path / "m.onnx")]) == 2
     assert "is not a corpus" in capsys.readouterr().err
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_links_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "link").symlink_to("file")
+    write_atomically(tmp_path / "link", b"after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "after"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always without room")
+def test_output_without_room_is_told(tiny_file: Path) -> None:
+    for words in (["translate", str(tiny_file), "12"], ["info", str(tiny_file), "--json"]):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "dragoman.runtime", *words]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.endswith("dragoman: standard output: No space left on device\n")
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr

@@ -14,7 +14,7 @@ import pytest
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus import libreoffice
-from dragoman.translate.corpus.readers import read_files
+from dragoman.translate.corpus.readers import check_endings, read_files
 from dragoman.translate.corpus.store import Corpus
 
 EN_DE = ("en", "de")
@@ -214,6 +214,7 @@ def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
         ("a.po", PO + '\nmsgid "a"\nmsgstr b\n', r"line \d+: text that does not stand between"),
         ("a.po", PO + "\nnonsense\n", r"a\.po is no gettext catalogue: .*line \d+"),
         ("a.po", b'msgid "x"\nmsgstr "\xff"\n', r"a\.po, line 2: not the utf-8 that the catalogue is to be in"),
+        ("a.po", PO + '\nmsgid "cut"\n', r"a\.po is no gettext catalogue: it ends after line \d+, msgid, without"),
         ("a.po", "", r"a\.po has no messages"),
         ("a.mo", b"\xde\x12\x04\x95abc", r"a\.mo is no gettext catalogue"),
         ("a.jsonl", '{"en": 1}\n{"en": "a", "de": "b"}\n[]\n', "line 1: each line needs an object with the texts 'en'"),
@@ -299,3 +300,26 @@ def test_libreoffice_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"apt-get and dpkg-deb are not here: .*libreoffice-l10n-pt-br; .*--from"):
         libreoffice.read_libreoffice(("en", "pt_BR"), None)
+
+
+def test_compiled_catalogues_that_were_cut_off(tmp_path: Path) -> None:
+    """Wherever: polib would give shorter texts, and none for those that are gone."""
+    catalogue = polib.POFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Language": "de"}
+    catalogue += [polib.POEntry(msgid=f"number {n}", msgstr=f"Zahl {n}") for n in range(20)]
+    catalogue.save_as_mofile(str(tmp_path / "whole.mo"))
+    whole = (tmp_path / "whole.mo").read_bytes()
+    assert len([*read_files([str(tmp_path / "whole.mo")], EN_DE)]) == 20
+    for size in range(4, len(whole)):
+        (tmp_path / "cut.mo").write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"cut\.mo is no gettext catalogue: it"):
+            list(read_files([str(tmp_path / "cut.mo")], EN_DE))
+
+
+def test_names_that_contradict_the_pair() -> None:
+    told: list[str] = []
+    for paths in (["a.en", "a.de"], ["a.en.gz", "b.DE"], ["a.txt", "b.txt"], ["a.src", "b.tgt"], ["a.de.tsv"]):
+        check_endings(paths, ("en", "de_AT"), told.append)
+    assert not told
+    check_endings(["a.en", "a.fr"], EN_DE, told.append)
+    assert told == ["a.en and a.fr are taken for en-de, as --pair says, whatever their names"]

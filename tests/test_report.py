@@ -10,7 +10,7 @@ import pytest
 import sacrebleu
 
 from dragoman.export.cli import main
-from dragoman.translate.report import as_text, by_length, compared, comparison, most_changed, of_two, page
+from dragoman.translate.report import as_text, by_length, compared, comparison, most_changed, of_two, page, verdict
 
 SOURCE = ["one", "one two three four five six", "a b c d e f g h i j k l", "", "two words"] * 4
 REFERENCE = ["eins", "eins zwei drei vier fünf sechs", "a b c d e f g h i j k l", "nichts", "zwei Wörter"] * 4
@@ -105,3 +105,12 @@ def test_commands(
     other.write_text("これはペンです\n" * 50, "utf-8")
     assert main(["compare", str(other), str(other), "--source", str(other), "--reference", str(other)]) == 2
     assert "without spaces between words: say with --language" in capsys.readouterr().err
+
+
+def test_which_is_better_in_a_sentence() -> None:
+    found = comparison(2 * SOURCE, {"a": 2 * WORSE, "b": 2 * REFERENCE}, 2 * REFERENCE, "de", "cased", 2)
+    assert re.fullmatch(r"By BLEU, b is better by [\d.]+, more than chance \(p < 0.05\)\.", verdict(found, "b"))
+    found["scores"][0]["systems"][1] |= {"difference": -0.3, "p": 0.4}
+    assert verdict(found) == "By BLEU, B is worse by 0.30, which may be chance (p 0.40)."
+    found["scores"][0]["systems"][1] |= {"difference": 0.0, "p": 1.0}
+    assert verdict(found) == "By BLEU they are equal."

@@ -305,6 +305,9 @@ def test_corpora_refuse_what_cannot_be_learnt(tmp_path: Path, capsys: pytest.Cap
     ):
         assert main(["corpus", "classes", *files, *words]) == 2
         assert message in capsys.readouterr().err
+    assert main(["corpus", "tags", a, *words]) == 2
+    message = "too few texts to learn from and hold some out, 1; the form is a word a line, an empty line after each"
+    assert message in capsys.readouterr().err
     (tmp_path / "a").write_text("Label\ttext\n" + "x\tone\ny\ttwo\n" * 20)
     assert main(["corpus", "classes", a, *words]) == 2
     assert "the first line has the label 'Label', as a header has" in capsys.readouterr().err
@@ -424,6 +427,9 @@ def test_running_them(
     assert lines[0] == "time,temp,wind"
     assert len(lines) == 13
     assert lines[1].startswith("2024-02-07 12:00,")
+    (tmp_path / "short.csv").write_text("\n".join(temperatures().split("\n")[:20]))
+    assert main(["run", str(files["forecast"]), str(tmp_path / "short.csv")]) == 0
+    assert "short.csv has 19 rows where the model looks back" in capsys.readouterr().err
     assert main(["run", str(files["forecast"]), str(tmp_path / "none.csv")]) == 2
     assert "a forecaster reads CSV files" in capsys.readouterr().err
 
@@ -522,12 +528,17 @@ def test_references_of_labels(runs: dict[str, Path], tmp_path: Path, capsys: pyt
     assert "the model does not know the label 'gut'" in capsys.readouterr().err
 
 
-def test_another_sampling(runs: dict[str, Path]) -> None:
+def test_another_sampling(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     forecaster = forecaster_of(Run(runs["forecast"]))
     assert len(forecaster.continued(read_series(temperatures().encode(), "x")).values) == 12
-    daily = "time,temp,wind\n" + "".join(f"2024-01-{i + 1:02},{i},{i}\n" for i in range(20))
+    days = [f"2024-{month:02}-{day + 1:02}" for month, length in ((1, 31), (2, 29)) for day in range(length)]
+    daily = "time,temp,wind\n" + "".join(f"{day},{i},{i}\n" for i, day in enumerate(days))
     with pytest.raises(UserError, match="every 1 day, 0:00:00, and the model was made of one every 1:00:00"):
         forecaster.continued(read_series(daily.encode(), "x"))
+    (tmp_path / "a.csv").write_text(daily)
+    assert main(["corpus", "series", str(tmp_path / "a.csv"), "--out", str(tmp_path / "daily")]) == 0
+    assert main(["evaluate", str(runs["forecast"]), "--corpus", str(tmp_path / "daily")]) == 2
+    assert "a series sampled every 1 day" in capsys.readouterr().err
 
 
 def test_long_held_out_texts_are_left_out(
@@ -678,6 +689,9 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
     assert main([*words, "--columns", 'y, "Temp, C"']) == 0
     assert "out: y, Temp, C;" in capsys.readouterr().out
+    (tmp_path / "a.csv").write_text("y,z\n" + "".join(f"{i % 5},{i if i > 90 else ''}\n" for i in range(100)))
+    assert main(words) == 2
+    assert "z has no value in the first 80 rows, which are to be trained on" in capsys.readouterr().err
     (tmp_path / "a.csv").write_text("y\n" + "".join(f"{10_000_000 + i}\n" for i in range(100)))
     assert main([*words, "--valid", "2"]) == 2
     assert "--valid 2: hold out 3 rows at least" in capsys.readouterr().err

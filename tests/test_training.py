@@ -25,10 +25,11 @@ from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate import checkpoint
 from dragoman.translate import loss as loss_module
 from dragoman.translate.batching import make_batch, plan
-from dragoman.translate.checkpoint import Run, load_tensors, read_rows
+from dragoman.translate.checkpoint import Run, load_tensors, read_rows, weights_of
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
 from dragoman.translate.loss import SmoothedLoss
 from dragoman.translate.model import Seq2Seq
+from dragoman.translate.progress import Display, bar
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer, learning_rate
 from dragoman.translate.translating import limit_ratio
@@ -184,7 +185,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match="No space left on device; the previous checkpoint stays"):
+    with pytest.raises(UserError, match="No space left on device; the checkpoint before it stays"):
         trainer.save()
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
     assert not list((tmp_path / "run").glob("*.part"))
@@ -419,3 +420,44 @@ def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: P
     tensors, facts = load_tensors(folder / "last.safetensors")
     assert facts["step"] > 0
     assert all(torch.isfinite(x).all() for x in tensors.values())
+
+
+def test_a_training_that_has_ended_is_not_concluded_again(
+    toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = load(toml, ["training.epochs=2"])
+    facts = Trainer(two, tmp_path / "run").fit()
+    written = (tmp_path / "run" / "run.json").read_text()
+    again = Trainer(two, tmp_path / "run", resume=True, display=Display())
+    assert again.fit() == facts
+    assert "is trained already" in capsys.readouterr().err
+    assert (tmp_path / "run" / "run.json").read_text() == written
+    chosen = load_tensors(tmp_path / "run" / "model.safetensors")[0]
+    assert all(torch.equal(chosen[name], value) for name, value in weights_of(again.model).items())
+    more = Trainer(load(toml, ["training.epochs=3"]), tmp_path / "run", resume=True, display=Display()).fit()
+    assert "goes on with another training.epochs than before" in capsys.readouterr().err
+    assert more["training"]["epochs"] == 3
+
+
+def test_of_equal_scores_the_lower_loss_counts(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml, ["training.average_of=best", "training.average=1"]), tmp_path / "run")
+    trainer.position.history = [{"step": n, "BLEU": 0.0, "loss": loss} for n, loss in enumerate((5.0, 3.0, 4.0))]
+    assert [entry["step"] for entry in trainer._averaged()] == [1]
+
+
+def test_progress_ends_at_the_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    display = Display()
+    display.start(1, 1, False, "tokens")
+    now[0] = 100.0
+    display.step(1.03, 90.0, {"epoch": 0, "loss": 1.0, "tokens_per_second": 7})
+    assert "100%  0:00 left  epoch 1, loss 1.000, 7 tokens/s" in capsys.readouterr().err
+    with bar("translating", 1000) as move:
+        for seconds, done in ((100, 600), (110, 650), (140, 700), (190, 900), (260, 1000)):
+            now[0] = float(seconds)
+            move(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        " 70%  2:00 left  translating: 700 of 1,000", "100%  0:00 left  translating: 1,000 of 1,000"
+    ]  # fmt: skip

@@ -33,6 +33,8 @@ from dragoman.translate.folders import LOCK, hold
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 
+DEVICES = Path("/dev")  # /dev/stdout may be a file, and is to be written to all the same
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file, or leave what was there before. Raises UserError."""
@@ -42,18 +44,26 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written beside, made durable, then renamed. Raises UserError; what fails leaves what was there."""
+    """A file that is written beside, made durable, then renamed. Raises UserError; what fails leaves what was there.
+
+    A link stays one. What is no file, as /dev/null and pipes are, is written to, and stays as well.
+    """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
+    given, path = path, path.resolve()
     beside = path.with_name(path.name + ".part")
     try:
+        if given.exists() and not (path.is_file() and given.parent != DEVICES):
+            with open(given, "wb") as file:
+                yield file
+            return
         with open(beside, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise UserError(f"cannot write {given}: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -70,13 +80,17 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
     Raises UserError when it cannot be written (a full disk); the file that was there before stays.
     """
     beside = path.with_name(path.name + ".part")
+    stays = "; the checkpoint before it stays as it was" if path.exists() else ""
     try:
+        beside.touch()
+        mode = beside.stat().st_mode  # as the user's other files have it; safetensors makes private ones
         save_file(tensors, beside, metadata={"facts": json.dumps(facts or {})})
+        beside.chmod(mode)
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {path}: {error}; the previous checkpoint stays as it was") from None
+        raise UserError(f"cannot write {path}: {error}{stays}") from None
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)

@@ -287,6 +287,10 @@ def _evaluate_series(model: Forecaster, a: argparse.Namespace) -> int:
     if parts["test"].names != model.names:
         names, own = (", ".join(each) for each in (parts["test"].names, model.names))
         raise UserError(f"{a.corpus} has {names}, and {a.model[0]} forecasts {own}")
+    try:
+        model.check_sampling(parts["test"])
+    except UserError as error:
+        raise UserError(f"{a.corpus}: {error}") from None
     windows = windows_of(parts, "test", model.window, model.horizon)
     found = [model.engine.run(batch.series.numpy()) for batch in windows]
     scale = np.array(model.bundle.series["scale"])
@@ -353,19 +357,23 @@ def compare(a: argparse.Namespace) -> int:
     source, reference = _test_set(a)
     systems: dict[str, list[str]] = {}
     language = ""
-    for path in (a.first, a.second):
-        name = path if a.first != a.second else f"{path} ({len(systems) + 1})"
+    translators: dict[str, Translator] = {}
+    for path in (a.first, a.second):  # what is wrong with either is said before the first translates
         if Path(path).is_file() and not path.endswith(".onnx"):
-            systems[name] = read_strict(path)
-            if len(systems[name]) != len(source):
-                raise UserError(f"{path} has {len(systems[name]):,} lines and {a.source} has {len(source):,}")
+            systems[path] = read_strict(path)
+            if len(systems[path]) != len(source):
+                raise UserError(f"{path} has {len(systems[path]):,} lines and {a.source} has {len(source):,}")
             continue
-        translator = _translator([path])
-        own = translator.bundle.target_language
+        translators[path] = _translator([path])
+        own = translators[path].bundle.target_language
         if language and own != language:
             raise UserError(f"{a.first} translates into {language} and {a.second} into {own}; compare like with like")
         language = own
-        systems[name] = [r.text for r in _translated(translator, source, a, path)]
+    for path, translator in translators.items():
+        systems[path] = [r.text for r in _translated(translator, source, a, path)]
+    systems = {path: systems[path] for path in (a.first, a.second)}
+    if a.first == a.second:
+        systems = {f"{a.first} ({n})": systems[a.first] for n in (1, 2)}
     if not (language or a.language) and unspaced(reference):
         raise UserError(f"{a.reference} is written without spaces between words: say with --language what it is in")
     found = comparison(source, systems, reference, language or a.language or "", a.basis, a.count)
@@ -388,7 +396,8 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
             raise UserError(f"{a.corpus} has an empty test part")
         return [p.source for p in pairs], [p.target for p in pairs]
     if not (a.source and a.reference):
-        raise UserError("give --source and --reference, the text and what is expected for it")
+        corpus = ", or --corpus, a folder with a test part" if hasattr(a, "corpus") else ""
+        raise UserError(f"give --source and --reference, the text and what is expected for it{corpus}")
     source, reference = read_strict(a.source), read_strict(a.reference)
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")

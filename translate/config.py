@@ -15,6 +15,8 @@ CellName = Literal["elman", "lstm", "gru", "sru"]
 TaskName = Literal["translate", "classify", "tag", "forecast"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
+KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 RATES = {"adamw": 2e-3, "muon": 4e-3}  # of learning, where a configuration says none
 
 
@@ -69,7 +71,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the weights are found."""
 
-    minutes: Annotated[float, Meta(gt=0)] | None = None  # stop here if `epochs` have not ended; the schedule knows
+    minutes: Annotated[float, Meta(gt=0)] | None = None  # stop if `epochs` have not ended; then a last validation
     epochs: Count = 30
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
     optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that says none: Muon to translate
@@ -109,7 +111,11 @@ class SeriesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole training run."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # the run is written to runs/NAME
+    # The run is written to runs/NAME.
+    name: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="a text of letters, digits, points, dashes and _"),
+    ]
     data: DataConfig
     task: TaskName = "translate"
     tokenizer: TokenizerConfig = TokenizerConfig()
@@ -201,7 +207,25 @@ def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
     value: Any = tree
     for part in filter(None, path.split(".")):
         value = value[part]
-    return f"{path} = {value!r}: {message[0].lower()}{message[1:]}"
+    return f"{path} = {value!r}: give {_wanted(path)}"
+
+
+def _wanted(path: str) -> str:
+    """What a key takes, in words, such as `a whole number, at least 8, at most 1000`."""
+    schema = msgspec.json.schema(Config)
+    found: dict[str, Any] = {"$ref": "#/$defs/Config"}
+    for part in [*path.split("."), ""]:
+        if "$ref" in found:
+            found = schema["$defs"][found["$ref"].rpartition("/")[2]]
+        if part:
+            found = found["properties"][part]
+            found = next((one for one in found.get("anyOf", []) if one.get("type") != "null"), found)
+    if "enum" in found:
+        return "one of " + ", ".join(found["enum"])
+    if found["type"] == "object":
+        return f"a section [{path}] of its own"
+    bounds = [f"{word} {found[key]:.12g}" for key, word in BOUNDS.items() if key in found]
+    return ", ".join([found.get("description", KINDS[found["type"]]), *bounds])
 
 
 def _contradiction(c: Config) -> str | None:

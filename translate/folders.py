@@ -31,7 +31,7 @@ def hold(path: Path, doing: str, otherwise: str) -> int:
     (Where there are no such locks, as on Windows, nobody holds any.)
     """
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if fcntl is not None:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -90,7 +90,7 @@ class Windows:
 class Forecasting(Task):
     """One series, regularly sampled, of one or more variables."""
 
-    metric = "skill"
+    metric, counted = "skill", "values"
 
     def prepare(self, prepared: bool) -> None:
         if prepared and self.workers.main:

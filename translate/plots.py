@@ -17,6 +17,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # after the backend is chosen
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 
@@ -47,10 +48,7 @@ def curves(folder: Path) -> bytes:
     losses.plot([r["step"] for r in valid], [r["loss"] for r in valid], label="validation", marker="o", markersize=3)
     losses.set(title="Loss a target (nats)", xlabel="step")
     losses.legend()
-    for metric in [key for key in valid[-1] if key not in NO_SCORES] if valid else []:
-        scores.plot([r["step"] for r in valid], [r[metric] for r in valid], label=metric, marker="o", markersize=3)
-    scores.set(title="Scores of the validation set", xlabel="step")
-    scores.legend()
+    _draw_scores(scores, valid)
     rates.plot([r["step"] for r in train], [r["lr"] for r in train], color="tab:gray", label="learning rate")
     rates.set(title="Learning rate; gradient norm before clipping", xlabel="step")
     norms = rates.twinx()
@@ -62,6 +60,22 @@ def curves(folder: Path) -> bytes:
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
     return _saved(figure)
+
+
+def _draw_scores(axes: Axes, valid: Sequence[dict[str, Any]]) -> None:
+    """Every score of the validations; what is much smaller than the largest has an axis of its own, at the right."""
+    axes.set(title="Scores of the validation set", xlabel="step")
+    highest = {m: max(abs(r[m]) for r in valid) for m in valid[-1] if m not in NO_SCORES} if valid else {}
+    beside: Axes | None = None
+    lines = []
+    for number, (metric, height) in enumerate(highest.items()):
+        own = axes
+        if 0 < height < max(highest.values()) / 10:
+            own = beside = beside or axes.twinx()
+        name = metric if own is axes else f"{metric} (right)"
+        steps, values = ([r[key] for r in valid] for key in ("step", metric))
+        lines += own.plot(steps, values, f"C{number}", label=name, marker="o", markersize=3)
+    axes.legend(handles=lines)
 
 
 def draw_attention(attention: Attention, kind: str = "png") -> bytes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 def readable(value: float) -> str:
@@ -25,12 +25,45 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+class Moves(Protocol):
+    """What is told how much is done."""
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """done of the total, which may turn out to be another than was said at first."""
+        ...
+
+
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr. Yields what moves it: how much is done."""
-    with Progress(console=Console(file=sys.stderr)) as shown:
+def bar(what: str, total: int | None = None) -> Iterator[Moves]:
+    """Progress with the time left, on stderr: a live bar on a terminal, elsewhere a line a minute.
+
+    Yields what moves it.
+    """
+    console = Console(file=sys.stderr, highlight=False)
+    if not console.is_terminal:
+        yield _lines(console, what, total)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as shown:
         task = shown.add_task(what, total=total)
-        yield lambda done: shown.update(task, completed=done)
+        yield lambda done, total=None: shown.update(task, completed=done, total=total)
+
+
+def _lines(console: Console, what: str, expected: int | None) -> Moves:
+    start = time.monotonic()
+    spoken, first = start - 40, None  # what was done before, by an earlier process, says nothing of this one's speed
+
+    def move(done: int, total: int | None = None) -> None:
+        nonlocal spoken, first
+        now, of = time.monotonic(), total or expected
+        first = done if first is None else first
+        if now - spoken < 60 or not of:
+            return
+        spoken = now
+        left = f"  {clock((now - start) * (of - done) / (done - first))} left" if done > first else ""
+        console.print(f"{done / of:4.0%}{left}  {what}: {done:,} of {of:,}", soft_wrap=True)
+
+    return move
 
 
 class Display:
@@ -47,6 +80,7 @@ class Display:
         )
         self.live = self.console.is_terminal and not quiet
         self.task: TaskID | None = None
+        self.counted = ""
         self.spoken = self.prepared = time.monotonic()  # when the last line was written
 
     def __enter__(self) -> Display:
@@ -64,8 +98,9 @@ class Display:
         """One line."""
         self.console.print(text, soft_wrap=True)
 
-    def start(self, epochs: int, parameters: int, bfloat16: bool) -> None:
-        """Say what is about to be trained."""
+    def start(self, epochs: int, parameters: int, bfloat16: bool, counted: str) -> None:
+        """Say what is about to be trained, by how many of what."""
+        self.counted = counted
         precision = "bfloat16 products" if bfloat16 else "float32"
         self.message(f"training {parameters:,} parameters for at most {epochs} epochs, {precision}")
         self.task = self.bar.add_task("training", total=1.0, left="", detail="")
@@ -78,10 +113,13 @@ class Display:
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
         """A report every few steps; progress from 0 to 1."""
+        progress = min(1.0, progress)  # the clock may have run out within a step
         left = f"{clock(seconds / progress - seconds)} left" if progress > 0 else ""
-        detail = f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} tokens/s"
+        detail = (
+            f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.counted}/s"
+        )
         if self.task is not None:
-            self.bar.update(self.task, completed=min(1.0, progress), left=left, detail=detail)
+            self.bar.update(self.task, completed=progress, left=left, detail=detail)
         if not self.live and time.monotonic() - self.spoken > (60 if progress > 0.01 else 20):
             self.spoken = time.monotonic()
             self.message(f"{progress:4.0%}  {left}  {detail}")
@@ -97,6 +135,6 @@ class Display:
         beam = f" (beam {scores['beam']})" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
-            f"{training['target_tokens_per_second']:,} tokens/s; kept {training['weights']}: validation "
+            f"{training['target_tokens_per_second']:,} {self.counted}/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )

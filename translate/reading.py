@@ -115,6 +115,7 @@ class Reading(Task):
     def prepare(self, prepared: bool) -> None:
         c, task = self.config, self.config.task
         self.names: list[str] = self.corpus.card["labels"]
+        self.counted = "texts" if task == "classify" else "words"
         self.metric = "macro-F1" if task == "classify" else "entity F1" if is_chunked(self.names) else "accuracy"
         train, valid = ([*self._checked(part)] for part in ("train", "valid"))
         if not valid:

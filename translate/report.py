@@ -139,18 +139,30 @@ def comparison(
     }
 
 
+def verdict(found: Mapping[str, Any], second: str = "B") -> str:
+    """By BLEU, or the first metric there is, in a sentence: whether the second is better, and whether by chance."""
+    row = found["scores"][0]
+    metric, b = row["metric"], row["systems"][1]
+    if b["p"] is None:
+        return f"no p: {found['sentences']} sentences are too few to tell chance from more; {ENOUGH} are not"
+    if not b["difference"]:
+        return f"By {metric} they are equal."
+    how = "better" if b["difference"] > 0 else "worse"
+    by = f"By {metric}, {second} is {how} by {abs(b['difference']):.2f}"
+    return f"{by}, " + ("more than chance (p < 0.05)." if b["p"] < 0.05 else f"which may be chance (p {b['p']:.2f}).")
+
+
 def as_text(found: Mapping[str, Any]) -> str:
     """A comparison for a terminal."""
     first, second = (s["name"] for s in found["scores"][0]["systems"])
     out = [f"A  {first}", f"B  {second}", f"{found['sentences']:,} sentences, {found['basis']}", ""]
-    out.append(f"{'':<6}{'A':>15}{'B':>15}{'B - A':>8}{'p':>8}")
+    out.append(f"{'':<6}{'A':>18}{'B':>18}{'B - A':>10}{'p':>8}")
     for row in found["scores"]:
         a, b = row["systems"]
         cells = [f"{s['score']:.2f} ± {s['interval']:.2f}" for s in (a, b)]
         p = "" if b["p"] is None else f"{b['p']:.4f}"
-        out.append(f"{row['metric']:<6}{cells[0]:>15}{cells[1]:>15}{b['difference']:>+8.2f}{p:>8}")
-    if found["sentences"] < ENOUGH:
-        out.append(f"no p: {found['sentences']} sentences are too few to tell chance from more; {ENOUGH} are not")
+        out.append(f"{row['metric']:<6}{cells[0]:>18}{cells[1]:>18}{b['difference']:>+10.2f}{p:>8}")
+    out.append(verdict(found))
     out += ["", f"{'words':<10}{'sentences':>10}{'BLEU A':>9}{'B':>7}{'chrF A':>9}{'B':>7}"]
     for bucket in found["lengths"]:
         x, y = bucket["scores"].values()
@@ -173,7 +185,11 @@ def of_two(found: Mapping[str, Any], source: str) -> str:
     first, second = (s["name"] for s in found["scores"][0]["systems"])
     return page(
         f"{first} and {second}",
-        facts={"test set": f"{source}, {found['sentences']:,} sentences", "basis": found["basis"]},
+        facts={
+            "test set": f"{source}, {found['sentences']:,} sentences",
+            "basis": found["basis"],
+            "in short": verdict(found, second),
+        },
         scores=found["scores"],
         lengths=found["lengths"],
         lists=[

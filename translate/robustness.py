@@ -84,9 +84,10 @@ def loops(text: str) -> bool:
 
 
 def as_text(rows: Sequence[Cell]) -> str:
-    """The rows as a table for a terminal; all but chrF of 100 sentences."""
+    """The rows as a table for a terminal."""
     keys = [key for key in rows[0] if key not in ("change", "sentences")]
-    out = [f"{'':<22}" + "".join(f"{key:>14}" for key in keys)]
+    out = [f"{rows[0]['sentences']:,} sentences; chrF without regard to case, all else in percent of them"]
+    out += [f"{'':<22}" + "".join(f"{key:>14}" for key in keys)]
     for row in rows:
         cells = ["" if row[key] is None else f"{row[key]:.2f}" for key in keys]
         out.append(f"{row['change']:<22}" + "".join(f"{cell:>14}" for cell in cells))

@@ -37,6 +37,7 @@ class Task:
     """The corpus of a run and what is done with it."""
 
     metric: str  # of `scores`, by which weights are chosen: more is better
+    counted: str  # what a loss is the mean of
 
     def __init__(self, config: Config, run: Run, workers: Workers, display: Display) -> None:
         """Raises UserError when the corpus is not there, or is one for another task."""

@@ -117,7 +117,8 @@ class Trainer:
         self.shared = self.workers.share(self.objective)
         if self.workers.rank:  # not the same dropout as the first
             torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
-        if self.workers.main:
+        self.ended = resuming and self._has_ended()
+        if self.workers.main and not self.ended:
             self._record()
 
     def _open(self, resume: bool) -> bool:
@@ -127,17 +128,27 @@ class Trainer:
         if started and not resume:
             raise UserError(f"{run.folder} holds a run already; go on with --resume, or choose another name")
         if started:
-            changed = [k for k in differing_keys(run.config(), self.config) if k not in RESUMABLE]
-            if changed:
+            differing = differing_keys(run.config(), self.config)
+            if changed := [k for k in differing if k not in RESUMABLE]:
                 raise UserError(
                     f"{run.folder} was started with another {', '.join(changed)}; resume with the same configuration"
                 )
+            if differing:
+                self.display.message(f"{run.folder} goes on with another {', '.join(differing)} than before")
         elif resume and not run.folder.exists():
             raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
         make_folder(run.folder)
         weakref.finalize(self, os.close, run.lock())
         run.write_config(self.config)
         return started
+
+    def _has_ended(self) -> bool:
+        """Whether a resumed run has nothing left to do: it was concluded, where the configuration still ends it."""
+        p, over = self.position, self.position.epoch >= self.config.training.epochs or self._finished()
+        concluded = False
+        if self.workers.main and self.run.path("model.safetensors").exists():
+            concluded = self.run.read_json("run.json").get("training", {}).get("steps") == p.step
+        return bool(self.workers.most([over and concluded])[0])
 
     def _wants_bfloat16(self, resuming: bool) -> bool:
         """Whether to compute products in bfloat16: as before on the same machine, and as the first worker does."""
@@ -208,10 +219,12 @@ class Trainer:
         """
         c, p = self.config.training, self.position
         try:
+            if self.ended:
+                return self._said_again() if self.workers.main else {}
             with _interrupt_flag(lasting=self.workers.world > 1) as interrupted:
                 try:
                     with self.display:
-                        self.display.start(c.epochs, self.parameters, self.bfloat16)
+                        self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.counted)
                         while p.epoch < c.epochs and not self._finished():
                             self._epoch(self.batches(p.epoch), interrupted)
                         if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
@@ -222,6 +235,13 @@ class Trainer:
         finally:
             self.shared = self.objective
             self.workers.leave()
+
+    def _said_again(self) -> dict[str, Any]:
+        """What run.json says of a training that ended before."""
+        path = self.run.path("model.safetensors")
+        load_weights(self.model, load_tensors(path)[0], path)
+        self.display.message(f"{self.run.folder} is trained already; more training.epochs or training.minutes go on")
+        return self.run.read_json("run.json")
 
     def _left_by(self, lost: WorkerLost) -> UserError:
         """What to say when another worker has gone; the first writes a checkpoint."""
@@ -345,15 +365,19 @@ class Trainer:
         """The validations whose weights go into the average."""
         c, history = self.config.training, self.position.history
         if c.average_of == "best":
-            return sorted(history, key=lambda entry: -entry[self.task.metric])[: c.average]
+            return sorted(history, key=self._rank)[: c.average]
         return list(history[-c.average :])
+
+    def _rank(self, entry: dict[str, Any]) -> tuple[float, float]:
+        """The better a validation, the lower: by the score, and by the loss where scores are equal."""
+        return -entry[self.task.metric], entry["loss"]
 
     def _conclude(self) -> dict[str, Any]:
         """Average the kept weights; keep whichever of average and single best scores higher on the validation set."""
         p, c, metric = self.position, self.config, self.task.metric
         candidates: dict[str, dict[str, Tensor]] = {}
         members = [self._weights_at(e["step"]) for e in self._averaged()]
-        best = max(self._averaged(), key=lambda e: e[metric])
+        best = min(self._averaged(), key=self._rank)
         candidates[f"epoch {best['epoch']}"] = self._weights_at(best["step"])
         if len(members) > 1:
             candidates[f"average of {len(members)}"] = {

@@ -64,7 +64,7 @@ class Data:
 class Translating(Task):
     """Pairs of sentences."""
 
-    metric = "BLEU"
+    metric, counted = "BLEU", "tokens"
     data: Data
 
     def prepare(self, prepared: bool) -> None:

@@ -7,7 +7,7 @@ import csv
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
     from dragoman.translate.corpus.readers import Raw
     from dragoman.translate.corpus.store import Pair, Parts
+    from dragoman.translate.progress import Moves
 
 
 def add_commands(commands: Commands) -> None:
@@ -175,9 +176,11 @@ def corpus_cldr(a: argparse.Namespace) -> int:
 def corpus_files(a: argparse.Namespace) -> int:
     """`dragoman corpus files`."""
     from dragoman.translate.corpus.languages import parse_pair
-    from dragoman.translate.corpus.readers import read_files
+    from dragoman.translate.corpus.readers import check_endings, read_files
 
-    rows = read_files(a.files, parse_pair(a.pair), _say)
+    languages = parse_pair(a.pair)
+    check_endings(a.files, languages, _say)
+    rows = read_files(a.files, languages, _say)
     return _cleaned(a, rows, {"corpus": "files", "from": [Path(p).name for p in a.files]})
 
 
@@ -370,19 +373,15 @@ def _check_languages(name: str, translator: Translator, where: Path, languages: 
 
 
 @contextmanager
-def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Callable[[int, int], None]]]:
+def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Moves]]:
     """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from dragoman.translate.corpus.store import check_free
     from dragoman.translate.folders import make_folder
+    from dragoman.translate.progress import bar
 
     check_free(Path(out), languages)
     journal = Path(out).with_name(Path(out).name + ".journal")
     make_folder(journal.parent)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task("translating", total=None)
-        yield journal, lambda done, total: bar.update(task, completed=done, total=total)
+    with bar("translating") as progress:
+        yield journal, progress
     journal.unlink(missing_ok=True)

@@ -35,6 +35,8 @@ NUMBER = re.compile(r"\d+(?P<other>[-.]\d+)?")  # the first of these; other: wor
 HEADERS = {"label", "labels", "class", "category", "sentiment", "target", "tag", "tags", "ner", "pos", "upos"}
 INSIDE = "\u00a0"  # for a space inside a word, which some treebanks have
 
+LEAST = 3  # texts: one to train on, one to validate, one to test
+
 Labelled = Literal["classify", "tag"]
 
 
@@ -117,6 +119,9 @@ def labelled(
     """
     dropped: Counter[str] = Counter()
     read = [[*part] for part in parts]
+    if len(read) == 1 and len(read[0]) < LEAST:
+        form = "label, tab, text" if task == "classify" else "a word a line, an empty line after each sentence"
+        raise UserError(f"too few texts to learn from and hold some out, {len(read[0])}; the form is {form}")
     if read[0]:
         first = labels_of(task, read[0][0])[0]
         if first.lower() in HEADERS and sum(labels_of(task, pair).count(first) for pair in read[0]) == 1:

@@ -2,7 +2,8 @@
 alone a whole file is in memory at once.
 
 Plain text in two files, TSV, JSON Lines, TMX 1.4 (the exchange format of translation memories), XLIFF 1.2 and 2.x,
-and gettext's PO and MO; any of them gzipped, and folders of them.
+and gettext's PO and MO; any of them gzipped, and folders of them. Catalogues are read by polib (MIT licence):
+translate-toolkit's is GPL, on which this cannot depend.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import codecs
 import gzip
 import json
 import re
-import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 from xml.etree import ElementTree
 
+import numpy as np
 import polib
 
 from dragoman.runtime.errors import UserError
@@ -232,6 +233,7 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
     packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
     try:
         if packed:
+            _check_whole(data)
             catalogue: Any = polib.mofile(data)
         else:
             text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
@@ -240,7 +242,7 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}, line {line:,}: not the {error.encoding} that the catalogue is to be in") from None
-    except (OSError, ValueError, LookupError, IndexError, struct.error) as error:
+    except (OSError, ValueError, LookupError, IndexError) as error:
         raise UserError(f"{path} is no gettext catalogue: {error}") from None
     if not len(catalogue):
         raise UserError(f"{path} has no messages")
@@ -266,10 +268,38 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
 
 
 def _check_quotations(text: str) -> None:
-    """Raise ValueError for a catalogue's first line that is not quoted: polib drops a character of such."""
+    """Raise ValueError for a catalogue that ends before a translation, or its first line that is not quoted.
+
+    polib says nothing of the one, and drops a character of the other.
+    """
+    last, place = "", 0
     for number, line in enumerate(text.split("\n"), 1):
         if line.lstrip().startswith(("msg", '"')) and not QUOTED.fullmatch(line):
             raise ValueError(f'line {number:,}: text that does not stand between two "')
+        if line.lstrip().startswith("msg"):
+            last, place = line.split()[0], number
+    if last and not last.startswith("msgstr"):
+        raise ValueError(f"it ends after line {place:,}, {last}, without a translation; it may have been cut off")
+
+
+def _check_whole(data: bytes) -> None:
+    """Raise ValueError for a compiled catalogue that was cut off: polib gives shorter texts and says nothing.
+
+    Two tables say how long each text is and where it begins; a zero ends it (gettext's manual, "The Format of GNU MO
+    Files").
+    """
+    kind = "<u4" if data[0] == 0xDE else ">u4"
+    head = np.frombuffer(data[: len(data) // 4 * 4], kind)
+    if len(head) < 5:
+        raise ValueError("it is cut off in its header")
+    count, *starts = (int(n) for n in head[2:5])
+    for start in starts:
+        if start + 8 * count > len(data):
+            raise ValueError(f"it is cut off in its tables of {count:,} texts")
+        lengths, places = np.frombuffer(data, kind, 2 * count, start).astype(np.int64).reshape(-1, 2).T
+        ends = lengths + places
+        if (ends >= len(data)).any() or np.frombuffer(data, np.uint8)[ends].any():
+            raise ValueError(f"its {count:,} texts do not lie where it says; it may have been cut off")
 
 
 READERS: dict[str, Reader] = {
@@ -281,6 +311,21 @@ READERS: dict[str, Reader] = {
 def reader_of(path: Path) -> Reader | None:
     """The reader of a file that holds both languages, by its name; None for others."""
     return READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+
+
+def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callable[[str], None]) -> None:
+    """Raise UserError for `my.en my.de` as de-en: a model would learn the wrong direction. Other languages are told."""
+    endings = [Path(path.removesuffix(".gz")).suffix[1:] for path in paths]
+    if len(endings) != 2 or endings[0] == endings[1] or not all(map(known, endings)):
+        return
+
+    def fit(given: Sequence[str]) -> bool:
+        return all(matches(language, ending.lower()) for language, ending in zip(languages, given, strict=True))
+
+    if fit(endings[::-1]):
+        raise UserError(f"{' and '.join(paths)} are named {pair_of(*endings)}, and --pair says {pair_of(*languages)}")
+    if not fit(endings):
+        say(f"{' and '.join(paths)} are taken for {pair_of(*languages)}, as --pair says, whatever their names")
 
 
 def read_files(

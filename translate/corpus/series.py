@@ -30,15 +30,17 @@ def write_series_corpus(
     for name, count in (("valid", valid), ("test", test)):
         if count is not None and count < LEAST_HELD_OUT:
             raise UserError(f"--{name} {count}: hold out {LEAST_HELD_OUT} rows at least")
+    if ends[0] < LEAST:
+        raise UserError(f"{T:,} rows are too few to hold out {valid or tenth:,} and {test or tenth:,}")
     for name, column in zip(series.names, series.values.T, strict=True):
+        if np.isnan(column[: ends[0]]).all():
+            raise UserError(f"{name} has no value in the first {ends[0]:,} rows, which are to be trained on")
         finest = np.spacing(np.float32(np.nanmax(np.abs(column), initial=0)))
         if 0 < np.nanstd(column) < COARSE * finest:
             raise UserError(
                 f"{name} has values such as {column[np.flatnonzero(~np.isnan(column))[0]]:.15g} that differ too little "
                 "to be told apart in 32 bits; subtract what they have in common"
             )
-    if ends[0] < LEAST:
-        raise UserError(f"{T:,} rows are too few to hold out {valid or tenth:,} and {test or tenth:,}")
     starts = [0, *ends[:2]]
 
     def write(beside: Path) -> dict[str, int]:

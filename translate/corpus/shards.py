@@ -328,4 +328,5 @@ def _workers(rows: int) -> Iterator[Apply]:
 
 def _write(folder: Path, name: str, kinds: dict[str, Any], arrays: Iterable[Ints]) -> None:
     for (key, kind), array in zip(kinds.items(), arrays, strict=True):
-        array.astype(kind, copy=False).tofile(folder / f"{name}.{key}")
+        with open(folder / f"{name}.{key}", "wb") as file:
+            file.write(np.ascontiguousarray(array, kind).data)  # unlike tofile, says what is wrong

@@ -156,8 +156,14 @@ def write_folder(
     folder = Path(folder).resolve()
     check_free(folder, endings)
     beside = folder.with_name(folder.name + ".part")
+    made = not beside.exists()
     make_folder(beside)
-    held = hold(beside / LOCK, f"{folder} is being made", "name another folder")
+    try:
+        held = hold(beside / LOCK, f"{folder} is being made", "name another folder")
+    except UserError:
+        if made:  # a full disk
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
     try:
         for path in beside.iterdir():  # left by a process that was killed
             if path.name != LOCK:
