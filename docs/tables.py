@@ -1,7 +1,8 @@
 """Draw the tables of docs/results.md from docs/results/*.json, and of docs/speed.md from the .jsonl files there.
 
 What `make results` runs. Each .json file holds one measurement, an object with at least the keys in KEYS; each line
-of speed.jsonl is one figure of `make bench`, and of training.jsonl one of `make bench-train`.
+of speed.jsonl is one figure of `make bench`, and of training.jsonl one of `make bench-train`. speed-avx2.jsonl and
+training-avx2.jsonl are the same of a processor that has AVX2 and no later products.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ def redraw(page: Path, text: str) -> None:
 def main() -> int:
     """Redraw both pages."""
     redraw(HERE / "results.md", tables(read()))
-    redraw(HERE / "speed.md", speed(read_lines("speed.jsonl")) + "\n" + training(read_lines("training.jsonl")))
+    parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
+    parts.append("The same where there is AVX2 and nothing later, neither VNNI nor bfloat16:\n")
+    parts += [speed(read_lines("speed-avx2.jsonl")), training(read_lines("training-avx2.jsonl"))]
+    redraw(HERE / "speed.md", "\n".join(parts))
     return 0
 
 

@@ -109,6 +109,7 @@ def test_two_million_sources_are_told_apart_quickly() -> None:
         ({"a": [b"x\ty", b"no tab", b"none"]}, "line 2: no tab"),
         ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "a: a file of both languages ends in"),
         ({"a": [b""], "b": [b""]}, "too few"),
+        ({"a": [b"x"], "b": ["ein Haus".encode("utf-16-le")]}, "b looks like UTF-16 without the mark"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, files: dict[str, list[bytes]], message: str) -> None:

@@ -84,6 +84,8 @@ def read_raw(path: str | Path) -> Iterator[bytes]:
         if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # as spreadsheets write it
             text = (first + file.read()).decode("utf-16", "replace").removeprefix("\ufeff")
             lines = (line.encode() for line in text.removesuffix("\n").split("\n"))
+        elif 3 * first.count(0) > len(first):
+            raise UserError(f"{path} looks like UTF-16 without the mark that it should begin with; save it as UTF-8")
         for line in lines:
             yield line.removesuffix(b"\n").removesuffix(b"\r")
 
