@@ -427,9 +427,9 @@ def test_running_them(
     assert lines[0] == "time,temp,wind"
     assert len(lines) == 13
     assert lines[1].startswith("2024-02-07 12:00,")
-    (tmp_path / "short.csv").write_text("\n".join(temperatures().split("\n")[:20]))
+    (tmp_path / "short.csv").write_text("\n".join(temperatures().splitlines()[:20]))
     assert main(["run", str(files["forecast"]), str(tmp_path / "short.csv")]) == 0
-    assert "short.csv has 19 rows where the model looks back" in capsys.readouterr().err
+    assert "short.csv has 20 rows where the model looks back 48" in capsys.readouterr().err
     assert main(["run", str(files["forecast"]), str(tmp_path / "none.csv")]) == 2
     assert "a forecaster reads CSV files" in capsys.readouterr().err
 
