@@ -135,7 +135,7 @@ def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
         assert fades[cell][8] > 0.05, cell
 
 
-@pytest.mark.slow  # 36 trainings, as short as can be
+@pytest.mark.slow  # 40 trainings, as short as can be
 def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, problem in comparison.PROBLEMS.items():
         monkeypatch.setitem(comparison.PROBLEMS, name, problem._replace(epochs=1, length=2, beyond=4))

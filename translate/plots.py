@@ -130,18 +130,27 @@ def draw_memory(
 
 
 def draw_gradients(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Gradient norms over training steps (see comparison.py), one panel a cell, with clipping and without."""
-    cells = list(dict.fromkeys(row["cell"] for row in rows))
-    figure, grid = plt.subplots(1, len(cells), figsize=(3.4 * len(cells), 3.2), sharey=True, layout="constrained")
-    for axes, cell in zip(grid, cells, strict=True):
-        for row in (r for r in rows if r["cell"] == cell):
-            steps, norms = zip(*row["gradient_norms"], strict=True)
-            axes.plot(steps, norms, label="clipped to 1" if row["clipped"] else "not clipped", linewidth=1)
-        axes.set(title=cell, xlabel="step", yscale="log")
+    """Gradient norms over training steps (see comparison.py), clipped and not: a row a task, a column a cell."""
+    tasks, cells = (list(dict.fromkeys(row[key] for row in rows)) for key in ("task", "cell"))
+    size = 3.4 * len(cells), 2.8 * len(tasks)
+    figure, grid = plt.subplots(
+        len(tasks), len(cells), figsize=size, sharex="row", sharey="row", squeeze=False, layout="constrained"
+    )
+    for row in rows:
+        axes = grid[tasks.index(row["task"]), cells.index(row["cell"])]
+        steps, norms = zip(*row["gradient_norms"], strict=True)
+        axes.plot(steps, norms, label="clipped to 1" if row["clipped"] else "not clipped", linewidth=1)
+    for axes in grid.flat:
+        axes.set_yscale("log")
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", nbins=4)
-    grid[0].set_ylabel("gradient norm, before clipping")
-    grid[-1].legend()
+    for axes, cell in zip(grid[0], cells, strict=True):
+        axes.set_title(cell)
+    for axes, task in zip(grid[:, 0], tasks, strict=True):
+        axes.set_ylabel(f"{task}\ngradient norm, before clipping")
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    grid[0, -1].legend()
     return _saved(figure)
 
 
