@@ -14,6 +14,7 @@ from dragoman.runtime import cli as runtime_cli
 from dragoman.runtime.cli import Commands
 from dragoman.runtime.errors import UserError
 from dragoman.translate import cli as translate_cli
+from dragoman.translate.folders import real
 
 if TYPE_CHECKING:
     from dragoman.export.parity import Level
@@ -89,7 +90,7 @@ def export(a: argparse.Namespace) -> int:
     from dragoman.translate.checkpoint import Run, write_atomically
 
     run, path = Run(a.run_folder), Path(a.output)
-    if path.is_dir() or not path.resolve().parent.is_dir():
+    if path.is_dir() or not real(path).parent.is_dir():
         raise UserError(f"-o {path}: name a file in a folder that exists")
     if run.folder.is_file():
         from dragoman.runtime.translator import Translator

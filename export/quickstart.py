@@ -96,9 +96,10 @@ def quickstart(pair: str, folder: Path, minutes: float | None = None) -> float:
     command = "dragoman" if shutil.which("dragoman") else shlex.quote(str(Path(sys.executable).with_name("dragoman")))
     print(f"try        {command} translate {model} {shlex.quote(sources[chosen[0]])}")
     say("done")
-    if exact < ENOUGH:
+    limit = config.training.minutes or 0
+    if exact < ENOUGH and training["minutes"] >= limit:
         say(
             f"few are right: {training['steps']:,} steps at {training['target_tokens_per_second']:,} tokens/s are not "
-            "enough. A slow or busy machine needs longer; give it, say, --minutes 15"
+            f"enough. A slow or busy machine needs longer; give it, say, --minutes {4 * limit:g}"
         )
     return scores[0].score

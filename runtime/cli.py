@@ -391,23 +391,29 @@ def run_commands(
     program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
 ) -> int:
     """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    if not (sys.stdout and sys.stderr):  # closed before the process began
+        nowhere = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):  # what is read is UTF-8, whatever the locale; so is what is written
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
     arguments = parse(parser_of(program, description, groups), argv)
+    return _end_output(_outcome(arguments))
+
+
+def _outcome(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments)
-        sys.stdout.flush()  # while it can be told that there is no room
         return code
     except BrokenPipeError:  # who reads the output has seen enough
-        sys.stderr.close()
         return 0
     except UserError as error:
         print(f"dragoman: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        _drop_output()
-        print(f"dragoman: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        if not _end_output(0):  # otherwise it was that, and is told
+            what = f"{error.filename}: " if error.filename else ""
+            print(f"dragoman: {what}{error.strerror or error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(
@@ -421,10 +427,17 @@ def run_commands(
         return 130
 
 
-def _drop_output() -> None:
-    """Let nothing that is still to be written raise when the process ends."""
-    with contextlib.suppress(OSError, ValueError):  # it may be no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _end_output(code: int) -> int:
+    """Write what is still to be written, while it can be told that there is no room. Returns the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # it may be no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing of it is tried again at the end
+        if not isinstance(error, BrokenPipeError):
+            print(f"dragoman: standard output: {error.strerror or error}", file=sys.stderr)
+            return code or 2
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

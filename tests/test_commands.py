@@ -140,12 +140,95 @@ def test_links_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "after"
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe.part").write_text("of the user")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     write_atomically(tmp_path / "pipe", b"through")
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe", "pipe.part"]
+
+
+def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to("round")
+    write_atomically(tmp_path / "round", b"and through")
+    assert (tmp_path / "round").read_text() == "and through"
+
+
+WRITES = """
+from pathlib import Path
+from dragoman.translate.checkpoint import write_atomically
+print("first")
+write_atomically(Path({!r}), b"second\\n")
+print("third")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_that_is_a_file_goes_on(tmp_path: Path, name: str) -> None:
+    """Opened anew it would be written over from its start."""
+    path = tmp_path / "out"
+    path.write_text("before\n")
+    with path.open("a") as file:
+        subprocess.run([sys.executable, "-c", WRITES.format(name)], stdout=file, check=True)
+    assert path.read_text().split() == ["before", "first", "second", "third"]
+
+
+COMMAND = """
+import sys
+from dragoman.runtime.cli import run_commands
+from dragoman.runtime.errors import UserError
+
+def ends(_):
+    print("a line")
+    {}
+
+run = lambda commands: commands.add_parser("run").set_defaults(run=ends)
+sys.exit(run_commands("dragoman", "", [run], ["run"]))
+"""
+NO_ROOM = "dragoman: standard output: No space left on device\n"
+
+
+def ending(how: str, output: str = "") -> tuple[int, str, str]:
+    """Exit status, output and errors of a command that prints a line and then ends like this."""
+    command = ["sh", "-c", f'"$0" -E -c "$1" {output}', sys.executable, COMMAND.format(how)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_how_commands_end() -> None:
+    assert ending("return 1") == (1, "a line\n", "")
+    assert ending("return 1", ">&-") == (1, "", "")
+    assert ending("raise UserError('so')", "2>&-") == (2, "a line\n", "")
+    assert ending("raise OSError('libx.so: cannot open')") == (2, "a line\n", "dragoman: libx.so: cannot open\n")
+    assert ending("open('none')") == (2, "a line\n", "dragoman: none: No such file or directory\n")
+    assert ending("sys.stdin.close(); raise KeyboardInterrupt") == (130, "a line\n", "dragoman: interrupted\n")
+
+
+def test_a_reader_that_has_seen_enough_changes_nothing() -> None:
+    """The status is the command's own: a check that failed does not pass because of `| head`."""
+    for how, status in (("return 1", 1), ("return 0", 0), ("print('x' * 1000000); return 1", 0)):
+        waits = f"import time; time.sleep(0.5); {how}" if "print" not in how else how
+        with subprocess.Popen(
+            [sys.executable, "-E", "-c", COMMAND.format(waits)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            process.stdout.close()
+            assert process.stderr.read() == ""
+            assert process.wait() == status, how
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always without room")
+def test_no_room_is_told_however_a_command_ends() -> None:
+    assert ending("return 1", ">/dev/full") == (1, "", NO_ROOM)
+    assert ending("return 0", ">/dev/full") == (2, "", NO_ROOM)
+    assert ending("raise UserError('so')", ">/dev/full") == (2, "", f"dragoman: so\n{NO_ROOM}")
+    assert ending("print('x' * 1000000)", ">/dev/full") == (2, "", NO_ROOM)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always without room")
@@ -155,6 +238,6 @@ def test_output_without_room_is_told(tiny_file: Path) -> None:
             command = [sys.executable, "-m", "dragoman.runtime", *words]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 2
-        assert done.stderr.endswith("dragoman: standard output: No space left on device\n")
+        assert done.stderr.endswith(NO_ROOM)
         assert "Traceback" not in done.stderr
         assert "Exception" not in done.stderr

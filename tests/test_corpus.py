@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -160,6 +162,32 @@ def test_what_the_next_process_has_begun_is_left_alone(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "rename", and_the_next)
     write_corpus(tmp_path / "corpus", ("en", "xx"), dict.fromkeys(SPLITS, number_pairs(3)), {})
     assert beside.exists()
+
+
+def test_what_another_process_has_begun_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come between this one's look at the folder and its lock."""
+    beside, splits = tmp_path / "corpus.part", dict.fromkeys(SPLITS, number_pairs(3))
+
+    def another_holds(path: Path, *_: str) -> int:
+        path.write_text("1\n")
+        (beside / "train.en").write_text("half of it")
+        raise UserError("is being made")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dragoman.translate.corpus.store.hold", another_holds)
+        with pytest.raises(UserError, match="is being made"):
+            write_corpus(tmp_path / "corpus", ("en", "xx"), splits, {})
+    assert sorted(p.name for p in beside.iterdir()) == [LOCK, "train.en"]
+
+
+def test_no_room_for_a_lock_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_corpus(tmp_path / "corpus", ("en", "xx"), dict.fromkeys(SPLITS, number_pairs(3)), {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_corpus_folder(tmp_path: Path) -> None:

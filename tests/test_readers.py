@@ -323,3 +323,9 @@ def test_names_that_contradict_the_pair() -> None:
     assert not told
     check_endings(["a.en", "a.fr"], EN_DE, told.append)
     assert told == ["a.en and a.fr are taken for en-de, as --pair says, whatever their names"]
+    for paths in (["a.en-US", "a.de_DE"], ["a.en", "a.de-AT"]):
+        check_endings(paths, EN_DE, told.append)
+        with pytest.raises(UserError, match="and --pair says en-de"):
+            check_endings(paths[::-1], EN_DE, told.append)
+    check_endings(["a.pt", "a.pt_BR"], ("pt_BR", "pt"), told.append)  # either may be either
+    assert len(told) == 1

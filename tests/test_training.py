@@ -437,6 +437,21 @@ def test_a_training_that_has_ended_is_not_concluded_again(
     more = Trainer(load(toml, ["training.epochs=3"]), tmp_path / "run", resume=True, display=Display()).fit()
     assert "goes on with another training.epochs than before" in capsys.readouterr().err
     assert more["training"]["epochs"] == 3
+    config = (tmp_path / "run" / "config.json").read_text()
+    Trainer(two, tmp_path / "run", resume=True, display=Display()).fit()
+    assert "is trained already, to its training.epochs = 2; a larger one goes on" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").read_text() == config  # it was trained to three
+
+
+def test_patience_that_ended_a_training_is_named(
+    toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = ["training.patience=1", "training.lr=1e-9"]
+    Trainer(load(toml, ["training.epochs=9", *still]), tmp_path / "run").fit()
+    Trainer(load(toml, ["training.epochs=20", *still]), tmp_path / "run", resume=True, display=Display()).fit()
+    told = capsys.readouterr().err
+    assert "is trained already, to its training.patience = 1; a larger one goes on" in told
+    assert "than before" not in told
 
 
 def test_of_equal_scores_the_lower_loss_counts(toml: Path, tmp_path: Path) -> None:
@@ -461,3 +476,7 @@ def test_progress_ends_at_the_whole(capsys: pytest.CaptureFixture[str], monkeypa
     assert lines == [
         " 70%  2:00 left  translating: 700 of 1,000", "100%  0:00 left  translating: 1,000 of 1,000"
     ]  # fmt: skip
+    with bar("runs/[/a]", 2) as move:  # no markup, which would have to be closed
+        now[0] += 60
+        move(1)
+    assert "runs/[/a]: 1 of 2" in capsys.readouterr().err

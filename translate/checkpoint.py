@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -29,11 +30,11 @@ from torch import Tensor, nn
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import Config, from_tree, to_tree
-from dragoman.translate.folders import LOCK, hold
+from dragoman.translate.folders import LOCK, hold, real
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 
-DEVICES = Path("/dev")  # /dev/stdout may be a file, and is to be written to all the same
+STREAMS = {"stdout": 1, "stderr": 2}  # of /dev, and their descriptors
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -46,17 +47,24 @@ def write_atomically(path: Path, data: bytes) -> None:
 def written(path: Path) -> Iterator[BinaryIO]:
     """A file that is written beside, made durable, then renamed. Raises UserError; what fails leaves what was there.
 
-    A link stays one. What is no file, as /dev/null and pipes are, is written to, and stays as well.
+    A link stays one. What is no file, as /dev/null and pipes are, is written to, and stays as well; so is /dev/stdout,
+    which may be a file.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
-    given, path = path, path.resolve()
+    given, path = path, real(path)
+    descriptor = _descriptor(given)
+    if descriptor is not None or (given.exists() and not path.is_file()):
+        try:
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # what was printed comes first
+                stream.flush()
+            with open(given if descriptor is None else os.dup(descriptor), "wb") as file:
+                yield file
+        except OSError as error:
+            raise UserError(f"cannot write {given}: {error.strerror or error}") from None
+        return
     beside = path.with_name(path.name + ".part")
     try:
-        if given.exists() and not (path.is_file() and given.parent != DEVICES):
-            with open(given, "wb") as file:
-                yield file
-            return
         with open(beside, "wb") as file:
             yield file
             file.flush()
@@ -67,6 +75,14 @@ def written(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The file that /dev/stdout, /dev/fd/3 and such stand for, which is open: opened anew, it would start again."""
+    if path.name in STREAMS and path.parent == Path("/dev"):
+        return STREAMS[path.name]
+    named = str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal()
+    return int(path.name) if named else None
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

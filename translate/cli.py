@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.runtime.cli import Commands, positive, run_commands
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate.corpus import cli as corpora
+from dragoman.translate.folders import make_folder, real
 
 if TYPE_CHECKING:
     from dragoman.runtime.bundle import Bundle
@@ -240,7 +241,7 @@ def evaluate(a: argparse.Namespace) -> int:
 
 def _check_folder(option: str, path: str | None) -> None:
     """Raise UserError for a file to write in a folder that is not there, before work is done for it."""
-    if path and not Path(path).resolve().parent.is_dir():
+    if path and not real(path).parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
 
 
@@ -319,7 +320,6 @@ def _record(a: argparse.Namespace, scores: Sequence[Score], bundle: Bundle, beam
     """Write each score as JSON into --record. beam: 0 where nothing is searched for."""
     from dragoman.translate.checkpoint import write_json
     from dragoman.translate.evaluate import records
-    from dragoman.translate.folders import make_folder
 
     name = a.name or Path(a.corpus or a.source).name.split(".")[0]
     penalty = bundle.defaults.get("length_penalty", 0.0) if a.length_penalty is None else a.length_penalty

@@ -176,7 +176,8 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {os.cpu_count()} cores{gpu}, torch {torch.__version__}"
+    vectors = torch.backends.cpu.get_cpu_capability()  # AVX2, AVX512: the same name may stand for either
+    return f"{name} ({vectors}), {os.cpu_count()} cores{gpu}, torch {torch.__version__}"
 
 
 class TorchEngine:

@@ -24,6 +24,11 @@ def make_folder(path: Path) -> None:
         raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from None
 
 
+def real(path: str | Path) -> Path:
+    """Where a path leads, absolute and without links; one that leads to itself stays as it is."""
+    return Path(os.path.realpath(path))
+
+
 def hold(path: Path, doing: str, otherwise: str) -> int:
     """Hold a lock file for this process until the file that is returned is closed, or the process ends.
 
@@ -41,6 +46,10 @@ def hold(path: Path, doing: str, otherwise: str) -> int:
             holder = os.read(file, 20).decode("ascii", "replace").strip()
             os.close(file)
             raise UserError(f"{doing} by process {holder}; wait for it, or {otherwise}") from None
+        except OSError:  # a full disk
+            os.close(file)
+            path.unlink()
+            raise
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     return file

@@ -39,11 +39,11 @@ def bar(what: str, total: int | None = None) -> Iterator[Moves]:
 
     Yields what moves it.
     """
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(file=sys.stderr, highlight=False, markup=False)
     if not console.is_terminal:
         yield _lines(console, what, total)
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done, total=None: shown.update(task, completed=done, total=total)
@@ -70,7 +70,7 @@ class Display:
     """Progress of a training run. On a terminal a live bar; elsewhere a line a minute."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
+        self.console = Console(file=sys.stderr, quiet=quiet, highlight=False, markup=False)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -119,7 +119,7 @@ class Trainer:
             torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
         self.ended = resuming and self._has_ended()
         if self.workers.main and not self.ended:
-            self._record()
+            self._record(resuming)
 
     def _open(self, resume: bool) -> bool:
         """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
@@ -133,13 +133,12 @@ class Trainer:
                 raise UserError(
                     f"{run.folder} was started with another {', '.join(changed)}; resume with the same configuration"
                 )
-            if differing:
-                self.display.message(f"{run.folder} goes on with another {', '.join(differing)} than before")
         elif resume and not run.folder.exists():
             raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
         make_folder(run.folder)
         weakref.finalize(self, os.close, run.lock())
-        run.write_config(self.config)
+        if not started:
+            run.write_config(self.config)
         return started
 
     def _has_ended(self) -> bool:
@@ -159,8 +158,11 @@ class Trainer:
             wanted = before["bfloat16"] if known else wants_bfloat16(precision, self.workers.device)
         return bool(self.workers.most([float(wanted)])[0])
 
-    def _record(self) -> None:
-        """Write run.json: facts of the data and the machine."""
+    def _record(self, resuming: bool) -> None:
+        """Write run.json: facts of the data and the machine. What was changed since is told."""
+        if resuming and (differing := differing_keys(self.run.config(), self.config)):
+            self.display.message(f"{self.run.folder} goes on with another {', '.join(differing)} than before")
+            self.run.write_config(self.config)
         facts = {
             "command": shlex.join(["dragoman", *sys.argv[1:]]),
             "parameters": self.parameters,
@@ -240,7 +242,11 @@ class Trainer:
         """What run.json says of a training that ended before."""
         path = self.run.path("model.safetensors")
         load_weights(self.model, load_tensors(path)[0], path)
-        self.display.message(f"{self.run.folder} is trained already; more training.epochs or training.minutes go on")
+        c, p = self.config.training, self.position
+        limits = {"epochs": p.epoch >= c.epochs, "minutes": self._late(), "patience": self._settled()}
+        reached = [f"training.{name} = {getattr(c, name)}" for name, over in limits.items() if over]
+        more = "a larger one goes" if len(reached) == 1 else "larger ones go"
+        self.display.message(f"{self.run.folder} is trained already, to its {' and '.join(reached)}; {more} on")
         return self.run.read_json("run.json")
 
     def _left_by(self, lost: WorkerLost) -> UserError:
@@ -262,13 +268,14 @@ class Trainer:
         minutes = self.config.training.minutes
         return minutes is not None and self.position.seconds >= 60 * minutes
 
-    def _finished(self) -> bool:
-        c, p = self.config.training, self.position
-        scores = [entry[self.task.metric] for entry in p.history]
-        settled = (
-            bool(c.patience) and len(scores) > c.patience and max(scores[-c.patience :]) <= max(scores[: -c.patience])
-        )
-        return bool(self.workers.most([self.workers.main and (self._late() or settled)])[0])  # others have no history
+    def _settled(self) -> bool:
+        """Whether so many validations as the patience, where there is one, gave no better score."""
+        patience = self.config.training.patience
+        scores = [entry[self.task.metric] for entry in self.position.history]
+        return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
+
+    def _finished(self) -> bool:  # others have no history
+        return bool(self.workers.most([self.workers.main and (self._late() or self._settled())])[0])
 
     def _epoch(self, epoch: Pass, interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.runtime.cli import Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.folders import make_folder, real
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
@@ -256,13 +257,12 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     from dragoman.translate.checkpoint import written
     from dragoman.translate.corpus.files import make
     from dragoman.translate.corpus.languages import parse_pair
-    from dragoman.translate.folders import make_folder
 
     for rule in a.allow:
         if rule not in RULES and rule != "all":
             raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
     off = RULES if "all" in a.allow else a.allow
-    folder = Path(a.out).resolve().parent
+    folder = real(a.out).parent
     make_folder(folder)
 
     failed, listed = None, 0
@@ -362,7 +362,7 @@ def backtranslate(a: argparse.Namespace) -> int:
 
 def _check_other(out: str, corpus: str | Path) -> None:
     """Refuse to replace a corpus by what is made of it: runs that were trained on it could not go on."""
-    if Path(out).resolve() == Path(corpus).resolve():
+    if real(out) == real(corpus):
         raise UserError(f"--out {out} is the corpus that this is made of; name another folder")
 
 
@@ -376,7 +376,6 @@ def _check_languages(name: str, translator: Translator, where: Path, languages: 
 def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Moves]]:
     """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
     from dragoman.translate.corpus.store import check_free
-    from dragoman.translate.folders import make_folder
     from dragoman.translate.progress import bar
 
     check_free(Path(out), languages)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import has_control_characters, normalise
 from dragoman.translate.corpus.ragged import Ints
 from dragoman.translate.corpus.readers import Raw, Unread, decoded
-from dragoman.translate.folders import LOCK, hold, make_folder
+from dragoman.translate.folders import LOCK, hold, make_folder, real
 
 CARD = "corpus.json"
 SPLITS = ("train", "valid", "test")
@@ -153,7 +154,7 @@ def write_folder(
 
     endings: of the parts' files.
     """
-    folder = Path(folder).resolve()
+    folder = real(folder)
     check_free(folder, endings)
     beside = folder.with_name(folder.name + ".part")
     made = not beside.exists()
@@ -161,8 +162,9 @@ def write_folder(
     try:
         held = hold(beside / LOCK, f"{folder} is being made", "name another folder")
     except UserError:
-        if made:  # a full disk
-            shutil.rmtree(beside, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # it is not empty: another process has begun there
+                beside.rmdir()
         raise
     try:
         for path in beside.iterdir():  # left by a process that was killed
