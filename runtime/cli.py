@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -412,8 +413,9 @@ def _outcome(arguments: argparse.Namespace) -> int:
         return 2
     except OSError as error:
         if not _end_output(0):  # otherwise it was that, and is told
-            what = f"{error.filename}: " if error.filename else ""
-            print(f"dragoman: {what}{error.strerror or error}", file=sys.stderr)
+            # Every file that is written is named; where output is not gathered first, its error is none of a flush.
+            where = error.filename or ("standard output" if error.errno == errno.ENOSPC else "")
+            print(f"dragoman: {where and f'{where}: '}{error.strerror or error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(
