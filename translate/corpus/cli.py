@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 import sys
 from collections import Counter
@@ -241,6 +242,10 @@ def corpus_series(a: argparse.Namespace) -> int:
         a.out, series, a.valid, a.test, {"corpus": Path(a.out).name, "from": [Path(a.file).name]}
     )
     print(f"{a.out}: {', '.join(series.names)}; rows: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
+    for name, column in zip(series.names, series.values[: counts["train"]].T, strict=True):
+        known = [value for value in column.tolist() if not math.isnan(value)]
+        if min(known) == max(known):
+            _say(f"dragoman: {name} is always {known[0]:.15g} where it is trained on: nothing can be learnt about it")
     return 0
 
 
