@@ -64,7 +64,7 @@ def read_series(
             raise UserError(f"{where}: the column {name!r} is asked for twice")
     values = np.array(
         [
-            [_number(row[header.index(name)], where, line, name) for name in names]
+            [_number_at(row[header.index(name)], where, line, name) for name in names]
             for line, row in zip(lines, rows, strict=True)
         ],
         np.float64,
@@ -99,7 +99,7 @@ def _table(data: bytes, where: str) -> tuple[list[int], list[str], list[list[str
     for line, row in filled[1:]:
         if len(row) != len(header):
             raise UserError(f"{where}, row {line:,}: {len(row)} columns, and the header has {len(header)}")
-    if all(is_time(name) or _is_number(name) for name in header):
+    if all(is_time(name) or _number(name) is not None for name in header):
         raise UserError(f"{where} starts with {', '.join(header)}; its first row must name the columns")
     return [line for line, _ in filled[1:]], header, [row for _, row in filled[1:]]
 
@@ -134,22 +134,21 @@ def write_series(series: Series) -> str:
     return out.getvalue()
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return text.lower() in MISSING
-    return True
-
-
-def _number(text: str, where: str, row: int, name: str) -> float:
-    if text.strip().lower() in MISSING:
+def _number(text: str) -> float | None:
+    """The number that a field holds, NaN where it is missing, None for anything else."""
+    text = text.strip()
+    if text.lower() in MISSING:
         return math.nan
     try:
         value = math.inf if "_" in text else float(text)  # Python's own way of grouping digits
     except ValueError:
-        value = math.inf
-    if not abs(value) < 1e30:
+        return None
+    return value if abs(value) < 1e30 else None
+
+
+def _number_at(text: str, where: str, row: int, name: str) -> float:
+    value = _number(text)
+    if value is None:
         raise UserError(f"{where}, row {row:,}: {text.strip()!r} in the column {name} is not a number")
     return value
 

@@ -688,7 +688,7 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert f"out: {names}" in capsys.readouterr().out
     (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i % 3},{'' if i % 5 else 7.5}\n" for i in range(100)))
     assert main(words) == 0
-    assert capsys.readouterr().err == "dragoman: y is always 7.5 where it is trained on: nothing can be learnt about it\n"
+    assert capsys.readouterr().err.startswith("dragoman: y is always 7.5 where it is trained on: nothing can be learnt")
     (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
     assert main([*words, "--columns", 'y, "Temp, C"']) == 0
     assert "out: y, Temp, C;" in capsys.readouterr().out
