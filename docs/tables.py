@@ -104,7 +104,10 @@ def main() -> int:
     """Redraw both pages."""
     redraw(HERE / "results.md", tables(read()))
     parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
-    parts.append("The same where there is AVX2 and nothing later, neither VNNI nor bfloat16:\n")
+    parts.append(
+        "The same where there is AVX2 and nothing later, neither VNNI nor bfloat16 (kept as speed-avx2.jsonl and "
+        "training-avx2.jsonl, lest they replace the ones above):\n"
+    )
     parts += [speed(read_lines("speed-avx2.jsonl")), training(read_lines("training-avx2.jsonl"))]
     redraw(HERE / "speed.md", "\n".join(parts))
     return 0
