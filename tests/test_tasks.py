@@ -15,6 +15,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.metrics import f1_score
+from seqeval.metrics.sequence_labeling import get_entities
 
 from dragoman.export.cli import main
 from dragoman.export.series import series_to_onnx
@@ -65,6 +67,22 @@ def test_accuracy_and_macro_f1_by_hand() -> None:
     # a: 2 of 3 given and 2 of 2 wanted; b: 1 of 1 and 1 of 3; c: given once, never wanted.
     assert macro_f1(found, expected) == pytest.approx(100 * (0.8 + 0.5 + 0.0) / 3)
     assert macro_f1(expected, expected) == 100
+
+
+LABELS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("PER", "LOC"))]
+
+
+@given(st.data(), st.lists(st.integers(0, 8), min_size=1, max_size=5), st.sampled_from([3, 5, 9]))
+def test_entities_are_seqevals(data: st.DataObject, lengths: list[int], kinds: int) -> None:
+    """Of one kind, of two, and with IOBES's ends; however the labels follow one another."""
+    some = [label for label in LABELS if kinds != 3 or not label.endswith("LOC")][:kinds]
+    found, expected = (
+        [data.draw(st.lists(st.sampled_from(some), min_size=n, max_size=n)) for n in lengths] for _ in range(2)
+    )
+    for rows in (found, expected):
+        ours = {(n, kind, start, end - 1) for n, start, end, kind in entities(rows)}
+        assert ours == {(n, *one) for n, row in enumerate(rows) for one in get_entities(row)}
+    assert entity_f1(found, expected) == pytest.approx(100 * f1_score(expected, found, zero_division=0))
 
 
 def test_entities_by_hand() -> None:
