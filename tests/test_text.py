@@ -18,6 +18,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
 from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.ragged import ragged
 from dragoman.translate.tokenize import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer, words_of
 
@@ -131,6 +132,15 @@ def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
     theirs = sum(len(p.EncodeAsIds(x, enable_sampling=True, alpha=0.1, nbest_size=-1)) + 1 for x in lines * 160)
     assert mine == pytest.approx(theirs, rel=0.03)  # both are random: 160 draws leave 0.2 % of chance
     assert mine > 1.1 * 160 * sum(map(len, encode(BPE, lines)))
+
+
+def test_sampling_means_the_same_for_both_kinds() -> None:
+    """A rate that lengthens BPE's text by a tenth does not double that of unigrams."""
+    lines = [normalise(line) for pair in from_cldr(("en", "de"), 3000)[0]["train"] for line in pair]
+    for kind in ("bpe", "unigram"):
+        t = train_tokenizer(lines, TokenizerConfig(kind=kind), 1000)  # type: ignore[arg-type]  # bpe or unigram
+        longer = sum(map(len, draw(t, lines, 0.1, kind))) / sum(map(len, encode(t, lines)))
+        assert 1.06 < longer < 1.14, kind  # 1.09 and 1.10 were measured
 
 
 def test_what_is_decoded_is_one_line() -> None:

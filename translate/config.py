@@ -36,7 +36,9 @@ class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["bpe", "unigram"] = "bpe"
     vocabulary: Annotated[int, Meta(ge=300, le=64000)] | None = None  # None: from the size of the corpus
     joint: bool = True  # one vocabulary for both languages
-    sampling: Rate = 0.05  # BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018); 0 turns it off
+    # The share of merges that BPE-dropout skips (Provilkov et al. 2020); unigram sampling (Kudo 2018) cuts as many
+    # words otherwise. 0 turns it off.
+    sampling: Rate = 0.05
 
 
 class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

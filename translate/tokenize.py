@@ -168,10 +168,19 @@ Processor = sentencepiece.SentencePieceProcessor
 
 
 def _unigram_pool(p: Processor, word: str, rate: float, rng: random.Random, size: int) -> list[list[int]]:
-    """Segmentations drawn from the n best of a word, each as likely as its probability to the power of the rate."""
-    candidates: list[list[int]] = p.NBestEncodeAsIds(word, POOL)
-    scores = [sum(p.GetScore(i) for i in ids) for ids in candidates]  # log-probabilities
-    return rng.choices(candidates, [math.exp(rate * (score - max(scores))) for score in scores], k=size)
+    """The usual segmentation of a word, or one of the next best, as likely next to one another as the model has them.
+
+    How often, the rate says as it does for BPE-dropout: as often as one of as many merges would be skipped. (Kudo's
+    own measure, a power of the probabilities, has its most at 0 and none at infinity.)
+    """
+    usual: list[int] = p.EncodeAsIds(word)
+    others: list[list[int]] = [ids for ids in p.NBestEncodeAsIds(word, POOL) if ids != usual]
+    if not others:
+        return [usual]
+    chance = 1 - (1 - rate) ** max(0, len(word) + 1 - len(usual))
+    scores = [sum(p.GetScore(i) for i in ids) for ids in others]  # log-probabilities
+    weights = [math.exp(score - max(scores)) for score in scores]
+    return [rng.choices(others, weights)[0] if rng.random() < chance else usual for _ in range(size)]
 
 
 class _Dropout:
