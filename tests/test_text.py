@@ -138,7 +138,7 @@ def test_sampling_means_the_same_for_both_kinds() -> None:
     """A rate that lengthens BPE's text by a tenth does not double that of unigrams."""
     lines = [normalise(line) for pair in from_cldr(("en", "de"), 3000)[0]["train"] for line in pair]
     for kind in ("bpe", "unigram"):
-        t = train_tokenizer(lines, TokenizerConfig(kind=kind), 1000)  # type: ignore[arg-type]  # bpe or unigram
+        t = train_tokenizer(lines, TokenizerConfig(kind=kind), 1000)
         longer = sum(map(len, draw(t, lines, 0.1, kind))) / sum(map(len, encode(t, lines)))
         assert 1.06 < longer < 1.14, kind  # 1.09 and 1.10 were measured
 
