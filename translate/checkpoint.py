@@ -54,27 +54,25 @@ def written(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"cannot write {path}: it is a folder; name a file")
     given, path = path, real(path)
     descriptor = _descriptor(given)
-    if descriptor is not None or (given.exists() and not path.is_file()):
-        try:
+    try:
+        if descriptor is not None or (given.exists() and not path.is_file()):
             for stream in filter(None, (sys.stdout, sys.stderr)):  # what was printed comes first
                 stream.flush()
             with open(given if descriptor is None else os.dup(descriptor), "wb") as file:
                 yield file
-        except OSError as error:
-            raise UserError(f"cannot write {given}: {error.strerror or error}") from None
-        return
-    beside = path.with_name(path.name + ".part")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+            return
+        beside = path.with_name(path.name + ".part")
+        try:
+            with open(beside, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {given}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _descriptor(path: Path) -> int | None:

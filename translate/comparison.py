@@ -57,7 +57,7 @@ SMALL: dict[str, Any] = {
     "search": {"beam_size": 1},
 }  # fmt: skip
 BY_HEART: dict[str, Any] = {**SMALL, "model": {**SMALL["model"], "attention": "none"}}
-TRANSLATION: dict[str, Any] = {  # small, that four of them be trained in an hour
+TRANSLATION: dict[str, Any] = {  # small, that eight of them be trained in an hour
     "tokenizer": {"vocabulary": 2000, "sampling": 0.0},
     "model": {
         "width": 128, "hidden": 128, "encoder_layers": 2, "decoder_layers": 1, "feed_forward": 0, "heads": 1,

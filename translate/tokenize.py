@@ -8,6 +8,7 @@ import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -155,10 +156,10 @@ def segmentations(
     lengths = np.fromiter(map(len, usual), np.int64, len(usual))
     if not rate:
         return Segmentations(ragged(usual), np.arange(len(words) + 1), lengths)
-    draw = _unigram_pool if config.kind == "unigram" else _Dropout(tokenizer, rate).pool
+    draw = partial(_unigram_pool, p, rate) if config.kind == "unigram" else _Dropout(tokenizer, rate).pool
     pools = []
-    for word, count in zip(words, counts, strict=True):
-        pools.append(draw(p, word, rate, random.Random(f"{seed} {word}"), min(POOL, 4 * count)))
+    for word, best, count in zip(words, usual, counts, strict=True):
+        pools.append(draw(word, best, random.Random(f"{seed} {word}"), min(POOL, 4 * count)))
     return Segmentations(
         ragged(ids for pool in pools for ids in pool), ends_of(np.array([len(pool) for pool in pools])), lengths
     )
@@ -167,13 +168,14 @@ def segmentations(
 Processor = sentencepiece.SentencePieceProcessor
 
 
-def _unigram_pool(p: Processor, word: str, rate: float, rng: random.Random, size: int) -> list[list[int]]:
+def _unigram_pool(
+    p: Processor, rate: float, word: str, usual: list[int], rng: random.Random, size: int
+) -> list[list[int]]:
     """The usual segmentation of a word, or one of the next best, as likely next to one another as the model has them.
 
     How often, the rate says as it does for BPE-dropout: as often as one of as many merges would be skipped. (Kudo's
     own measure, a power of the probabilities, has its most at 0 and none at infinity.)
     """
-    usual: list[int] = p.EncodeAsIds(word)
     others: list[list[int]] = [ids for ids in p.NBestEncodeAsIds(word, POOL) if ids != usual]
     if not others:
         return [usual]
@@ -192,9 +194,8 @@ class _Dropout:
         self.ids = {p.IdToPiece(i): i for i in range(len(tokenizer)) if not (p.IsControl(i) or p.IsByte(i))}
         self.bytes = {i: p.PieceToId(f"<0x{i:02X}>") for i in range(256)}
 
-    def pool(self, p: Processor, word: str, rate: float, rng: random.Random, size: int) -> list[list[int]]:
+    def pool(self, word: str, usual: list[int], rng: random.Random, size: int) -> list[list[int]]:
         """Segmentations of a word; only the usual one where this and SentencePiece would disagree on that."""
-        usual: list[int] = p.EncodeAsIds(word)
         if len(word) == 0 or SPACE in word or self.segment(word, None) != usual:
             return [usual]
         return [self.segment(word, rng) for _ in range(size)]

@@ -119,7 +119,7 @@ class Trainer:
             torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
         self.ended = resuming and self._has_ended()
         if self.workers.main and not self.ended:
-            self._record(resuming)
+            self._record()
 
     def _open(self, resume: bool) -> bool:
         """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
@@ -128,8 +128,7 @@ class Trainer:
         if started and not resume:
             raise UserError(f"{run.folder} holds a run already; go on with --resume, or choose another name")
         if started:
-            differing = differing_keys(run.config(), self.config)
-            if changed := [k for k in differing if k not in RESUMABLE]:
+            if changed := [k for k in differing_keys(run.config(), self.config) if k not in RESUMABLE]:
                 raise UserError(
                     f"{run.folder} was started with another {', '.join(changed)}; resume with the same configuration"
                 )
@@ -158,9 +157,9 @@ class Trainer:
             wanted = before["bfloat16"] if known else wants_bfloat16(precision, self.workers.device)
         return bool(self.workers.most([float(wanted)])[0])
 
-    def _record(self, resuming: bool) -> None:
+    def _record(self) -> None:
         """Write run.json: facts of the data and the machine. What was changed since is told."""
-        if resuming and (differing := differing_keys(self.run.config(), self.config)):
+        if differing := differing_keys(self.run.config(), self.config):
             self.display.message(f"{self.run.folder} goes on with another {', '.join(differing)} than before")
             self.run.write_config(self.config)
         facts = {

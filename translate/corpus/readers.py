@@ -325,10 +325,11 @@ def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callabl
         pairs = [*zip(languages, given, strict=True)]  # `pt-en` may be written in my.pt_BR, and `pt_BR-en` in my.pt
         return all(matches(language, ending) or matches(ending, language) for language, ending in pairs)
 
-    if fit(endings[::-1]) and not fit(endings):
+    if fit(endings):
+        return
+    if fit(endings[::-1]):
         raise UserError(f"{' and '.join(paths)} are named {pair_of(*endings)}, and --pair says {pair_of(*languages)}")
-    if not fit(endings):
-        say(f"{' and '.join(paths)} are taken for {pair_of(*languages)}, as --pair says, whatever their names")
+    say(f"{' and '.join(paths)} are taken for {pair_of(*languages)}, as --pair says, whatever their names")
 
 
 def read_files(

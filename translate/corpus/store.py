@@ -157,14 +157,12 @@ def write_folder(
     folder = real(folder)
     check_free(folder, endings)
     beside = folder.with_name(folder.name + ".part")
-    made = not beside.exists()
     make_folder(beside)
     try:
         held = hold(beside / LOCK, f"{folder} is being made", "name another folder")
     except UserError:
-        if made:
-            with suppress(OSError):  # it is not empty: another process has begun there
-                beside.rmdir()
+        with suppress(OSError):  # where another process has begun, it is not empty
+            beside.rmdir()
         raise
     try:
         for path in beside.iterdir():  # left by a process that was killed
