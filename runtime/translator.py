@@ -169,12 +169,12 @@ class Translator:
     def translate(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
                   self, text: str, *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
-                  batch_size: int = ...) -> Translation: ...  # fmt: skip
+                  batch_size: int = ..., batch_tokens: int = ...) -> Translation: ...  # fmt: skip
 
     @overload
     def translate(self, text: Sequence[str], *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
-                  batch_size: int = ...) -> list[Translation]: ...  # fmt: skip
+                  batch_size: int = ..., batch_tokens: int = ...) -> list[Translation]: ...  # fmt: skip
 
     def translate(
         self,
@@ -186,10 +186,12 @@ class Translator:
         max_length: int | None = None,
         alignments: bool = False,
         batch_size: int = BATCH_SIZE,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> Translation | list[Translation]:
         """One text to a Translation, or several to a list in the same order.
 
-        Sorts by length and batches inside; what is left out comes from the file's defaults. Text with nothing in it
+        Sorts by length and batches inside: at most batch_size sentences, and batch_tokens source ids, padding included,
+        of more than one. What is left out comes from the file's defaults. Text with nothing in it
         gives an empty translation. Text longer than the model was trained on is translated in parts.
         Raises UserError when n_best is more than beam, a number is out of range, or alignments are asked of a model
         without attention.
@@ -217,7 +219,7 @@ class Translator:
         lines = [text] if isinstance(text, str) else list(text)
         parts = [self._parts(normalise(line)) for line in lines]
         pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
-        for batch in batches_of(pending, batch_size):
+        for batch in batches_of(pending, batch_size, batch_tokens):
             self._run(batch, settings)
             self.batches += 1
             if self.batches % RETURN_EVERY == 0:
@@ -312,11 +314,11 @@ class HasIds(Protocol):
 Part = TypeVar("Part", bound=HasIds)
 
 
-def batches_of(parts: Iterable[Part], batch_size: int) -> Iterator[list[Part]]:
+def batches_of(parts: Iterable[Part], batch_size: int, batch_tokens: int = BATCH_TOKENS) -> Iterator[list[Part]]:
     """Runs of parts sorted by length, within the limits on sentences and on padded ids."""
     batch: list[Part] = []
     for part in parts:
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * len(part.ids) > BATCH_TOKENS):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * len(part.ids) > batch_tokens):
             yield batch
             batch = []
         batch.append(part)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -187,8 +186,16 @@ def evaluate(a: argparse.Namespace) -> int:
         for option in ("report", "robustness", "exact", "beam", "length_penalty", "show", "basis"):
             if getattr(a, option) not in (None, False, [], "cased"):
                 raise UserError(f"--{option.replace('_', '-')} is for translators")
-    if a.corpus and (asked := Corpus(a.corpus).task) != model.bundle.task:
-        raise UserError(f"{a.corpus} is a corpus to {asked}, and {a.model[0]} was made to {model.bundle.task}")
+    if a.corpus:
+        corpus, task = Corpus(a.corpus), model.bundle.task
+        if corpus.task != task:
+            raise UserError(f"{a.corpus} is a corpus to {corpus.task}, and {a.model[0]} was made to {task}")
+        if isinstance(model, Translator):
+            corpora.check_languages(a.model[0], model, corpus.folder, corpus.languages)
+    for option in ("report", "output"):
+        _check_folder(f"--{option}", getattr(a, option))
+    if a.record:
+        make_folder(Path(a.record))
     if isinstance(model, Forecaster):
         return _evaluate_series(model, a)
     if not isinstance(model, Translator):
@@ -200,15 +207,10 @@ def evaluate(a: argparse.Namespace) -> int:
             raise UserError("--show is for what --report draws; give both")
         if line > len(source):
             raise UserError(f"--show {line}: there are {len(source):,} lines")
-    _check_folder("--report", a.report)
     results = _translated(translator, source, a, "translating")
     output = [r.text for r in results]
-    if a.output:
-        write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
     scores = score(output, reference, translator.bundle.target_language, a.basis)
     beam = a.beam or translator.bundle.defaults["beam_size"]
-    if a.record:
-        _record(a, scores, translator.bundle, beam)
     robust = _robust(translator, source, reference, results, a) if a.robustness else []
     exact = exact_by_length(source, output, reference) if a.exact else []
     trained_to = translator.bundle.card.get("corpus", {}).get("length")  # of a made-up task
@@ -231,7 +233,12 @@ def evaluate(a: argparse.Namespace) -> int:
             from dragoman.translate.robustness import as_text
 
             print("\n" + as_text(robust))
-    if a.report:  # last, so that scores are told whatever comes of it
+    # Files come last, so that scores are told whatever becomes of them.
+    if a.output:
+        write_atomically(Path(a.output), "".join(line + "\n" for line in output).encode())
+    if a.record:
+        _record(a, scores, translator.bundle, beam)
+    if a.report:
         from dragoman.translate.report import of_one
 
         text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam, robust)
@@ -323,9 +330,7 @@ def _record(a: argparse.Namespace, scores: Sequence[Score], bundle: Bundle, beam
 
     name = a.name or Path(a.corpus or a.source).name.split(".")[0]
     penalty = bundle.defaults.get("length_penalty", 0.0) if a.length_penalty is None else a.length_penalty
-    make_folder(Path(a.record))
-    command = shlex.join(["dragoman", *sys.argv[1:]])
-    for record in records(scores, bundle, name=name, beam=beam, length_penalty=penalty, command=command):
+    for record in records(scores, bundle, name=name, beam=beam, length_penalty=penalty):
         parts = [record["run"], name, record["basis"], record["metric"], *([f"beam{beam}"] if beam else [])]
         parts += [record["precision"], f"seed{record['seed']}"]
         parts += [] if a.length_penalty is None else [f"penalty{a.length_penalty:g}"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -123,16 +125,22 @@ def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def records(
-    scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, length_penalty: float, command: str
+    scores: Sequence[Score], bundle: Bundle, *, name: str, beam: int, length_penalty: float
 ) -> list[dict[str, Any]]:
-    """Measurements as they are stored: each with what is needed to make it again."""
+    """Measurements as they are stored: each with what is needed to make it again, of a committee for each member."""
     card = bundle.card
-    training = card.get("training", {})
-    now, here = commit(), machine()
+    corpus = card.get("corpus", {})
+    members = [trained_by(member) for member in card.get("members", [])]
+    trained = trained_by(card)
+    if members:
+        trained["seed"], trained["commit"] = ("+".join(str(m[key]) for m in members) for key in ("seed", "commit"))
+        trained["members"] = members
+    made = {key: corpus[key] for key in ("distilled", "back_translated") if key in corpus}
+    now, here, words = commit(), machine(), command()
     return [
         {
             "run": bundle.config["name"],
-            "corpus": card.get("corpus", {}).get("corpus", "unknown"),
+            "corpus": corpus.get("corpus", "unknown"),
             "pair": "-".join(filter(None, (bundle.source_language, bundle.target_language))),
             "set": name,
             "basis": s.basis,
@@ -141,13 +149,11 @@ def records(
             "signature": s.signature,
             "beam": beam,
             "length_penalty": length_penalty,
-            "seed": training.get("seed"),
             "precision": bundle.precision,
             "parameters": card.get("parameters"),
-            "train_minutes": training.get("minutes"),
-            "train_command": card.get("command"),
-            "command": command,
-            "commit": card.get("commit", "unknown"),
+            **trained,
+            **made,
+            "command": words,
             "evaluated_at": now,
             "machine": here,
         }
@@ -155,12 +161,28 @@ def records(
     ]
 
 
+def trained_by(card: dict[str, Any]) -> dict[str, Any]:
+    """What of a card says how the weights came about."""
+    training = card.get("training", {})
+    return {
+        "seed": training.get("seed"),
+        "train_minutes": training.get("minutes"),
+        "train_command": card.get("command"),
+        "commit": card.get("commit", "unknown"),
+    }
+
+
+def command() -> str:
+    """The command that this process was started by."""
+    return shlex.join(["dragoman", *sys.argv[1:]])
+
+
 def commit() -> str:
-    """The commit of the source tree that this runs from, or the installed version."""
+    """The commit of the source tree that this runs from, `+changed` if it is not that, or the installed version."""
     root = Path(__file__).resolve().parents[1]
     try:
         if (root / ".git").exists():
-            words = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+            words = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changed", "--exclude=*"]
             return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
         return "dragoman " + version("dragoman")
     except (OSError, subprocess.CalledProcessError, PackageNotFoundError):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import signal
-import sys
 import time
 import weakref
 from collections import defaultdict
@@ -37,7 +35,7 @@ from dragoman.translate.checkpoint import (
     write_json,
 )
 from dragoman.translate.config import Config, TrainingConfig
-from dragoman.translate.evaluate import commit, machine
+from dragoman.translate.evaluate import command, commit, machine
 from dragoman.translate.folders import make_folder
 from dragoman.translate.forecasting import Forecasting
 from dragoman.translate.optimizers import make_optimizers, wants_bfloat16
@@ -137,6 +135,8 @@ class Trainer:
         make_folder(run.folder)
         weakref.finalize(self, os.close, run.lock())
         if not started:
+            for left in (run.path("metrics.jsonl"), *run.folder.glob("step-*.safetensors")):  # by a start cut short
+                left.unlink(missing_ok=True)
             run.write_config(self.config)
         return started
 
@@ -163,13 +163,20 @@ class Trainer:
             self.display.message(f"{self.run.folder} goes on with another {', '.join(differing)} than before")
             self.run.write_config(self.config)
         facts = {
-            "command": shlex.join(["dragoman", *sys.argv[1:]]),
             "parameters": self.parameters,
             "bfloat16": self.bfloat16,
             "machine": machine(),
-            "commit": commit(),
+            **self.origin,
         }
+        before = self.run.read_json("run.json") if self.position.step else {}
+        if "training" in before:  # it was concluded: until it is again, its weights are those of then
+            facts |= {key: before[key] for key in (*self.origin, "training", "scores", "candidates")}
         write_json(self.run.path("run.json"), {**self.task.facts(), **facts})
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the weights come from that this process trains."""
+        return {"command": command(), "commit": commit()}
 
     @property
     def parameters(self) -> int:
@@ -398,7 +405,7 @@ class Trainer:
         load_weights(self.model, candidates[chosen], self.run.folder)
         save_tensors(self.run.path("model.safetensors"), weights_of(self.model))
         self._read_clock()
-        facts = self.run.read_json("run.json")
+        facts = self.run.read_json("run.json") | self.origin
         facts["training"] = {
             "minutes": round(p.seconds / 60, 2),
             "steps": p.step,

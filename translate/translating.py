@@ -109,8 +109,10 @@ class Translating(Task):
         c = self.config.tokenizer
         lines = self.corpus.lines
         count = sum(1 for _ in lines("train", 0))
-        vocabulary = c.vocabulary or default_vocabulary(count)
-        tags = self.corpus.card.get("tags", [])
+        card = self.corpus.card
+        # What teachers make of a text adds pairs to learn from, and no words: a student is no larger than they are.
+        vocabulary = c.vocabulary or default_vocabulary(count - card.get("distilled", {}).get("added", 0))
+        tags = card.get("tags", [])
         if c.joint:
             both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags, 2 * count)
             tokenizers = both, both

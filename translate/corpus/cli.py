@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import re
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.runtime.cli import Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.folders import make_folder, real
+from dragoman.translate.folders import hold, make_folder, real
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
@@ -331,7 +332,8 @@ def distill(a: argparse.Namespace) -> int:
     corpus = Corpus(a.corpus or runs[0].config().data.corpus)
     _check_other(a.out, corpus.folder)
     translator = assemble(runs)
-    _check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
+    check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
+    translator.check_beam(a.beam)
     with _making(a.out, corpus.languages) as (journal, progress):
         splits, card = making.distill(
             runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
@@ -339,29 +341,35 @@ def distill(a: argparse.Namespace) -> int:
         )  # fmt: skip
         write_corpus(a.out, corpus.languages, splits, card)
     print(f"{a.out}: {len(splits['train']):,} train")
+    if fewer := card["distilled"]["fewer"]:
+        print(f"  {fewer:,} sources have fewer than {a.count} translations that came to their end")
     return 0
 
 
 def backtranslate(a: argparse.Namespace) -> int:
     """`dragoman backtranslate`."""
     from dragoman.translate.checkpoint import Run
-    from dragoman.translate.corpus.readers import read_lenient
-    from dragoman.translate.corpus.store import Corpus, write_corpus
+    from dragoman.translate.corpus.readers import read_raw
+    from dragoman.translate.corpus.store import Corpus, clean, counting, write_corpus
     from dragoman.translate.distill import back_translate
     from dragoman.translate.evaluate import translator_of
 
     run, corpus = Run(a.reverse), Corpus(a.corpus)
     _check_other(a.out, a.corpus)
-    text = read_lenient(a.text)
+    left_out: Counter[str] = Counter()
+    text = [pair.target for pair in clean(((line, line) for line in read_raw(a.text)), counting(left_out))]
     translator = translator_of(run)
-    _check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
+    check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
+    translator.check_beam(a.beam)
     with _making(a.out, corpus.languages) as (journal, progress):
-        splits, card = back_translate(run, translator, corpus, text, journal, beam=a.beam, progress=progress)
+        splits, card = back_translate(
+            run, translator, corpus, text, journal, beam=a.beam, left_out=left_out, progress=progress
+        )
         write_corpus(a.out, corpus.languages, splits, card)
     made = card["back_translated"]
     print(f"{a.out}: {len(splits['train']):,} train, {made['lines']:,} of them translated back")
-    if made["left_out"]:
-        print(f"  left out {made['left_out']:,} lines: empty, double, or held out")
+    for reason, count in made["left_out"].items():
+        print(f"  left out {count:,}: {reason}")
     return 0
 
 
@@ -371,7 +379,8 @@ def _check_other(out: str, corpus: str | Path) -> None:
         raise UserError(f"--out {out} is the corpus that this is made of; name another folder")
 
 
-def _check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:
+def check_languages(name: str, translator: Translator, where: Path, languages: tuple[str, ...]) -> None:
+    """Raise UserError for a model, called `name`, of other languages than what is `where`."""
     own = translator.bundle.source_language, translator.bundle.target_language
     if own != languages:
         raise UserError(f"{name} translates {'-'.join(own)}, and {where} needs a model for {'-'.join(languages)}")
@@ -383,9 +392,15 @@ def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Moves]
     from dragoman.translate.corpus.store import check_free
     from dragoman.translate.progress import bar
 
-    check_free(Path(out), languages)
-    journal = Path(out).with_name(Path(out).name + ".journal")
+    folder = real(out)
+    check_free(folder, languages)
+    journal, lock = (folder.with_name(folder.name + ending) for ending in (".journal", ".lock"))
     make_folder(journal.parent)
-    with bar("translating") as progress:
-        yield journal, progress
-    journal.unlink(missing_ok=True)
+    held = hold(lock, f"{out} is being made", "name another folder")
+    try:
+        with bar("translating") as progress:
+            yield journal, progress
+        journal.unlink(missing_ok=True)
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(held)
