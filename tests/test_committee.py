@@ -6,6 +6,8 @@ import itertools
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from dragoman.runtime.bundle import BOS, EOS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translation
 from dragoman.translate import distill as making
+from dragoman.translate import translating
 from dragoman.translate.batching import turned_round
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
-from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.corpus.store import Corpus, write_corpus
 from dragoman.translate.evaluate import sentence_chrf
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
+from dragoman.translate.tokenize import default_vocabulary, train_tokenizer
 from dragoman.translate.training import Trainer
 from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_toml
 
@@ -149,11 +153,19 @@ def test_judging_takes_any_number_of_lines(backwards_run: Path) -> None:
 
 
 def test_evaluate_takes_several_runs(
-    tiny_run: Path, backwards_run: Path, tiny_file: Path, tiny_corpus: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tiny_run: Path, backwards_run: Path, tiny_file: Path, tiny_corpus: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     files = ["--source", str(tiny_corpus / "test.en"), "--reference", str(tiny_corpus / "test.xx"), "--json"]
     assert main(["evaluate", str(tiny_run), str(backwards_run), *files]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == [str(tiny_run), str(backwards_run)]
+    assert main(["evaluate", str(tiny_run), str(backwards_run), *files, "--record", str(tmp_path / "scores")]) == 0
+    capsys.readouterr()
+    bleu = json.loads((tmp_path / "scores" / "tiny+backwards-test-cased-bleu-beam3-float32-seed1+2.json").read_text())
+    assert [m["seed"] for m in bleu["members"]] == [1, 2]
+    own = Run(tiny_run).read_json("run.json")
+    assert bleu["members"][0]["train_command"] == own["command"]
+    assert bleu["commit"] == f"{own['commit']}+{Run(backwards_run).read_json('run.json')['commit']}"
     assert main(["evaluate", str(tiny_run), str(tiny_file), *files]) == 2
     assert "is not a run's folder" in capsys.readouterr().err
 
@@ -168,8 +180,10 @@ def test_runs_of_other_languages_are_refused(tiny_run: Path, tmp_path: Path) -> 
 
 
 def test_distilled_corpus(
-    tiny_run: Path, backwards_run: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tiny_run: Path, backwards_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(making, "wants_bfloat16", lambda *_: False)  # near-ties are judged as below
     out = tmp_path / "made"
     words = ["distill", str(tiny_run), str(backwards_run), "--out", str(out), "--beam", "3", "--count", "2"]
     assert main([*words, "--choose", "near"]) == 0
@@ -184,11 +198,110 @@ def test_distilled_corpus(
     assert made.card["pairs"]["train"] == len(train)
     assert not out.with_name("made.journal").exists()
     near = train[len(pairs)]
-    others = assemble([Run(tiny_run), Run(backwards_run)]).translate(near.source, beam=3, n_best=3).hypotheses
+    both = assemble([Run(tiny_run), Run(backwards_run)])
+    others = both.translate(near.source, beam=3, n_best=3).hypotheses
     best = max((h.text for h in others), key=lambda text: sentence_chrf(text, pairs[0].target))
     assert near.target == best
-    assert main(["distill", str(tiny_run), "--out", str(out), "--count", "9"]) == 2
-    assert "--count 9 with --beam 5" in capsys.readouterr().err
+    said, told = capsys.readouterr().out, made.card["distilled"]
+    assert told["added"] == len(train) - len(pairs)
+    assert f"{told['fewer']} sources have fewer than 2 translations that came to an end" in said
+    taught = [sum(p.source == source for p in train) - 1 for source, _ in pairs]
+    assert told["fewer"] == sum(count < 2 for count in taught) > 0
+
+    alone = tmp_path / "alone"
+    words = ["distill", str(tiny_run), str(backwards_run), "--out", str(alone), "--beam", "3"]
+    assert main([*words, "--without-original"]) == 0
+    for pair in Corpus(alone).read("train"):
+        ended = [h.text for h in both.translate(pair.source, beam=3, n_best=3).hypotheses if h.complete]
+        assert pair.target == ended[0]
+    assert Corpus(alone).card["distilled"]["added"] == -Corpus(alone).card["distilled"]["fewer"]
+
+
+def test_what_distilling_refuses(
+    tiny_run: Path,
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "made"
+    reverse = tmp_path / "reverse"
+    assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
+    for options, problem in (
+        (["--count", "9"], "--count 9 with --beam 5"),
+        (["--beam", "400"], "beam 400: give 1 to 300"),
+        (["--corpus", str(reverse)], "needs a model for xx-en"),
+        (["--corpus", str(out)], "made is not a corpus"),
+    ):
+        assert main(["distill", str(tiny_run), "--out", str(out), *options]) == 2
+        assert problem in capsys.readouterr().err
+        assert not [*tmp_path.glob("made*")]
+    assert main(["distill", str(tiny_run), "--out", str(tiny_corpus)]) == 2
+    assert "is the corpus that this is made of" in capsys.readouterr().err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    assert main(["distill", str(tiny_run), "--out", ".", "--beam", "1"]) == 0
+    assert Corpus(empty).read("train")[:300] == Corpus(tiny_corpus).read("train")
+
+
+def test_one_process_makes_a_taught_corpus(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; from dragoman.translate.folders import *; hold(real(sys.argv[1]), '', ''); print(); input()"
+    words = [sys.executable, "-uc", code, str(tmp_path / "made.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert main(["distill", str(tiny_run), "--out", str(tmp_path / "made")]) == 2
+        assert f"made is being made by process {other.pid}; wait for it" in capsys.readouterr().err
+        other.kill()
+
+
+def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
+    journal, facts = tmp_path / "journal", {"beam": 2}
+    for rows, expected in (
+        ([[0, "a"], [1, "b", "c"], [2, ""]], [["a"], ["b", "c"], [""]]),
+        ([[0, "a"], [0, "a"], [1, "b"]], [["a"]]),
+        ([["a"], ["b"]], []),
+        ([], []),
+    ):
+        journal.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]))
+        assert making._read_journal(journal, facts) == expected
+        assert making._read_journal(journal, {"beam": 3}) == []
+
+
+def test_a_student_has_no_more_pieces_than_its_teachers(tmp_path: Path) -> None:
+    sizes = []
+    for times, card in ((1, {}), (3, {"distilled": {"added": 2400}})):
+        folder = tmp_path / f"corpus{times}"
+        pairs = number_pairs(1200)
+        splits = {"train": pairs * times, "valid": pairs[:5], "test": pairs[:5]}
+        write_corpus(folder, ("en", "xx"), splits, {"corpus": "numbers", **card})
+        (tmp_path / "t.toml").write_text(tiny_toml(folder, f"t{times}").replace("vocabulary = 300", ""))
+        asked: list[int] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                translating, "train_tokenizer", lambda *a, asked=asked: asked.append(a[2]) or train_tokenizer(*a)
+            )
+            Trainer(load(tmp_path / "t.toml"), tmp_path / f"t{times}")
+        sizes.append(asked[0])
+    assert sizes == [default_vocabulary(1200)] * 2
+    assert default_vocabulary(3600) > sizes[0]
+
+
+def test_products_in_bfloat16_teach_much_the_same(
+    backwards_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, corpus = Run(backwards_run), Corpus(tiny_corpus)
+    found = []
+    for wanted in (False, True):
+        monkeypatch.setattr(making, "wants_bfloat16", lambda *_, wanted=wanted: wanted)
+        settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": False}
+        splits, _ = making.distill(
+            [run], assemble([run]), corpus, tmp_path / str(wanted), progress=lambda *_: None, **settings
+        )
+        found.append(splits["train"])
+    same = set(found[0]) & set(found[1])
+    assert len(same) > 0.5 * len(found[0])
 
 
 def test_interrupted_work_goes_on(
@@ -236,7 +349,8 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
         tmp_path / "run",
     ).fit()
     more = [*(p.target for p in pairs[300:340]), "", pairs[301].target]
-    (tmp_path / "more.xx").write_text("".join(line + "\n" for line in more))
+    garbled = [b"stra\xdfe", b"a\x07b", b"two \xff"]
+    (tmp_path / "more.xx").write_bytes(b"".join(line + b"\n" for line in [*map(str.encode, more), *garbled]))
     out = tmp_path / "out"
     words = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "more.xx"), "--out", str(out)]
     assert main([*words, "--corpus", str(tiny_corpus)]) == 0
@@ -247,6 +361,14 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     added = [p for p in made.read("train") if p.source.startswith(making.TAG)]
     assert {p.target for p in added} <= {line for line in more if line} - held_out
     assert len(added) > 10  # but for those whose translation never ended
+    left_out = made.card["back_translated"]["left_out"]
+    cut_off = left_out.pop("translation cut off", 0)
+    assert left_out == {
+        "empty": 1, "invalid UTF-8": 2, "control characters": 1, "duplicate": 1,
+        "in a held-out part": len(held_out.intersection(more)),
+    }  # fmt: skip
+    assert len(added) + cut_off + sum(left_out.values()) == len(more) + len(garbled)
+    assert "left out 2: invalid UTF-8" in capsys.readouterr().out
     (tmp_path / "b.toml").write_text(tiny_toml(out, "with-tags").replace("vocabulary = 300", ""))
     Trainer(load(tmp_path / "b.toml", ["training.epochs=1"]), tmp_path / "tagged").fit()
     tokenizer = Run(tmp_path / "tagged").tokenizers()[0]

@@ -342,7 +342,8 @@ def distill(a: argparse.Namespace) -> int:
         write_corpus(a.out, corpus.languages, splits, card)
     print(f"{a.out}: {len(splits['train']):,} train")
     if fewer := card["distilled"]["fewer"]:
-        print(f"  {fewer:,} sources have fewer than {a.count} translations that came to their end")
+        what = "no translation" if a.count == 1 else f"fewer than {a.count} translations"
+        print(f"  {fewer:,} sources have {what} that came to an end")
     return 0
 
 
