@@ -5,8 +5,10 @@ for each), on all cores, in turns; a turn is a process of its own. What is timed
 first steps: no start, no validation, no checkpoint, for either side. JoeyNMT's model is its recurrent one: a
 bidirectional LSTM of 2 layers, an LSTM decoder of 512 with input feeding, Luong's attention, batches of 64 sentences.
 
-Prints a JSON object a line with the keys figure, threads, ours, peer (tokens a second), ratio and spread (the lowest
-and the highest turn's); above 1 is faster. With --record also writes them for docs/speed.md.
+Ours compute products in bfloat16 where the processor gains by it, as they do for a user; JoeyNMT computes in float32.
+
+Prints a JSON object a line with the keys figure, threads, precision (of ours), ours, peer (tokens a second), ratio and
+spread (the lowest and the highest turn's); above 1 is faster. With --record also writes them for docs/speed.md.
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         write_corpus(folder / "cldr", ("en", "de"), *from_cldr(("en", "de"), PHRASES, 500, 500, 1))
         corpus = Corpus(folder / "cldr")
     config = load(options.config, [f"data.corpus={json.dumps(str(corpus.folder))}"])
-    Trainer(config, folder / "tokenizer")  # makes it
+    bfloat16 = Trainer(config, folder / "tokenizer").bfloat16  # makes it
     prepare_joeynmt(folder, corpus, folder / "tokenizer")
     turns: dict[str, list[float]] = {"flagship": [], "lstm": [], "JoeyNMT": []}
     sizes = {}
@@ -147,6 +149,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         yield {
             "figure": f"training, {name}, {sizes[name] / 1e6:.1f}M parameters",
             "threads": os.cpu_count(),
+            "precision": "bfloat16 products" if bfloat16 else "float32",  # of ours
             "ours": round(statistics.median(turns[name])),
             "peer": round(statistics.median(turns[peer])),
             "ratio": round(statistics.median(ratios), 2),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.export.cli import main
+from dragoman.translate import cli
 from dragoman.translate.checkpoint import write_atomically
 from tiny import number_pairs, tiny_toml
 
@@ -117,6 +118,26 @@ def test_int8_mistakes(tmp_path: Path, tiny_run: Path, tiny_file: Path, capsys: 
         assert main(["export", *words, "-o", str(out)]) == 2
         assert expected in capsys.readouterr().err.splitlines()[-1]
         assert not out.exists()
+
+
+def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
+    tmp_path: Path,
+    tiny_run: Path,
+    tiny_corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reverse = tmp_path / "reverse"
+    assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(cli, "_translated", None)
+    for options, expected in (
+        (["--corpus", str(reverse)], f"{tiny_run} translates en-xx, and {reverse} needs a model for xx-en"),
+        (["--corpus", str(tiny_corpus), "--output", str(tmp_path / "none" / "x")], "there is no folder"),
+        (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "file")], "cannot make the folder"),
+    ):
+        assert main(["evaluate", str(tiny_run), *options]) == 2
+        assert expected in capsys.readouterr().err
 
 
 def test_export_of_a_run_whose_corpus_is_gone(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from dragoman.translate.evaluate import lowercase_tokenised, score
+from dragoman.translate import evaluate
+from dragoman.translate.evaluate import commit, lowercase_tokenised, score
 from tiny import MULTI30K, needs_multi30k
 
 
@@ -56,3 +59,20 @@ def test_what_has_no_spaces_is_scored_by_characters(language: str, tokenizer: st
     if "TER" in metrics:
         assert found[2].score == 25  # of characters, not of one word
         assert "asian:yes" in found[2].signature
+
+
+def test_a_changed_tree_is_not_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        return subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-qm", "one")
+    git("tag", "v1")
+    monkeypatch.setattr(evaluate, "__file__", str(tmp_path / "translate" / "evaluate.py"))
+    (tmp_path / "beside").write_text("")
+    assert commit() == git("rev-parse", "--short=12", "HEAD").strip()
+    (tmp_path / "a").write_text("2")
+    assert commit() == git("rev-parse", "--short=12", "HEAD").strip() + "+changed"

@@ -16,7 +16,7 @@ from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, 
 from dragoman.runtime.cli import lines_of, main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
-from dragoman.runtime.translator import Attention, Translator, word_alignment
+from dragoman.runtime.translator import Attention, Ids, Translator, word_alignment
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.tokenize import train_tokenizer
 
@@ -150,6 +150,24 @@ def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
 
     result = Translator(Endless(), BUNDLE).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
     assert not result.complete
+
+
+def test_batches_have_as_many_sentences_and_ids_as_were_asked(copier: Translator) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    class Counting:
+        def run(self, source: Ids, source_length: Ids, **settings: object) -> tuple[object, ...]:
+            sizes.append(source.shape)
+            return np.full((len(source), 1, 1), EOS), np.full((len(source), 1), -1.0), np.zeros((len(source), 0, 1, 1))
+
+    translator = Translator(Counting(), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    lines = ["copy copy copy copy copy copy"] * 100
+    for sentences, ids in ((32, 512), (100, 512), (100, 16384), (100, 1)):
+        sizes.clear()
+        translator.translate(lines, beam=1, batch_size=sentences, batch_tokens=ids)
+        assert sum(rows for rows, _ in sizes) == len(lines)
+        length = sizes[0][1]
+        assert sizes[0][0] == max(1, min(sentences, ids // length))
 
 
 def test_word_alignment_counts_words_over_parts() -> None:

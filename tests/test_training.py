@@ -241,6 +241,30 @@ def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in read_rows(resumed.run.path("metrics.jsonl"))] == [0]
 
 
+def test_a_start_that_was_killed_leaves_nothing_in_the_next_ones_log(toml: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"kind": "train", "step": 900}\n')
+    (folder / "step-900.safetensors").write_bytes(b"")
+    Trainer(load(toml, ["training.epochs=1"]), folder).fit()
+    assert max(row["step"] for row in read_rows(folder / "metrics.jsonl")) < 900
+    assert not (folder / "step-900.safetensors").exists()
+
+
+def test_until_it_has_gone_on_to_the_end_a_run_is_what_it_was(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run")
+    before = Trainer(load(toml, ["training.epochs=1"]), run.folder).fit()
+    monkeypatch.setattr(sys, "argv", ["dragoman", "train", "further"])
+    Trainer(load(toml, ["training.epochs=2"]), run.folder, resume=True)  # and is killed
+    between = run.read_json("run.json")
+    assert between == before
+    after = Trainer(load(toml, ["training.epochs=2"]), run.folder, resume=True).fit()
+    assert after["command"] == "dragoman train further"
+    assert after["training"]["epochs"] == 2
+
+
 def test_large_seeds(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml, ["training.seed=2147483647"]), tmp_path / "run")
     assert trainer.batches(3).expected > 1
