@@ -11,7 +11,7 @@ import torch
 from dragoman.translate.config import TrainingConfig
 from dragoman.translate.optimizers import Muon, gains_by_bfloat16, make_optimizers, orthogonalized, wants_bfloat16
 
-SHAPES = [(24, 16), (16, 24), (16, 16), (1, 8)]
+SHAPES = [(24, 16), (16, 24), (16, 16), (1, 8), (40, 16), (16, 32)]
 
 
 def steps(optimizer: torch.optim.Optimizer, matrices: Sequence[torch.Tensor]) -> None:
@@ -38,6 +38,17 @@ def test_what_is_orthogonalised_keeps_its_directions(shape: tuple[int, int]) -> 
     values = torch.diag(u.T @ orthogonalized(matrix, torch.float32) @ vt.T)
     assert s.max() / s.min() < 100
     assert 0.6 < values.min() <= values.max() < 1.2  # Jordan et al. 2024
+
+
+@pytest.mark.parametrize("shape", [(256, 512), (512, 128)])
+def test_small_products_give_what_long_ones_do(shape: tuple[int, int]) -> None:
+    """Also where, as in training, nearly all is in one direction."""
+    generator = torch.Generator().manual_seed(3)
+    rows, columns = (torch.randn(n, 1, generator=generator) for n in shape)
+    for noise in (1.0, 0.02, 1e-4, 0.0):
+        matrix = rows @ columns.T + noise * torch.randn(shape, generator=generator)
+        exact = orthogonalized(matrix.double(), torch.float64)  # by long products
+        assert (orthogonalized(matrix, torch.float32) - exact).norm() < 2e-3 * exact.norm()
 
 
 def test_a_matrix_of_zeros_stays_as_it_is() -> None:

@@ -42,22 +42,50 @@ def wants_bfloat16(precision: str, device: torch.device) -> bool:
     return gains_by_bfloat16(device) if precision == "auto" else precision == "bfloat16"
 
 
+ITERATIONS = 5
+A, B, C = 3.4445, -4.7750, 2.0315
+
+
 def orthogonalized(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     """The matrix (M, N) with its singular values brought near 1: about U V^T of its U S V^T, in `dtype`.
 
     Five Newton-Schulz iterations of fifth order, with the coefficients of Jordan et al. 2024, "Muon": values from 0.68
     to 1.14 are as good as 1 here.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.to(dtype)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
     x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
-    for _ in range(5):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if dtype == torch.float32 and 2 * x.shape[0] <= x.shape[1]:
+        x = _iterated(x @ x.T) @ x
+    else:
+        for _ in range(ITERATIONS):
+            gram = x @ x.T
+            x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return x.T if tall else x
+
+
+def _iterated(gram: Tensor) -> Tensor:
+    """What all iterations together multiply X (M, N) by from the left, given X X^T (M, M).
+
+    Each multiplies by a polynomial of the X X^T of then, and so do all, of the first one: small products instead of
+    long ones, a sixth fewer multiplications where N is twice M ("Gram Newton-Schulz", Dao AI Lab 2026). It wants
+    float32, since the squares of small singular values are lost in bfloat16.
+    """
+    step = total = _polynomial(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = step @ gram @ step
+        step = _polynomial(gram)
+        total = step @ total
+    return total
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """A + B G + C G^2 of a square matrix G."""
+    out = torch.addmm(gram, gram, gram, beta=B, alpha=C)
+    out.diagonal().add_(A)
+    return out
 
 
 class Muon(torch.optim.Optimizer):
