@@ -138,6 +138,9 @@ def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
     ):
         assert main(["evaluate", str(tiny_run), *options]) == 2
         assert expected in capsys.readouterr().err
+    files = ["--source", str(tmp_path / "none"), "--reference", str(tmp_path / "file")]
+    assert main(["evaluate", str(tiny_run), *files, "--record", str(tmp_path / "scores")]) == 2
+    assert not (tmp_path / "scores").exists()
 
 
 def test_export_of_a_run_whose_corpus_is_gone(

@@ -192,10 +192,6 @@ def evaluate(a: argparse.Namespace) -> int:
             raise UserError(f"{a.corpus} is a corpus to {corpus.task}, and {a.model[0]} was made to {task}")
         if isinstance(model, Translator):
             corpora.check_languages(a.model[0], model, corpus.folder, corpus.languages)
-    for option in ("report", "output"):
-        _check_folder(f"--{option}", getattr(a, option))
-    if a.record:
-        make_folder(Path(a.record))
     if isinstance(model, Forecaster):
         return _evaluate_series(model, a)
     if not isinstance(model, Translator):
@@ -207,6 +203,7 @@ def evaluate(a: argparse.Namespace) -> int:
             raise UserError("--show is for what --report draws; give both")
         if line > len(source):
             raise UserError(f"--show {line}: there are {len(source):,} lines")
+    _check_files(a)
     results = _translated(translator, source, a, "translating")
     output = [r.text for r in results]
     scores = score(output, reference, translator.bundle.target_language, a.basis)
@@ -252,6 +249,14 @@ def _check_folder(option: str, path: str | None) -> None:
         raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
 
 
+def _check_files(a: argparse.Namespace) -> None:
+    """The same for all that `evaluate` writes; the folder for scores is made."""
+    for option in ("report", "output"):
+        _check_folder(f"--{option}", getattr(a, option))
+    if a.record:
+        make_folder(Path(a.record))
+
+
 def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     from dragoman.runtime.reader import Classifier
     from dragoman.runtime.tokenizer import normalise
@@ -260,6 +265,7 @@ def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     from dragoman.translate.reading import label_scores
 
     source, reference = _test_set(a)
+    _check_files(a)
     found: list[list[str]] = []
     with bar("reading", len(source)) as progress:
         for start in range(0, len(source), 256):
@@ -299,6 +305,7 @@ def _evaluate_series(model: Forecaster, a: argparse.Namespace) -> int:
         model.check_sampling(parts["test"])
     except UserError as error:
         raise UserError(f"{a.corpus}: {error}") from None
+    _check_files(a)
     windows = windows_of(parts, "test", model.window, model.horizon)
     found = [model.engine.run(batch.series.numpy()) for batch in windows]
     scale = np.array(model.bundle.series["scale"])

@@ -170,7 +170,7 @@ class Trainer:
         }
         before = self.run.read_json("run.json") if self.position.step else {}
         if "training" in before:  # it was concluded: until it is again, its weights are those of then
-            facts |= {key: before[key] for key in (*self.origin, "training", "scores", "candidates")}
+            facts |= {key: before[key] for key in (*self.origin, "training", "scores", "candidates") if key in before}
         write_json(self.run.path("run.json"), {**self.task.facts(), **facts})
 
     @property
