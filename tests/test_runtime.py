@@ -152,7 +152,7 @@ def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
     assert not result.complete
 
 
-def test_batches_have_as_many_sentences_and_ids_as_were_asked(copier: Translator) -> None:
+def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
     sizes: list[tuple[int, int]] = []
 
     class Counting:

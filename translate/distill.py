@@ -111,9 +111,8 @@ def _translate(
     bfloat16 where the processor gains by it: teaching can spare the digits.
     """
     device = device_of()
-    on_gpu = device.type == "cuda"
-    batch_size, batch_tokens = (GPU_BATCH, GPU_BATCH_TOKENS) if on_gpu else (BATCH_SIZE, BATCH_TOKENS)
-    chunk = GPU_CHUNK if on_gpu else CHUNK
+    here, on_gpu = (CHUNK, BATCH_SIZE, BATCH_TOKENS), (GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS)
+    chunk, batch_size, batch_tokens = on_gpu if device.type == "cuda" else here
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=wants_bfloat16("auto", device))
     facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
     done = _read_journal(journal, facts)

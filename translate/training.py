@@ -162,6 +162,7 @@ class Trainer:
         if differing := differing_keys(self.run.config(), self.config):
             self.display.message(f"{self.run.folder} goes on with another {', '.join(differing)} than before")
             self.run.write_config(self.config)
+        self.origin = {"command": command(), "commit": commit()}  # of the weights to come: files may change meanwhile
         facts = {
             "parameters": self.parameters,
             "bfloat16": self.bfloat16,
@@ -172,11 +173,6 @@ class Trainer:
         if "training" in before:  # it was concluded: until it is again, its weights are those of then
             facts |= {key: before[key] for key in (*self.origin, "training", "scores", "candidates") if key in before}
         write_json(self.run.path("run.json"), {**self.task.facts(), **facts})
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """Where the weights come from that this process trains."""
-        return {"command": command(), "commit": commit()}
 
     @property
     def parameters(self) -> int:
