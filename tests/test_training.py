@@ -506,3 +506,8 @@ def test_progress_ends_at_the_whole(capsys: pytest.CaptureFixture[str], monkeypa
         now[0] += 60
         move(1)
     assert "runs/[/a]: 1 of 2" in capsys.readouterr().err
+    resumed = Display()  # an earlier process was stopped for a night: that says nothing of this one's speed
+    for spent, progress in ((36_000.0, 0.5), (36_060.0, 0.6)):
+        now[0] += 100
+        resumed.step(progress, spent, {"epoch": 0, "loss": 1.0, "tokens_per_second": 7})
+    assert " 60%  4:00 left" in capsys.readouterr().err

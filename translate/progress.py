@@ -81,6 +81,7 @@ class Display:
         self.live = self.console.is_terminal and not quiet
         self.task: TaskID | None = None
         self.counted = ""
+        self.first: tuple[float, float] | None = None  # progress and seconds at this process's first report
         self.spoken = self.prepared = time.monotonic()  # when the last line was written
 
     def __enter__(self) -> Display:
@@ -112,9 +113,11 @@ class Display:
             self.message(f"{done / total:4.0%}  {what}: {done:,} of {total:,}")
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
-        """A report every few steps; progress from 0 to 1."""
+        """A report every few steps; progress from 0 to 1, in so many seconds, those of earlier processes included."""
         progress = min(1.0, progress)  # the clock may have run out within a step
-        left = f"{clock(seconds / progress - seconds)} left" if progress > 0 else ""
+        self.first = self.first or (progress, seconds)
+        done, spent = progress - self.first[0], seconds - self.first[1]  # a resumed run may be slower or faster now
+        left = f"{clock(spent * (1 - progress) / done if done > 0 else 0)} left" if done > 0 or progress == 1 else ""
         detail = (
             f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.counted}/s"
         )
