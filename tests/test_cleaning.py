@@ -38,6 +38,12 @@ GOOD = [
     (("Open the file in LibreOffice", "Открыть файл в LibreOffice"), "ru"),
     (("Good morning", "おはようございます"), "ja"),
     (("OpenGL on Linux", "OpenGL на Linux"), "ru"),
+    (("JavaScript tutorial", "JavaScript教程"), "zh"),
+    (("Server for Windows", "Windows用サーバー"), "ja"),
+    (("Facebook login", "Facebook로 로그인"), "ko"),
+    (("WordPress sites", "WordPress-сайты"), "ru"),
+    (("WIR Euro", "ユーロ (WIR)"), "ja"),
+    (("\U0001e4f1 people", "\U0001e4f1 Leute"), "de"),  # digits that Unicode 15 added
     (("“Quoted” – naïve café", "„Zitiert“ – naives Café"), "de"),
 ]
 
@@ -66,6 +72,15 @@ def test_duplicates() -> None:
     assert list(scrub(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
 
 
+def test_untranslated_pairs_in_front_say_nothing_of_the_usual_lengths() -> None:
+    good = [
+        Pair(f"this is a sentence about the thing {chr(97 + i % 26) * (i // 26 + 1)}", "这是句子") for i in range(60)
+    ]
+    other = [Pair(f"this was never translated {i}", f"This was never translated {i}") for i in range(90)]
+    for pairs in (good + other, other + good):
+        assert [*scrub(pairs, ("en", "zh"), ["near duplicate"], lambda *_: None)] == good
+
+
 @given(st.text(), st.text(), st.sampled_from(["de", "ja", "ar", "xx"]))
 def test_any_text_has_an_answer(source: str, target: str, language: str) -> None:
     assert Cleaner([], ("en", language)).broken(Pair(source, target)) in (None, *RULES)
@@ -91,6 +106,19 @@ def test_numbers_are_the_same_however_they_are_grouped(n: int) -> None:
         ("3 dogs and 2 cats", "drei Hunde und 2 Katzen", False),
         ("at 5 pm", "um 17 Uhr", False),
         ("12 people", "dreizehn", False),
+        ("October 25, 1987", "1987年10月25日", False),
+        ("150,000 inhabitants", "15万居民", False),
+        ("15 billion won", "150억 원", False),
+        ("90.6 million", "9060万", False),
+        ("2:30 pm", "14h30", False),
+        ("10 p.m.", "22 Uhr", False),
+        ("songs of the 1990s", "Lieder der 90er", False),
+        ("twelve men and 20 women", "12 Männer und 20 Frauen", False),
+        ("1.5 million in 2010", "1.500.000 im Jahr 2010", False),
+        ("From 1871 to 1918", "Seit 1871", True),
+        ("12 dogs and 20 cats", "13 Hunde und 20 Katzen", True),
+        ("1977 to 1991", "1977 bis 1990", True),
+        ("5 of 300", "5 von 400", True),
         ("Chapter 3", "Kapitel 7", True),
         ("in 1987", "1978", True),
         ("Ctrl+Alt+5", "Strg+Alt+6", True),

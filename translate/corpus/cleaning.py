@@ -19,7 +19,9 @@ from dragoman.translate.corpus.store import Pair, nearly, short_hash
 # A side may be this many times as long as the corpus's usual ratio makes the other, give or take SLACK characters,
 # which short texts need: "Yes" is "Jawohl".
 RATIO, SLACK = 2.5, 12
-SAMPLE = 2000  # pairs that the usual ratio is found from
+SAMPLE, FIRST = 2000, 50_000  # pairs that the usual ratio is found from, and of which first ones they are taken
+HUNDRED, HOURS, TIMES_OF_YEARS = 100, 12, 2200  # years are below the last
+POWERS = (1, 3, 4, 5, 6, 7, 8, 9)  # of ten, by which units such as 万, lakh and million differ
 DIGITS = 4000  # of a number that are looked at; Python reads no more than 4,300
 LETTERS = 6  # fewer in a script say nothing: names, units, codes
 
@@ -53,19 +55,28 @@ def numbers(text: str) -> Counter[str]:
     """The numbers in a text, in plain digits, without what groups them or zeros in front; hours are modulo twelve."""
     found: Counter[str] = Counter()
     for match in NUMBER.finditer(text):
-        value = int("".join(str(unicodedata.digit(c)) for c in match[0] if c.isdecimal())[:DIGITS])
+        value = int("0" + _digits(match[0])[:DIGITS])
         found[str(value % 12 if match["hour"] else value)] += 1
     return found
 
 
 def other_numbers(pair: Pair) -> bool:
-    """Other numbers on one side than on the other. A side that has none may say them in words.
+    """Other numbers on one side than on the other, which its language's way to write them does not explain.
 
-    So may a side say those below ten: they count only where neither side has a larger one, and both have as many.
+    A side that has none may say them in words. So may a side say those below ten: they count only where neither side
+    has a larger one, and both have as many.
     """
     source, target = (large_numbers(side) for side in pair)
     if source or target:
-        return bool(source and target) and source != target and _digits(pair.source) != _digits(pair.target)
+        if not (source and target) or source == target or _significant(pair.source) == _significant(pair.target):
+            return False
+        every = [{*map(int, numbers(side))} for side in pair]
+        left = [[*map(int, mine - other)] for mine, other in ((source, target), (target, source))]
+        return not any(
+            all(_explained(n, others, alone=not there) for n in here)
+            for here, there, others in ((left[0], left[1], every[1]), (left[1], left[0], every[0]))
+            if here
+        )
     source, target = (numbers(side) for side in pair)
     return source.total() == target.total() and source != target
 
@@ -75,9 +86,29 @@ def large_numbers(text: str) -> Counter[str]:
     return Counter({number: count for number, count in numbers(text).items() if len(number) > 1})
 
 
+def _explained(number: int, others: set[int], *, alone: bool) -> bool:
+    """Whether a number that the other side does not have may be written there as another, or in words.
+
+    Hours of halves of a day, years without their century (`1990s`, `90er`), units of ten thousand or of a lakh; alone,
+    where the other side has none too many: a month, a dozen, millions.
+    """
+    if alone and (number < HUNDRED or number % 1000 == 0):
+        return True
+    return any(
+        (abs(number - n) == HOURS and max(number, n) <= 2 * HOURS)
+        or (min(number, n) < HUNDRED <= max(number, n) < TIMES_OF_YEARS and (number - n) % HUNDRED == 0)
+        or (min(number, n) and max(number, n) in {min(number, n) * 10**power for power in POWERS})
+        for n in others
+    )
+
+
 def _digits(text: str) -> str:
     """All digits of a text, which tell numbers that are grouped in their own ways, such as of telephones."""
-    return "".join(str(unicodedata.digit(c)) for c in text if c.isdecimal())
+    return "".join(str(unicodedata.digit(c)) for c in text if c.isdecimal())  # regex knows more, by a newer Unicode
+
+
+def _significant(text: str) -> str:
+    return _digits(text).rstrip("0")  # 2.5 million and 250万
 
 
 class Ratio:
@@ -103,14 +134,17 @@ class Script:
         self.scripts = [script_of(language) for language in languages]
 
     def __call__(self, pair: Pair) -> bool:
-        words = [side.split() for side in pair]
+        words = [_ONE_SCRIPT.findall(side.casefold()) for side in pair]
         own = [[w for w in mine if w not in other] for mine, other in (words, words[::-1])]  # names stand on both sides
         return any(script and _foreign("".join(w), script) for w, script in zip(own, self.scripts, strict=True))
 
 
+_ONE_SCRIPT = regex.compile(r"\p{Latin}+|[^\s\p{Latin}]+")  # a name may stand in other letters without a space
+
+
 @cache
 def _letters(script: str) -> regex.Pattern[str]:
-    names = "".join(rf"\p{{sc={name}}}" for name in TOGETHER.get(script, (script,)))
+    names = "".join(rf"\p{{scx={name}}}" for name in TOGETHER.get(script, (script,)))
     return regex.compile(f"[{names}]")
 
 
@@ -140,13 +174,14 @@ class Cleaner:
 
     def __init__(self, sample: Sequence[Pair], languages: tuple[str, str], off: Collection[str] = ()) -> None:
         """sample: some of the pairs, from which the usual ratio of lengths is found. off: names in RULES."""
+        script = Script(languages)
         rules: dict[str, Rule] = {
             "duplicate": Duplicates(near=False),
             "same": same,
             "long": long,
             "mojibake": garbled,
-            "script": Script(languages),
-            "ratio": Ratio(sample),
+            "script": script,
+            "ratio": Ratio([p for p in sample if not any(r(p) for r in (same, long, garbled, script, other_numbers))]),
             "numbers": other_numbers,
             "near duplicate": Duplicates(near=True),  # last, so that what it keeps is not dropped by another rule
         }
@@ -163,9 +198,9 @@ def scrub(
 ) -> Iterator[Pair]:
     """The pairs that break no rule; the others are given to `dropped` with the rule's name."""
     rest = iter(pairs)
-    sample = [*islice(rest, SAMPLE)]
-    cleaner = Cleaner(sample, languages, off)
-    for part in (sample, rest):
+    first = [*islice(rest, FIRST)]
+    cleaner = Cleaner(first[:: max(1, len(first) // SAMPLE)], languages, off)
+    for part in (first, rest):
         for pair in part:
             rule = cleaner.broken(pair)
             if rule:
