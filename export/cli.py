@@ -87,7 +87,7 @@ def _minutes(text: str) -> float:
 def export(a: argparse.Namespace) -> int:
     """`dragoman export`."""
     from dragoman.export.onnx import PARITY_SENTENCES, build, build_int8
-    from dragoman.translate.checkpoint import Run, write_atomically
+    from dragoman.translate.checkpoint import Run, descriptor_of, write_atomically
 
     run, path = Run(a.run_folder), Path(a.output)
     if path.is_dir() or not real(path).parent.is_dir():
@@ -119,11 +119,12 @@ def export(a: argparse.Namespace) -> int:
     else:
         data, levels = build(run, [pair.source for pair in pairs[:PARITY_SENTENCES]])
     write_atomically(path, data)
+    to = sys.stderr if descriptor_of(path) == 1 else sys.stdout  # which the model itself may have gone to
     for level in levels:
-        print(level.describe())
+        print(level.describe(), file=to)
     if a.int8:
-        print(comparison.describe())
-    print(f"{a.output}: {len(data) / 1e6:.1f} MB")
+        print(comparison.describe(), file=to)
+    print(f"{a.output}: {len(data) / 1e6:.1f} MB", file=to)
     return 0
 
 
@@ -145,6 +146,7 @@ def verify(a: argparse.Namespace) -> int:
     from dragoman.runtime.bundle import read_sealed
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import Run
+    from dragoman.translate.config import to_tree
     from dragoman.translate.corpus.readers import read_lenient
     from dragoman.translate.evaluate import TorchEngine
     from dragoman.translate.progress import bar
@@ -163,8 +165,12 @@ def verify(a: argparse.Namespace) -> int:
         return _verdict(verify_reader(run, a.model, sentences), a)
     model, translator = read_sealed(a.model), Translator.load(a.model)
     bundle = translator.bundle
-    if bundle.source_tokenizer != run.tokenizers()[0].model:
+    own = tuple(tokenizer.model for tokenizer in run.tokenizers())
+    if (bundle.source_tokenizer, bundle.target_tokenizer) != own:
         raise UserError(f"{a.model} was not made from {a.against}: their tokenizers differ")
+    for key, value in to_tree(run.config())["model"].items():
+        if bundle.config["model"].get(key, value) != value:  # an older file may not say
+            raise UserError(f"{a.model} was not made from {a.against}: their model.{key} differs")
     rows = [translator.source_tokenizer.encode(s) for s in sentences if s.strip()]
     rows = [row for row in rows if len(row) <= bundle.max_source]
     if not rows:

@@ -76,6 +76,11 @@ def level(name: str, tolerance: Tolerance, compared: int, equal: int, worst: flo
     return Level(name, compared, equal, worst, passed, example)
 
 
+def further(worst: float, difference: float) -> float:
+    """The larger of two differences; what is no number differs most."""
+    return max(worst, difference) if math.isfinite(difference) else math.inf
+
+
 def refuse_unequal(levels: Sequence[Level]) -> None:
     """Raise UserError for the first level that failed: then there is to be no file."""
     for one in levels:
@@ -119,7 +124,7 @@ def compare_search(
             if ids[0] != ids[1] and not example:
                 example = f"sentence {sentences} gives {ids[0]} and {ids[1]}"
             difference = abs(float(one[1][b, 0]) - float(two[1][b, 0]))
-            worst = max(worst, difference) if math.isfinite(difference) else math.inf
+            worst = further(worst, difference)
         if progress:
             progress(sentences)
     name = f"whole search, beam {beam}, batches of {max(len(length) for _, length in batches)}"
@@ -164,7 +169,7 @@ def company(
                 equal.discard(i)
                 example = example or f"sentence {i + 1} gives {alone[i][0]} alone and {ids} in company"
             difference = abs(score - alone[i][1])
-            worst = max(worst, difference) if math.isfinite(difference) else math.inf
+            worst = further(worst, difference)
         if progress:
             progress((number + 1) * len(rows))
     exact = Tolerance(1.0, 0.0 if bundle.precision != "float32" else TOLERANCE["float32"].worst, 0.0)

@@ -11,7 +11,7 @@ import torch
 from torch.export import Dim
 
 from dragoman.export.onnx import SELF_TESTS, encoded, exported, finished, sealed
-from dragoman.export.parity import TOLERANCE, Level, Tolerance, level, parity_batches, refuse_unequal
+from dragoman.export.parity import TOLERANCE, Level, Tolerance, further, level, parity_batches, refuse_unequal
 from dragoman.runtime.bundle import CONTRACTS, read_sealed
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.models import load
@@ -67,7 +67,7 @@ def compare_reader(reference: LabelEngine, data: bytes, task: str, rows: Sequenc
     for engine, batch, wider in ((one, 7, 0), (one, 64, 13), (two, 1, 0), (two, 64, 40)):
         for i, (a, b) in enumerate(zip(alone, _results(engine, rows, batch, wider), strict=True)):
             equal[i] &= bool(np.array_equal(a.argmax(-1), b.argmax(-1)))
-            worst = max(worst, float(np.abs(a - b).max()))
+            worst = further(worst, float(np.abs(a - b).max()))
     exact = Tolerance(1.0, TOLERANCE["float32"].worst, 0.0)
     return [*levels, level("alone and in company", exact, len(rows), int(equal.sum()), worst)]
 
@@ -91,7 +91,7 @@ def _compared(reference: LabelEngine, other: LabelEngine, rows: Sequence[Sequenc
             mine, theirs = (f[b, :size] if f.ndim == 3 else f[b] for f in found)
             same = bool(np.array_equal(mine.argmax(-1), theirs.argmax(-1)))
             equal += same
-            worst = max(worst, float(np.abs(mine - theirs).max()))
+            worst = further(worst, float(np.abs(mine - theirs).max()))
             if not same and not example:
                 example = f"text {number} gives {mine.argmax(-1)} and {theirs.argmax(-1)}"
     return level(f"labels, batches of {batch}", TOLERANCE["float32"], len(rows), equal, worst, example)

@@ -159,7 +159,8 @@ def read_sealed(path: str | Path) -> bytes:
     entry = _checksum_entry("0" * 64)
     body, tail = data[: -len(entry)], data[-len(entry) :]
     if tail[:-64] != entry[:-64]:
-        if METADATA_PREFIX.encode() + b"schema" in data:
+        producer = METADATA_PREFIX.rstrip(".").encode()  # which stands at the start of a file that was cut short, too
+        if METADATA_PREFIX.encode() + b"schema" in data or producer in data[:64]:
             raise BundleError(f"{path} is damaged or cut short: its closing checksum is missing; copy it again")
         raise BundleError(f"{path} is not a Dragoman model; `dragoman export` makes one from a training run")
     if tail[-64:] != hashlib.sha256(body).hexdigest().encode():

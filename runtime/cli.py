@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import select
 import statistics
 import sys
 import time
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from dragoman.runtime.translator import Translation, Translator
 
 Commands = Any  # argparse's own type for a group of subcommands is private
+
+
+READ = 1 << 16  # bytes of standard input at once
 
 
 def positive(text: str) -> int:
@@ -50,8 +54,14 @@ def add_commands(commands: Commands) -> None:
         "source-target of words, counted from 0, of the best translation.",
     )
     _add_reading(p)
-    p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the file's own; 1 is greedy)")
-    p.add_argument("--n-best", type=positive, default=1, metavar="N", help="write the N best of each text")
+    p.add_argument(
+        "--beam", type=positive, metavar="K",
+        help="beam size; 1 is greedy (default: the file's own, or twice --n-best above 1 where that is more)",
+    )  # fmt: skip
+    p.add_argument(
+        "--n-best", type=positive, default=1, metavar="N",
+        help="write the N best of each text that differ; fewer where the beam holds no more",
+    )  # fmt: skip
     p.add_argument("--length-penalty", type=float, metavar="A", help="scores are log-probability / length ** A")
     p.add_argument("--scores", action="store_true", help="write each translation's score")
     p.add_argument("--alignments", action="store_true", help="write which words of the source each word comes from")
@@ -96,7 +106,7 @@ def _add_reading(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
     p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
     p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time (default 32)")
+    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time, at most (default 32)")
     p.add_argument("--json", action="store_true", help="write one JSON object a text")
 
 
@@ -113,8 +123,8 @@ def _translate(translator: Translator, a: argparse.Namespace) -> int:
     def write(lines: Sequence[str]) -> None:
         nonlocal number
         results = translator.translate(
-            lines, beam=a.beam or (max(a.n_best, translator.bundle.defaults["beam_size"]) if a.n_best > 1 else None),
-            n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments, batch_size=a.batch_size,
+            lines, beam=a.beam, n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments,
+            batch_size=a.batch_size,
         )  # fmt: skip
         for line, result in zip(lines, results, strict=True):
             number += 1
@@ -238,16 +248,46 @@ def _feed(a: argparse.Namespace, write: Callable[[Sequence[str]], None]) -> int:
     if a.text:
         write([decoded(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
     else:
-        size = 1 if sys.stdin.isatty() else a.batch_size * 16
-        for chunk in chunks(lines_of(sys.stdin.buffer), size):
+        for chunk in chunks(sys.stdin.buffer, a.batch_size * 16):
             write(chunk)
     return 0
 
 
-def lines_of(stream: BinaryIO) -> Iterator[str]:
-    """Lines of a byte stream as text, split at line feeds; invalid UTF-8 is replaced and a warning names the line."""
-    for number, raw in enumerate(stream, 1):
-        yield decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), number)
+def chunks(stream: BinaryIO, size: int) -> Iterator[list[str]]:
+    """Lines of a byte stream as text, at most `size` at once, and what there is before waiting for more.
+
+    They are split at line feeds; invalid UTF-8 is replaced and a warning names the line.
+    """
+    chunk: list[str] = []
+    held: list[bytes] = []  # of a line that has not ended
+    number, more = 0, True
+    while more:
+        if chunk and not _ready(stream):
+            yield chunk
+            chunk = []
+        read = stream.read1(READ) if isinstance(stream, io.BufferedIOBase) else stream.read(READ)
+        more = bool(read)
+        held.append(read)
+        if more and b"\n" not in read:
+            continue
+        *lines, rest = b"".join(held).split(b"\n")
+        held = [rest]
+        for line in lines if more or not rest else [*lines, rest]:
+            number += 1
+            chunk.append(decoded(line.removesuffix(b"\r"), number))
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
+
+
+def _ready(stream: BinaryIO) -> bool:
+    """Whether reading would not wait; where that cannot be told, whether nobody is at a keyboard."""
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except (OSError, ValueError, TypeError):  # no file with a number; on Windows any but a socket
+        return not stream.isatty()
 
 
 def decoded(line: bytes, number: int) -> str:
@@ -257,18 +297,6 @@ def decoded(line: bytes, number: int) -> str:
     except UnicodeDecodeError as error:
         print(f"dragoman: line {number}: byte {error.start + 1} is not UTF-8 and was replaced", file=sys.stderr)
         return line.decode("utf-8", errors="replace")
-
-
-def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
-    """Lists of at most `size` lines."""
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def info(a: argparse.Namespace) -> int:
@@ -392,6 +420,8 @@ def run_commands(
     program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
 ) -> int:
     """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    if not sys.stdin:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 (until the process ends)
     if not (sys.stdout and sys.stderr):  # closed before the process began
         nowhere = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere

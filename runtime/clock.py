@@ -84,7 +84,12 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         numbers, form = _numbers(stamps, lines, where)
         places, every = _places(numbers, stamps, lines, where, lambda width: _plain(width, form))
         return places, Clock(numbers[0], numbers[-1] - numbers[0], places[-1], every, form, name=name)
-    ticks = [_ticks(m) for m in dates]
+    ticks = []
+    for line, text, moment in zip(lines, stamps, dates, strict=True):
+        try:
+            ticks.append(_ticks(moment))
+        except OverflowError:
+            raise UserError(f"{where}, row {line:,}: the time {text} is in no year from 1 to 9999 in UTC") from None
     local = [m.replace(tzinfo=None) for m in dates]
     day = max(m.day for m in local)
     offsets = {m.utcoffset() for m in dates}
@@ -97,6 +102,8 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         if len(offsets) > 1:
             raise UserError(f"{error}; the offsets from UTC differ, so give all times in UTC") from None
         raise
+    if (offset := _moment(form)) is not None and offset.tzinfo is not None:  # the first may have another
+        local[0] = dates[0].astimezone(offset.tzinfo).replace(tzinfo=None)
     return places, Clock(local[0], ticks[-1] - ticks[0], places[-1], every, form, months, day, name=name)
 
 
@@ -161,7 +168,8 @@ def _numbers(stamps: Sequence[str], lines: Sequence[int], where: str) -> tuple[l
     for line, text in zip(lines, stamps, strict=True):
         try:
             value = Decimal(text)
-            if not value.is_finite() or (value and not -LONGEST <= value.adjusted() < LONGEST):
+            exponent = value.as_tuple().exponent
+            if isinstance(exponent, str) or abs(exponent) > 4 * LONGEST or not -LONGEST <= value.adjusted() < LONGEST:
                 raise ValueError
         except (InvalidOperation, ValueError):
             raise UserError(f"{where}, row {line:,}: {text!r} is not a time, such as 2024-05-31 or 7") from None

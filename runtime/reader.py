@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import numpy as np
 import onnxruntime
 
-from dragoman.runtime.bundle import EOS, Bundle, BundleError
+from dragoman.runtime.bundle import EOS, UNK, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, session_for
+from dragoman.runtime.session import Maker, load_as, outputs_of, session_for
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.runtime.translator import BATCH_SIZE, Floats, Ids, batches_of, pad
@@ -36,7 +36,7 @@ class OnnxLabels:
 
     def run(self, source: Ids, source_length: Ids) -> Floats:
         """See LabelEngine."""
-        out: Floats = self.session.run(None, {"source": source, "source_length": source_length})[0]
+        out: Floats = outputs_of(self.session, {"source": source, "source_length": source_length})[0]
         return out
 
 
@@ -200,11 +200,11 @@ class Tagger(_LabelReader[Tagged]):
     def _cut(self, number: int, line: str) -> list[_Part]:
         limit = self.bundle.max_source - 1
         parts = [_Part(number, [], [])]
-        for ids in self.tokenizer.processor.EncodeAsIds(line.split(" ")):
+        for ids in map(self.tokenizer.processor.EncodeAsIds, line.split(" ")):  # all at once would start threads
             if parts[-1].ids and len(parts[-1].ids) + len(ids) > limit:
                 parts.append(_Part(number, [], []))
             parts[-1].starts.append(len(parts[-1].ids))
-            parts[-1].ids += ids[:limit]
+            parts[-1].ids += ids[:limit] or [UNK]  # of a word that SentencePiece takes for a space
         for part in parts:
             part.ids.append(EOS)
         return parts

@@ -18,7 +18,7 @@ import onnxruntime
 from dragoman.runtime.bundle import Bundle, BundleError
 from dragoman.runtime.clock import Clock, evenly, is_time
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, session_for
+from dragoman.runtime.session import Maker, load_as, outputs_of, session_for
 from dragoman.runtime.translator import Floats
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
@@ -169,7 +169,7 @@ class OnnxSeries:
 
     def run(self, series: Floats) -> Floats:
         """See SeriesEngine."""
-        out: Floats = self.session.run(None, {"series": series})[0]
+        out: Floats = outputs_of(self.session, {"series": series})[0]
         return out
 
 

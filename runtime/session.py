@@ -6,13 +6,15 @@ import ctypes
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import onnxruntime
 
 from dragoman.runtime.bundle import CONTRACTS, Bundle, BundleError, read_sealed
+from dragoman.runtime.errors import UserError
 
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
+MOST_THREADS = 1024
 _MISSING = (
     r"Could not find an implementation for ([\w.:]+)",
     r"No Op registered for ([\w.:]+)",
@@ -30,6 +32,8 @@ def return_memory() -> None:
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     """A session on the CPU. Raises BundleError when this onnxruntime cannot run the model."""
+    if not 0 <= threads <= MOST_THREADS:
+        raise UserError(f"{threads} threads: give 1 to {MOST_THREADS:,}, or 0 for all cores")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -52,6 +56,20 @@ def _why_not(error: str) -> str:
         return f"{here} is too old for this model; install {needed}"
     reason = error.strip().splitlines()[-1] if error.strip() else "it gives no reason"
     return f"{here} cannot run this model: {reason}; it needs {needed}"
+
+
+def outputs_of(session: onnxruntime.InferenceSession, inputs: dict[str, Any]) -> list[Any]:
+    """What a session makes of its inputs. Raises UserError when ONNX Runtime cannot, as where memory ends."""
+    try:
+        out: list[Any] = session.run(None, inputs)
+    except Exception as error:  # onnxruntime has no common base class for its errors
+        sizes = ", ".join(f"{name} {'x'.join(map(str, value.shape)) or value}" for name, value in inputs.items())
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise UserError(
+            f"ONNX Runtime could not compute this batch ({sizes}): {reason[0]}; "
+            "a smaller batch or beam takes less memory"
+        ) from None
+    return out
 
 
 def session_for(

@@ -8,9 +8,18 @@ from typing import NamedTuple
 
 # Where a piece may end: after a sentence's closing mark (and quotes or brackets behind it), or after a clause's.
 # Full-width marks need no space behind them. No match starts inside a run of marks, else a long run takes for ever.
-_SENTENCE_END = re.compile(r"(?:(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
-_CLAUSE_END = re.compile(r"(?:[,;:—–](?= )|[，、；：])")
+# The marks of Arabic, Urdu, Devanagari, Armenian, Ethiopic and Burmese are among them.
+_SENTENCE_END = re.compile(r"(?:(?<![.!?…؟۔।॥։።။])[.!?…؟۔।॥։።။]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
+_CLAUSE_END = re.compile(r"(?:[,;:—–،؛՝፣፤၊](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")
+
+FULL_WIDTH = tuple("。！？，、；：”’」』）")  # marks that need no space behind them
+UNSPACED = {"zh", "yue", "ja", "th", "lo", "km", "my", "bo", "dz"}  # languages written without spaces between words
+
+
+def spaced(language: str) -> bool:
+    """Whether the language of a code such as `de` or `zh-TW` is written with spaces between words."""
+    return re.split("[-_]", language.lower())[0] not in UNSPACED
 
 
 class Piece(NamedTuple):
@@ -34,8 +43,8 @@ def _split(text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pa
     if len(text) <= 16 * limit and count(text) <= limit:
         return [Piece(text, "")]
     if not ends:
-        room = limit // 4 - 1  # a character is at most four bytes, each at most one id
-        return [Piece(text[i : i + room], "") for i in range(0, len(text), room)]
+        room = max(len(text) // 2, 1) if len(text) <= 16 * limit else 8 * limit
+        return [piece for i in range(0, len(text), room) for piece in _split(text[i : i + room], count, limit, ends)]
     packed: list[Piece] = []
     held, held_size = "", 0
     for part in _cut(text, ends[0]):

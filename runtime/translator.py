@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,8 @@ import onnxruntime
 
 from dragoman.runtime.bundle import EOS, INPUTS, PAD, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, return_memory, session_for
-from dragoman.runtime.text import split_text
+from dragoman.runtime.session import Maker, load_as, outputs_of, return_memory, session_for
+from dragoman.runtime.text import FULL_WIDTH, spaced, split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 
 Ids = npt.NDArray[np.int64]
@@ -25,7 +26,9 @@ BATCH_SIZE = 32
 # are slower, not faster.
 BATCH_TOKENS = 512
 RETURN_EVERY = 32  # batches, after which free memory goes back to the system: too often costs time
-SCORE_TOLERANCE = 1e-3  # between machines; tokens must be equal
+# Between machines, for scores; tokens must be equal. In int8 a number that is rounded to the other side moves a score.
+SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.05}
+MOST_LENGTH = 1_000_000  # ids of a translation that may be asked for
 
 
 class Engine(Protocol):
@@ -63,7 +66,8 @@ class Translation:
 
     alignment: (source word, target word) pairs, counted from 0 at white space; empty unless asked for.
     attention: a map for each part that the text was translated in; empty unless asked for.
-    hypotheses: the n best, best first. complete: false when a part reached the longest length allowed.
+    hypotheses: the n best that differ, best first; fewer where the beam holds no more texts.
+    complete: false when a part reached the longest length allowed.
     """
 
     text: str
@@ -80,10 +84,39 @@ class _Part:
     """A piece of a line that is translated by itself."""
 
     text: str
-    separator: str
+    separator: str  # what stands behind it in the source
     ids: list[int]
+    between: str = ""  # what is to stand behind its translation
     hypotheses: list[Hypothesis] = field(default_factory=list)
     attention: Attention | None = None
+
+
+class _Joined(NamedTuple):
+    """Translations of the parts of a text so far; text: of the last of them alone."""
+
+    text: str
+    score: float  # the parts' sum
+    complete: bool
+    before: _Joined | None
+
+    def text_of_all(self) -> str:
+        texts, one = [], self
+        while one.before is not None:
+            texts.append(one.text)
+            one = one.before
+        return "".join(texts[::-1])
+
+
+def _goes_on(parts: Sequence[_Part]) -> list[tuple[bool, bool]]:
+    """Of each part with ids: whether its source, and its translation, follow the one before without a space."""
+    out = []
+    apart = [True, True]
+    for part in parts:
+        if part.ids:
+            out.append((not apart[0], not apart[1]))
+            apart = [False, False]
+        apart = [apart[0] or bool(part.separator), apart[1] or bool(part.between)]
+    return out
 
 
 def inputs_of(
@@ -118,8 +151,8 @@ class OnnxEngine:
         if not len(source):
             none = np.zeros((0, beam_size), np.float32)
             return none.astype(np.int64)[..., None], none, np.zeros((0, attended, 1, source.shape[1]), np.float32)
-        target, score, attention = self.session.run(
-            None,
+        target, score, attention = outputs_of(
+            self.session,
             inputs_of(
                 source, source_length, beam_size=beam_size, n_best=n_best, max_length=max_length,
                 length_penalty=length_penalty, attended=attended,
@@ -138,6 +171,7 @@ class Translator:
     def __init__(self, engine: Engine, bundle: Bundle) -> None:
         self.engine, self.bundle, self.batches = engine, bundle, 0
         self.source_tokenizer = Tokenizer(bundle.source_tokenizer)
+        self._spaces_source, self._spaces_target = spaced(bundle.source_language), spaced(bundle.target_language)
         joint = bundle.source_tokenizer == bundle.target_tokenizer
         self.target_tokenizer = self.source_tokenizer if joint else Tokenizer(bundle.target_tokenizer)
 
@@ -153,13 +187,14 @@ class Translator:
 
     def self_test(self) -> None:
         """Translate the ids stored in the file. Raises BundleError unless tokens and scores are those stored."""
+        tolerance = SCORE_TOLERANCE[self.bundle.precision]
         for case in self.bundle.self_test["cases"]:
             source = np.array([case["source"]], dtype=np.int64)
             target, score, _ = self.engine.run(
                 source, np.array([source.shape[1]]), attended=0, **self.bundle.self_test["settings"]
             )
             given = [i for i in target[0, 0].tolist() if i != PAD]
-            if given != case["target"] or not abs(float(score[0, 0]) - case["score"]) <= SCORE_TOLERANCE:
+            if given != case["target"] or not abs(float(score[0, 0]) - case["score"]) <= tolerance:
                 raise BundleError(
                     f"self-test failed: source {case['source']} gave {given} ({score[0, 0]:.5f}), and when the file "
                     f"was made it gave {case['target']} ({case['score']:.5f}); do not trust this runtime"
@@ -191,27 +226,33 @@ class Translator:
         """One text to a Translation, or several to a list in the same order.
 
         Sorts by length and batches inside: at most batch_size sentences, and batch_tokens source ids, padding included,
-        of more than one. What is left out comes from the file's defaults. Text with nothing in it
-        gives an empty translation. Text longer than the model was trained on is translated in parts.
+        of more than one. What is left out comes from the file's defaults; a beam that is left out is at least twice
+        as wide as the n best, some of which are the same text in other pieces. Text with nothing in it gives an empty
+        translation. Text longer than the model was trained on is translated in parts.
         Raises UserError when n_best is more than beam, a number is out of range, or alignments are asked of a model
         without attention.
         """
         defaults = self.bundle.defaults
-        beam = int(defaults["beam_size"]) if beam is None else beam
+        wanted = n_best if n_best == 1 else 2 * n_best  # some are the same text in other pieces
+        if beam is None:
+            beam = min(max(int(defaults["beam_size"]), wanted), max(n_best, len(self.target_tokenizer)))
         if not 1 <= n_best <= beam:
             raise UserError(f"n-best {n_best} with beam {beam}: the n best are taken from the beam, so 1 to {beam}")
         max_length = int(defaults["max_length"]) if max_length is None else max_length
         length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
         self.check_beam(beam)
-        if batch_size < 1 or max_length < 1:
-            raise UserError(f"batch size {batch_size}, longest translation {max_length}: both must be at least 1")
+        if batch_size < 1 or not 1 <= max_length <= MOST_LENGTH:
+            raise UserError(
+                f"batch size {batch_size}, longest translation {max_length}: the one must be at least 1, the other "
+                f"from 1 to {MOST_LENGTH:,}"
+            )
         if alignments and not self.attends:
             raise UserError("the model has no attention, so it cannot say which words come from which")
         if not 0 <= length_penalty <= 5:
             raise UserError(f"length penalty {length_penalty}: give a number from 0 to 5")
         settings = {
             "beam_size": beam,
-            "n_best": n_best,
+            "n_best": min(wanted, beam),
             "max_length": max_length,
             "length_penalty": length_penalty,
             "attended": int(alignments),
@@ -220,7 +261,7 @@ class Translator:
         parts = [self._parts(normalise(line)) for line in lines]
         pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
         for batch in batches_of(pending, batch_size, batch_tokens):
-            self._run(batch, settings)
+            self._run(batch, n_best, settings)
             self.batches += 1
             if self.batches % RETURN_EVERY == 0:
                 return_memory()
@@ -241,29 +282,46 @@ class Translator:
         if not text:
             return []
         limit = self.bundle.max_source
-        ids = self.source_tokenizer.encode(text) if len(text) <= 16 * limit else None
+        ids = self._encoded(text) if len(text) <= 16 * limit else None
         if ids is not None and len(ids) <= limit:
             return [_Part(text, "", ids)]
 
         def count(piece: str) -> int:
             return len(self.source_tokenizer.encode(piece))
 
+        pieces = split_text(text, count, limit)
         return [
-            _Part(piece.text, piece.separator, self.source_tokenizer.encode(piece.text) if piece.text else [])
-            for piece in split_text(text, count, limit)
+            _Part(
+                piece.text,
+                piece.separator,
+                self._encoded(piece.text),
+                piece.separator or (self._space_after(piece.text) if number < len(pieces) else ""),
+            )
+            for number, piece in enumerate(pieces, 1)
         ]
 
-    def _run(self, batch: Sequence[_Part], settings: dict[str, int | float]) -> None:
+    def _encoded(self, text: str) -> list[int]:
+        """The ids of a text, closed; none where it has nothing but what SentencePiece takes for spaces."""
+        ids = self.source_tokenizer.encode(text)
+        return ids if len(ids) > 1 else []
+
+    def _space_after(self, text: str) -> str:
+        """The space that a translation needs where its source has none: not within a word, which was too long."""
+        needed = not self._spaces_source or text.endswith(FULL_WIDTH)
+        return " " if needed and self._spaces_target else ""
+
+    def _run(self, batch: Sequence[_Part], n_best: int, settings: dict[str, int | float]) -> None:
         source, length = pad([p.ids for p in batch])
         target, score, attention = self.engine.run(source, length, **settings)  # type: ignore[arg-type]  # by name
         for b, part in enumerate(batch):
+            found: dict[str, Hypothesis] = {}
             for k in range(int(settings["n_best"])):
-                if score[b, k] < -1e6:  # fewer hypotheses exist than were asked for
+                if score[b, k] < -1e6 or len(found) == n_best:  # fewer hypotheses may exist than were asked for
                     break
                 ids = [i for i in target[b, k].tolist() if i != PAD]
-                part.hypotheses.append(
-                    Hypothesis(self.target_tokenizer.decode(ids), float(score[b, k]), ids[-1:] == [EOS])
-                )
+                text = self.target_tokenizer.decode(ids)
+                found.setdefault(text, Hypothesis(text, float(score[b, k]), ids[-1:] == [EOS]))
+            part.hypotheses.extend(found.values())
             if settings["attended"]:
                 ids = [i for i in target[b, 0].tolist() if i != PAD]
                 part.attention = Attention(
@@ -276,24 +334,25 @@ class Translator:
         translated = [p for p in parts if p.ids]
         if not translated:
             return Translation("")
-        count = min(n_best, max(len(p.hypotheses) for p in translated))
-        hypotheses = []
-        for k in range(count):
-            chosen = {id(p): p.hypotheses[min(k, len(p.hypotheses) - 1)] for p in translated}
-            text = "".join((chosen[id(p)].text if p.ids else "") + p.separator for p in parts)
-            score = sum(h.score for h in chosen.values()) / len(chosen)
-            hypotheses.append(Hypothesis(text, score, all(h.complete for h in chosen.values())))
-        maps = tuple(p.attention for p in translated if p.attention is not None)
-        joined, apart = [], True
+        best = [_Joined("", 0.0, True, None)]
         for part in parts:
-            if part.ids:
-                joined.append(not apart)
-                apart = False
-            apart = apart or bool(part.separator)
-        best = hypotheses[0]
+            ways = part.hypotheses if part.ids else [Hypothesis("", 0.0)]
+            longer = (
+                _Joined(h.text + part.between, one.score + h.score, one.complete and h.complete, one)
+                for one in best
+                for h in ways
+            )
+            best = heapq.nlargest(n_best, longer, key=lambda one: one.score)
+        hypotheses: dict[str, Hypothesis] = {}
+        for one in best:
+            text = one.text_of_all()
+            hypotheses.setdefault(text, Hypothesis(text, one.score / len(translated), one.complete))
+        first = next(iter(hypotheses.values()))
+        maps = tuple(p.attention for p in translated if p.attention is not None)
         return Translation(
-            best.text, best.score, best.complete, word_alignment(maps, joined), maps, tuple(hypotheses), len(translated)
-        )
+            first.text, first.score, first.complete, word_alignment(maps, _goes_on(parts)), maps,
+            tuple(hypotheses.values()), len(translated),
+        )  # fmt: skip
 
 
 def pad(rows: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]]) -> tuple[Ids, Ids]:
@@ -326,26 +385,33 @@ def batches_of(parts: Iterable[Part], batch_size: int, batch_tokens: int = BATCH
         yield batch
 
 
-def word_alignment(maps: Sequence[Attention], joined: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+def word_alignment(maps: Sequence[Attention], joined: Sequence[tuple[bool, bool]]) -> tuple[tuple[int, int], ...]:
     """For each target word the source word that it attended to most, as (source, target), over all parts of a text.
 
-    joined: whether a part follows the one before without a space, and so goes on with its last word.
+    joined: whether a part's source, and its translation, follow those before without a space, and so go on with their
+    last word.
     """
     pairs = []
     source_offset = target_offset = 0
+    inside = True  # whether no space has come since the last target word
     for one, goes_on in zip(maps, joined, strict=False):
-        if goes_on and source_offset and target_offset:
-            source_offset, target_offset = source_offset - 1, target_offset - 1
+        inside = inside and goes_on[1]
+        if goes_on[0] and source_offset:
+            source_offset -= 1
         source, target = _words(one.source_pieces), _words(one.target_pieces)
         weights = np.zeros((max(target) + 1, max(source) + 1))
         np.add.at(weights, (np.array(target)[:, None], np.array(source)[None, :]), one.weights)
         closing = target[-1] if one.target_pieces[-1] == "</s>" else None
+        written = max(target) + (closing is None)  # words
+        if inside and written and target_offset:
+            target_offset -= 1
+        inside = inside or bool(written)
         for word in range(max(target) + 1):
             if word != closing and max(source) > 0:
                 best = int(weights[word, : max(source)].argmax())  # the last "word" is </s>
                 pairs.append((source_offset + best, target_offset + word))
         source_offset += max(source)
-        target_offset += max(target) + (closing is None)
+        target_offset += written
     return tuple(dict.fromkeys(pairs))
 
 

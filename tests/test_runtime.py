@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, BundleError, read_sealed, seal
-from dragoman.runtime.cli import lines_of, main
+from dragoman.runtime.cli import chunks, main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
 from dragoman.runtime.translator import Attention, Ids, Translator, word_alignment
@@ -130,7 +135,7 @@ def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
 
 def test_n_best_and_its_bounds(copier: Translator) -> None:
     result = copier.translate("copy", beam=3, n_best=3)
-    assert [h.score for h in result.hypotheses] == [-0.5, -1.5, -2.5]
+    assert [h.score for h in result.hypotheses] == [-0.5]  # the others are the same text
     for wrong in (
         {"beam": 2, "n_best": 3},
         {"n_best": 0},
@@ -173,9 +178,9 @@ def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
 def test_word_alignment_counts_words_over_parts() -> None:
     weights = np.array([[0.1, 0.1, 0.7, 0.1], [0.8, 0.1, 0.05, 0.05], [0, 0, 0, 1]], np.float32)
     one = Attention(("▁the", "▁do", "g", "</s>"), ("▁Hund", "▁der", "</s>"), weights)
-    assert word_alignment([one], [False]) == ((1, 0), (0, 1))
-    assert word_alignment([one, one], [False, True]) == ((1, 0), (0, 1), (2, 1), (1, 2))
-    assert word_alignment([one, one], [False, False]) == ((1, 0), (0, 1), (3, 2), (2, 3))
+    assert word_alignment([one], [(False, False)]) == ((1, 0), (0, 1))
+    assert word_alignment([one, one], [(False, False), (True, True)]) == ((1, 0), (0, 1), (2, 1), (1, 2))
+    assert word_alignment([one, one], [(False, False)] * 2) == ((1, 0), (0, 1), (3, 2), (2, 3))
 
 
 @pytest.mark.parametrize(
@@ -264,11 +269,93 @@ def test_self_test_sees_another_result(tmp_path: Path) -> None:
 
 def test_lines_of_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
-    lines = list(lines_of(stream))
+    lines = [line for chunk in chunks(stream, 3) for line in chunk]
     assert lines[:2] == ["good", ""]
     assert lines[2].startswith("b\ufffd")
     assert lines[3] == "last"
     assert "line 3: byte 2 is not UTF-8" in capsys.readouterr().err
+
+
+def test_what_is_there_is_translated_before_more_is_waited_for() -> None:
+    """As a line of `tail -f`, or a request to a process that is kept."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as to:
+        found = chunks(stream, 100)
+        for sent, received in ((b"one\n", 1), (b"two\nthree\n", 2), (b"half\n and", 1), (b" half\n", 1)):
+            to.write(sent)
+            assert len(next(found)) == received
+        to.write(b"last")
+        to.close()
+        assert [*found] == [["last"]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"")), min_size=1))
+def test_chunks_are_all_lines(size: int, lines: list[bytes]) -> None:
+    expected = [line.decode("utf-8", "replace") for line in lines]
+    with contextlib.redirect_stderr(io.StringIO()):
+        found = [*chunks(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
+    assert [line for chunk in found for line in chunk] == expected
+    assert all(len(chunk) == size for chunk in found[:-1])
+
+
+class Fixed:
+    """An engine that gives each row the same hypotheses."""
+
+    def __init__(self, *hypotheses: tuple[str, float]) -> None:
+        self.hypotheses = hypotheses
+
+    def run(self, source: Ids, source_length: Ids, *, n_best: int, beam_size: int, **settings: object) -> object:
+        rows = [TOKENIZER.encode(text) for text, _ in self.hypotheses[:beam_size]]
+        target = np.zeros((len(source), beam_size, max(map(len, rows))), np.int64)
+        scores = np.full((len(source), beam_size), -2e9)
+        for k, row in enumerate(rows):
+            target[:, k, : len(row)] = row
+            scores[:, k] = self.hypotheses[k][1]
+        return target, scores, np.zeros((len(source), 0, 1, 1))
+
+
+def test_the_n_best_differ_and_are_the_best_of_joined_parts() -> None:
+    engine = Fixed(("a", -0.1), ("a", -0.2), ("b", -0.3), ("c", -0.9), ("c", -1.0), ("d", -1.1))
+    translator = Translator(engine, replace(BUNDLE, max_source=8))  # type: ignore[arg-type]  # a stand-in
+    found = translator.translate("x", n_best=3)
+    assert [(h.text, round(h.score, 6)) for h in found.hypotheses] == [("a", -0.1), ("b", -0.3), ("c", -0.9)]
+    found = translator.translate("x y z x y z. x y z x y z.", n_best=4)
+    n = found.parts
+    assert n > 1
+    best = sorted((-sum(s) for s in itertools.product((0.1, 0.3, 0.9, 1.1), repeat=n)), reverse=True)[:4]
+    assert [round(h.score * n, 6) for h in found.hypotheses] == [round(s, 6) for s in best]
+    assert len({h.text for h in found.hypotheses}) == 4
+
+
+@pytest.mark.parametrize(
+    ("languages", "text", "expected"),
+    [
+        (("zh", "de"), "甲乙丙丁。戊己庚辛。", "a a"),
+        (("zh", "ja"), "甲乙丙丁。戊己庚辛。", "aa"),
+        (("zh", "de"), "甲乙丙丁戊己庚辛壬", "a a"),
+        (("de", "en"), "abcdefghijklmnop", "aa"),
+        (("de", "zh"), "abc def. abc def.", "a a"),
+    ],
+)
+def test_parts_are_joined_as_the_target_language_is_written(
+    languages: tuple[str, str], text: str, expected: str
+) -> None:
+    bundle = replace(BUNDLE, source_language=languages[0], target_language=languages[1], max_source=9)
+    translator = Translator(Fixed(("a", -0.1)), bundle)  # type: ignore[arg-type]  # a stand-in
+    translator.source_tokenizer.encode = lambda text: [*map(ord, text), EOS]  # type: ignore[method-assign]
+    assert translator.translate(text, beam=1).text == expected
+
+
+def test_alignments_of_parts_without_translation() -> None:
+    def part(source: int, target: int) -> Attention:
+        return Attention(
+            (*["▁s"] * source, "</s>"), (*["▁t"] * target, "</s>"), np.eye(target + 1, source + 1, dtype=np.float32)
+        )
+
+    apart, on = (False, False), (True, True)
+    assert word_alignment([part(2, 2), part(1, 0), part(1, 1)], [apart, on, apart]) == ((0, 0), (1, 1), (2, 2))
+    assert word_alignment([part(2, 0), part(2, 1)], [apart, on]) == ((1, 0),)
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +366,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert main(["translate", path]) == 0
     assert capsys.readouterr().out == "copy\n\nthat one\n"
     assert main(["translate", path, "copy", "--n-best", "2", "--beam", "2"]) == 0
-    assert capsys.readouterr().out == "1\t-0.5000\tcopy\n1\t-1.5000\tcopy\n"
+    assert capsys.readouterr().out == "1\t-0.5000\tcopy\n"  # the second is the same text
     assert main(["info", path, "--json", "--self-test"]) == 0
     assert '"self_test": "passed"' in capsys.readouterr().out
     assert main(["info", path]) == 0

@@ -53,7 +53,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
     given, path = path, real(path)
-    descriptor = _descriptor(given)
+    descriptor = descriptor_of(given)
     try:
         if descriptor is not None or (given.exists() and not path.is_file()):
             for stream in filter(None, (sys.stdout, sys.stderr)):  # what was printed comes first
@@ -75,7 +75,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"cannot write {given}: {error.strerror or error}") from None
 
 
-def _descriptor(path: Path) -> int | None:
+def descriptor_of(path: Path) -> int | None:
     """The file that /dev/stdout, /dev/fd/3 and such stand for, which is open: opened anew, it would start again."""
     if path.name in STREAMS and path.parent == Path("/dev"):
         return STREAMS[path.name]

@@ -21,6 +21,7 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from dragoman.runtime.bundle import Bundle
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.text import UNSPACED
 from dragoman.runtime.translator import Floats, Ids, Translation, Translator
 from dragoman.translate.allocator import keep_freed_memory
 from dragoman.translate.checkpoint import Run
@@ -32,7 +33,6 @@ from dragoman.translate.workers import device_of
 Basis = Literal["cased", "lc.tok"]
 NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
 IDEOGRAPHIC = {"zh", "yue", "ja"}  # whose characters sacreBLEU's TER can count as words
-UNSPACED = {*IDEOGRAPHIC, "th", "lo", "km", "my", "bo", "dz"}  # written without spaces between words
 TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": "char"}  # for what 13a cannot tokenise
 
 
