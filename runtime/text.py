@@ -14,7 +14,8 @@ _CLAUSE_END = re.compile(r"(?:[,;:—–،؛՝፣፤၊](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")
 
 FULL_WIDTH = tuple("。！？，、；：”’」』）")  # marks that need no space behind them
-UNSPACED = {"zh", "yue", "ja", "th", "lo", "km", "my", "bo", "dz"}  # languages written without spaces between words
+# Languages written without spaces between words, by the names that BCP 47 and ISO 639 have for them.
+UNSPACED = {*"zh zho cmn yue ja jpn th tha lo lao km khm my mya bo bod dz dzo".split()}
 
 
 def spaced(language: str) -> bool:
@@ -43,7 +44,7 @@ def _split(text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pa
     if len(text) <= 16 * limit and count(text) <= limit:
         return [Piece(text, "")]
     if not ends:
-        room = max(len(text) // 2, 1) if len(text) <= 16 * limit else 8 * limit
+        room = (len(text) + 1) // 2 if len(text) <= 16 * limit else 8 * limit
         return [piece for i in range(0, len(text), room) for piece in _split(text[i : i + room], count, limit, ends)]
     packed: list[Piece] = []
     held, held_size = "", 0

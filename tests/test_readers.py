@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
 import gzip
+import io
 import json
+import lzma
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import polib
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
@@ -191,6 +199,95 @@ def test_xliff_2_without_what_is_no_translation(tmp_path: Path) -> None:
     )
     rows = read(tmp_path / "b.xliff", XLIFF2.replace("</file>", units))
     assert rows == [("A big dog", "Ein großer Hund"), ("Ab out", "Über uns")]
+
+
+def rows_of(path: Path, content: str | bytes, pair: tuple[str, str] = EN_DE, **options: Any) -> list[Any]:  # noqa: ANN401
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    rows = read_files([str(path)], pair, **options)
+    return [tuple(side.decode() if isinstance(side, bytes) else side for side in row) for row in rows]
+
+
+def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) -> None:
+    quoted = 'one\teins\n"He said ""Hi"""\t"Er sagte ""Hi"""\n"two\nlines"\tzwei\n'
+    expected = [("one", "eins"), ('He said "Hi"', 'Er sagte "Hi"'), ("two\nlines", "zwei")]
+    assert rows_of(tmp_path / "a.tsv", quoted) == expected
+    assert rows_of(tmp_path / "b.tsv", quoted.encode("utf-16")) == expected
+    assert rows_of(tmp_path / "c.tsv", '"one"\t"eins"\n"two"\t"zwei"\n') == [("one", "eins"), ("two", "zwei")]
+    for plain in (  # a quotation over two lines; one within a line; one that is never closed
+        '"I am here.\tIch bin hier.\nThat is it."\tDas ist es."\nx\ty\n',
+        'He said "Hi".\tEr sagte "Hi".\n"two"\tzwei\n',
+        '"one\teins\ntwo\tzwei\n',
+    ):
+        assert rows_of(tmp_path / "d.tsv", plain) == [tuple(line.split("\t")) for line in plain.splitlines()]
+
+
+@given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1)] * 2), min_size=1, max_size=20))
+def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        assert rows_of(Path(folder) / "a.tsv", text.getvalue()) == rows
+
+
+def test_tables_whose_first_columns_are_no_text(tmp_path: Path) -> None:
+    table = "".join(f"1.{i}\tsentence {chr(97 + i)}\tSatz {chr(97 + i)}\n" for i in range(20))
+    with pytest.raises(UserError, match=r"no letters in 20 of the first 20 lines.*--columns 2,3"):
+        rows_of(tmp_path / "a.tsv", table)
+    assert rows_of(tmp_path / "a.tsv", table, columns=(2, 3))[0] == ("sentence a", "Satz a")
+    assert rows_of(tmp_path / "a.tsv", table, columns=(3, 2))[0] == ("Satz a", "sentence a")
+    with pytest.raises(UserError, match="no column 4"):
+        rows_of(tmp_path / "a.tsv", table, columns=(2, 4))
+
+
+def test_what_is_packed_otherwise_is_named(tmp_path: Path) -> None:
+    for name, pack in (("xz", lzma.compress), ("bzip2", bz2.compress)):
+        with pytest.raises(UserError, match=f"packed by {name}; unpack it"):
+            rows_of(tmp_path / "a.tsv", pack(b"a\tb\n"))
+
+
+def test_xliff_need_not_say_its_languages_where_the_file_is_named(tmp_path: Path) -> None:
+    xliff = (
+        '<xliff version="1.2"><file original="x"{}><body><trans-unit id="1"><source{}>Hello</source>'
+        "<target{}>Hallo</target></trans-unit></body></file></xliff>"
+    )
+    for said in ((' source-language="en"', "", ""), ("", ' xml:lang="en"', ' xml:lang="de"'), ("", "", "")):
+        assert rows_of(tmp_path / "a.xlf", xliff.format(*said)) == [("Hello", "Hallo")]
+    with pytest.raises(UserError, match="name the file itself"):
+        [*read_files([str(tmp_path)], ("en", "de"))]
+    with pytest.raises(UserError, match="the pairs it has: en-fr"):
+        rows_of(tmp_path / "a.xlf", xliff.format("", ' xml:lang="en"', ' xml:lang="fr"'))
+
+
+def test_plural_forms_are_those_of_one_and_of_many(tmp_path: Path) -> None:
+    formula = "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);"
+    forms = "".join(f'msgstr[{i}] "form{i}"\n' for i in range(6))
+    catalogue = f'msgid ""\nmsgstr "Language: ar\\n"\n"{{}}"\n\nmsgid "One"\nmsgid_plural "%d"\n{forms}'
+    for header, expected in (
+        (f"Plural-Forms: {formula}\\n", [("%d", "form5"), ("One", "form1")]),
+        ("Plural-Forms: nplurals=6; plural=n/0;\\n", [("%d", "form5"), ("One", "form0")]),
+        ("", [("%d", "form5"), ("One", "form0")]),
+    ):
+        assert rows_of(tmp_path / "a.po", catalogue.format(header), ("en", "ar")) == expected
+
+
+def test_a_catalogue_may_hold_unusual_ends_of_lines(tmp_path: Path) -> None:
+    text = 'msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "a\u2028b"\nmsgstr "c\u2028d"\n'
+    assert rows_of(tmp_path / "a.po", text) == [("a b", "c d")]
+
+
+def test_deeply_nested_text_is_read(tmp_path: Path) -> None:
+    inside = "<hi>" * 5000 + "x" + "</hi>" * 5000
+    sides = f"<tuv xml:lang='en'><seg>{inside}</seg></tuv><tuv xml:lang='deu'><seg>y</seg></tuv>"
+    tmx = f"<tmx><body><tu>{sides}</tu></body></tmx>"
+    assert rows_of(tmp_path / "a.tmx", tmx) == [("x", "y")]
+
+
+def test_a_folders_other_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.TSV.GZ").write_bytes(gzip.compress(b"a\tb\n"))
+    (tmp_path / "b.en").write_text("x\n")
+    said: list[str] = []
+    assert [*read_files([str(tmp_path)], ("en", "de"), said.append)] == [(b"a", b"b")]
+    assert said[0].startswith(f"left out of {tmp_path}: 1 .en, such as b.en")
 
 
 def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:

@@ -288,6 +288,18 @@ def test_early_stopping_and_best_average(toml: Path, tmp_path: Path) -> None:
     assert facts["training"]["epochs"] < 30
 
 
+def test_preparing_is_no_part_of_the_schedule(toml: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load(toml, ["training.epochs=100000", "training.minutes=10"]), tmp_path / "run")
+    trainer.position.prepared, trainer.position.seconds = 300.0, 300.0
+    epoch = trainer.batches(0)
+    assert trainer.progress(epoch) == 0
+    trainer.position.seconds = 450.0
+    assert trainer.progress(epoch) == pytest.approx(0.5)
+    with pytest.raises(UserError, match="were over before the first step"):
+        Trainer(load(toml, ["training.minutes=0.00001"]), tmp_path / "late").fit()
+    assert not (tmp_path / "late" / "model.safetensors").exists()
+
+
 def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path) -> None:
     config = load(toml, ["training.epochs=100000", "training.minutes=0.03", "training.validate_every=1000"])
     facts = Trainer(config, tmp_path / "run").fit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,8 @@ from dragoman.runtime.errors import UserError
 CellName = Literal["elman", "lstm", "gru", "sru"]
 TaskName = Literal["translate", "classify", "tag", "forecast"]
 Count = Annotated[int, Meta(ge=1)]
+Layers = Annotated[int, Meta(ge=1, le=1000)]
+Width = Annotated[int, Meta(ge=1, le=65536)]  # of a layer
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
@@ -47,7 +50,7 @@ class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upper: Rate = 0.0  # both sides in capitals
     title: Rate = 0.0  # every word of both sides with a capital
     bare: Rate = 0.0  # both sides without their final punctuation
-    typos: Rate = 0.0  # the source with typing errors
+    typos: Rate = 0.0  # the source with typing errors, in one of eight words if they are long enough; of few in none
 
 
 AS_WRITTEN = AugmentConfig()  # no pair in another spelling
@@ -57,11 +60,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The network's shape."""
 
     cell: CellName = "sru"
-    width: Count = 256
-    hidden: Count = 256  # of a cell, in one direction
-    encoder_layers: Count = 3
-    decoder_layers: Count = 1
-    feed_forward: Annotated[int, Meta(ge=0)] = 512  # 0: no feed-forward blocks
+    width: Width = 256
+    hidden: Width = 256  # of a cell, in one direction
+    encoder_layers: Layers = 3
+    decoder_layers: Layers = 1
+    feed_forward: Annotated[int, Meta(ge=0, le=65536)] = 512  # 0: no feed-forward blocks
     heads: Count = 1
     attention: Literal["dot", "additive", "none"] = "dot"  # none: the decoder knows a summary of the source alone
     shared_embedding: bool = True  # source and target; needs a joint tokenizer
@@ -138,12 +141,19 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror or error}") from None
     try:
-        tree = msgspec.toml.decode(text)
+        tree = msgspec.toml.decode(text.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
     for override in overrides or []:
         _apply(tree, override)
-    return from_tree(tree, str(path))
+    config = from_tree(tree, str(path))
+    longest, allowed = config.data.max_length, config.search.max_length
+    if config.task == "translate" and allowed < longest:
+        raise UserError(
+            f"{path}: search.max_length = {allowed} is below data.max_length = {longest}, so the longest text would "
+            "never be translated whole; set it to twice that or so"
+        )
+    return config
 
 
 def from_tree(tree: dict[str, Any], where: str) -> Config:
@@ -181,8 +191,10 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise UserError(f"--set {override}: give section.key=value, for example training.lr=1e-3")
     try:
+        if _takes_text(key.strip()) and not text.strip().startswith(('"', "'")):
+            raise ValueError  # 2024 is a name, too
         value = msgspec.toml.decode(f"value = {text}")["value"]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):
         value = text.strip()  # a bare word is a string
     *sections, last = key.strip().split(".")
     for section in sections:
@@ -210,6 +222,11 @@ def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
     for part in filter(None, path.split(".")):
         value = value[part]
     return f"{path} = {value!r}: give {_wanted(path)}"
+
+
+def _takes_text(path: str) -> bool:
+    """Whether a key holds a text."""
+    return path in ("name", "task", "data.corpus")
 
 
 def _wanted(path: str) -> str:

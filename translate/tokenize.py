@@ -40,7 +40,7 @@ def train_tokenizer(
     count: how many lines there are; of more than SAMPLE about so many are looked at, the same each time.
 
     Unless the configuration asked for a vocabulary by number, one that the text cannot fill is lowered, and one that
-    cannot hold its characters raised. Raises UserError when none will do.
+    cannot hold its characters raised by so many. Raises UserError when none will do.
     """
     for _ in range(3):
         reading = _Reading(lines, SAMPLE / count if count > SAMPLE else 1.0)
@@ -54,7 +54,7 @@ def train_tokenizer(
             detail = f"at most {most[1]}" if most else f"at least {least[1]}" if least else "another size, or more text"
             if config.vocabulary is not None or not (most or least):
                 break
-            vocabulary = int(most[1]) if most else int(least[1]) + 300 if least else vocabulary  # room for pieces
+            vocabulary = int(most[1]) if most else int(least[1]) + vocabulary if least else vocabulary
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 

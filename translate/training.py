@@ -71,6 +71,7 @@ class Position:
     epoch: int = 0
     batch: int = 0
     seconds: float = 0.0
+    prepared: float = 0.0  # of these, before the first step: reading, and encoding
     tokens: int = 0
     world: int = 1  # processes that train together
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
@@ -187,7 +188,9 @@ class Trainer:
         """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
         c, p = self.config.training, self.position
         done = (p.epoch + min(1.0, p.batch / epoch.expected)) / c.epochs
-        return max(done, p.seconds / 60 / c.minutes) if c.minutes else done
+        if not c.minutes:
+            return done
+        return max(done, (p.seconds - p.prepared) / max(60 * c.minutes - p.prepared, 1e-9))
 
     def loss(self, batch: AnyBatch, objective: nn.Module) -> tuple[Tensor, Tensor]:
         """The summed losses of a batch; objective: this worker's own, or the one shared by all."""
@@ -228,8 +231,11 @@ class Trainer:
             with _interrupt_flag(lasting=self.workers.world > 1) as interrupted:
                 try:
                     with self.display:
+                        self._read_clock()
+                        if not p.step:
+                            p.prepared = p.seconds
                         self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.counted)
-                        while p.epoch < c.epochs and not self._finished():
+                        while p.epoch < c.epochs and not (p.step and self._finished()):
                             self._epoch(self.batches(p.epoch), interrupted)
                         if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
                             self.validate()  # resumed beyond a limit that is now lower
@@ -293,6 +299,11 @@ class Trainer:
             if ending:
                 self.save()
                 raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
+            if stop and not p.step:
+                raise UserError(
+                    f"training.minutes = {c.minutes:g} were over before the first step: reading the corpus and setting "
+                    f"up took {p.seconds / 60:.2g}"
+                )
             if stop:
                 break
             loss, norm = self.train_step(batch, rate)

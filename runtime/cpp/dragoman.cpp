@@ -4,7 +4,8 @@
 //
 // The file holds encoder, beam search, tokenizer and defaults; a host tokenises, runs and detokenises. The names here
 // are those of runtime/bundle.py. What this small host leaves out: splitting of text that is longer than the model
-// takes (reported, and the line left empty), batches, and the file's checksum and self-test.
+// takes (reported, and the line left empty), a word on translations that reached the longest length allowed, batches,
+// and the file's checksum and self-test.
 #include <onnxruntime_cxx_api.h>
 #include <sentencepiece_processor.h>
 #include <unicode/normalizer2.h>
@@ -72,7 +73,7 @@ struct Translator {
     std::string operator()(const std::string& line) {
         std::vector<int> pieces;
         check(source_.Encode(normalise(line), &pieces));
-        if (pieces.empty()) return "";
+        if (pieces.empty()) return "";  // nothing but spaces
         std::vector<int64_t> source(pieces.begin(), pieces.end());
         source.push_back(EOS);
         if (source.size() > longest_source_) throw std::length_error("is longer than the model takes; left empty");
@@ -143,6 +144,7 @@ int main(int argc, char** argv) try {
         std::cerr << "dragoman: line " << number << " " << error.what() << '\n';
         std::cout << '\n';
     }
+    if (!std::cout.flush()) throw std::runtime_error("cannot write the translations");
     return 0;
 } catch (const std::exception& error) {
     std::cerr << "dragoman: " << error.what() << '\n';

@@ -59,7 +59,11 @@ def add_commands(commands: Commands) -> None:
     k.add_argument(
         "files", nargs="+", metavar="FILE",
         help="SOURCE TARGET as plain text; or files of both languages, and folders of them: "
-        ".tsv, .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+        ".tsv (source, tab, target), .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+    )  # fmt: skip
+    k.add_argument(
+        "--columns", type=_two_columns, metavar="N,N",
+        help="the columns of a .tsv that hold source and target, counted from 1 (default 1,2)",
     )  # fmt: skip
     cleaned(k)
     k.set_defaults(run=corpus_files)
@@ -155,6 +159,14 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=backtranslate)
 
 
+def _two_columns(text: str) -> tuple[int, int]:
+    """`2,4` -> (2, 4)."""
+    found = re.fullmatch(r"([1-9][0-9]{0,3}),([1-9][0-9]{0,3})", text)
+    if not found or found[1] == found[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two columns, such as 2,4")
+    return int(found[1]), int(found[2])
+
+
 def _write(a: argparse.Namespace, splits: Parts, card: dict[str, Any], languages: tuple[str, str] | None = None) -> int:
     """languages: by default those of --pair."""
     from dragoman.translate.corpus.languages import parse_pair
@@ -183,7 +195,7 @@ def corpus_files(a: argparse.Namespace) -> int:
 
     languages = parse_pair(a.pair)
     check_endings(a.files, languages, _say)
-    rows = read_files(a.files, languages, _say)
+    rows = read_files(a.files, languages, _say, a.columns)
     return _cleaned(a, rows, {"corpus": "files", "from": [Path(p).name for p in a.files]})
 
 
@@ -262,11 +274,14 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     """Clean, split and write raw pairs."""
     from dragoman.translate.checkpoint import written
     from dragoman.translate.corpus.files import make
-    from dragoman.translate.corpus.languages import parse_pair
+    from dragoman.translate.corpus.languages import known, parse_pair
 
     for rule in a.allow:
         if rule not in RULES and rule != "all":
             raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    for code in parse_pair(a.pair):
+        if not known(code):
+            _say(f"CLDR knows no language {code}: its script is not checked, and its words are split at spaces")
     off = RULES if "all" in a.allow else a.allow
     folder = real(a.out).parent
     make_folder(folder)
@@ -309,6 +324,8 @@ def corpus_reversed(a: argparse.Namespace) -> int:
 
     _check_other(a.out, a.corpus)
     corpus = Corpus(a.corpus)
+    if corpus.task != "translate":
+        raise UserError(f"{a.corpus} is made to {corpus.task}; only parallel text can be reversed")
     if corpus.card.get("tags"):
         raise UserError(f"{a.corpus} holds text that a model translated back; reverse the corpus that it was made of")
     splits = {part: [Pair(p.target, p.source) for p in corpus.read(part)] for part in SPLITS}

@@ -68,7 +68,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
                 yield Pair(" ".join(words), " ".join(tags))
             words, tags = [], []
             continue
-        fields, tabs = (text.split("\t"), True) if "\t" in text else (text.split(), False)
+        fields, tabs = _fields(text), "\t" in text
         # In front of a sentence # begins a comment, unless it stands there as words do, with a label.
         if not words and text.startswith("#") and (fields[0] == "#" or text.startswith("# ")):
             known = _sure_labels(path, tag) if known is None and not tabs else known
@@ -97,12 +97,17 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
         yield Pair(" ".join(words), " ".join(tags))
 
 
+def _fields(line: str) -> list[str]:
+    """What stands between tabs, or else between spaces; other kinds of spaces may be within a word."""
+    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+
+
 def _sure_labels(path: str | Path, tag: int | None) -> set[str]:
     """What stands in the column of labels, in lines that cannot be comments."""
     found, inside = set(), False
     for number, line in enumerate(read_raw(path), 1):
         text = decoded(line, path, number)
-        fields = text.split("\t") if "\t" in text else text.split()
+        fields = _fields(text)
         inside = bool(fields) and (inside or not text.startswith("#"))
         if inside and len(fields) >= (tag or 1):
             found.add(fields[(tag or len(fields)) - 1])

@@ -15,6 +15,10 @@ from dragoman.runtime.errors import UserError
 CODE = r"[a-z]{2,3}(?:[-_][A-Z][a-z]{3})?(?:[-_](?:[A-Z]{2}|[0-9]{3}))?"
 
 
+# Two letters for the three that mean the same, and a language for its usual dialect, by CLDR.
+SHORTER = {code: re.split("_", own)[0] for code, own in get_global("language_aliases").items() if len(code) == 3}
+
+
 def parse_pair(text: str) -> tuple[str, str]:
     """`en-de` -> ("en", "de"), and `en-pt-BR` -> ("en", "pt_BR"). Raises UserError otherwise."""
     source, _, target = text.partition("-")
@@ -34,13 +38,14 @@ def pair_of(source: str, target: str) -> str:
 
 
 def primary(code: str) -> str:
-    """The language of a code: `zh` of `zh-TW`."""
-    return re.split("[-_]", code.lower())[0]
+    """The language of a code, by its shortest name: `zh` of `zh-TW`, `ja` of `jpn`."""
+    own = re.split("[-_]", code.lower())[0]
+    return SHORTER.get(own, own)
 
 
 def matches(code: str, language: str) -> bool:
-    """Whether a code such as `de-AT` or `pt_BR` means a language, such as `de`."""
-    code, language = (c.lower().replace("_", "-") for c in (code, language))
+    """Whether a code such as `de-AT`, `deu` or `pt_BR` means a language, such as `de`."""
+    code, language = ("-".join([primary(c), *re.split("[-_]", c.lower())[1:]]) for c in (code, language))
     return code == language or code.startswith(language + "-")
 
 
@@ -54,7 +59,7 @@ def known(code: str) -> bool:
 def script_of(code: str) -> str | None:
     """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
     try:
-        locale = Locale.parse(code.replace("-", "_"))
+        locale = Locale.parse("_".join([primary(code), *re.split("[-_]", code)[1:]]))
     except (ValueError, UnknownLocaleError):
         return None
     if locale.script:

@@ -9,6 +9,8 @@ translate-toolkit's is GPL, on which this cannot depend.
 from __future__ import annotations
 
 import codecs
+import csv
+import gettext
 import gzip
 import json
 import re
@@ -16,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 from xml.etree import ElementTree
@@ -46,7 +48,12 @@ XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
 BREAK = re.compile(r"\s*(<br\b|\\n)", re.IGNORECASE)  # as code: a line's end
 UNFINISHED = {"new", "needs-translation", "initial"}  # states of what is no translation yet (XLIFF 1.2 and 2.x)
 QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')  # a catalogue's line with text
+SNIFFED = 1000  # lines of a table from which its kind is found
+NO_ENDS = dict.fromkeys((0xB, 0xC, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029), " ")  # polib takes them for ends of lines
+MANY = 100  # things: no language has a form of its own for so many
 ODD = 10  # lines of a table that may be unreadable though most are, before that is more than an accident
+# Files packed by something else, by what they begin with.
+OTHERS = {rb"\xfd7zXZ\0": "xz", rb"BZh[1-9]1A": "bzip2", rb"\x28\xb5\x2f\xfd": "zstd", rb"PK\x03\x04": "zip"}
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -59,9 +66,11 @@ def open_raw(path: str | Path) -> Iterator[BinaryIO]:
     """A file's bytes, unpacked where it is gzipped. Raises UserError, also for what goes wrong while it is read."""
     try:
         with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+            start = file.read(6)
             file.seek(0)
-            if not packed:
+            if other := next((name for mark, name in OTHERS.items() if re.match(mark, start)), None):
+                raise UserError(f"{path} is packed by {other}; unpack it, or pack it by gzip")
+            if not start.startswith(b"\x1f\x8b"):
                 yield file
                 return
             with gzip.GzipFile(fileobj=file) as unpacked:
@@ -124,13 +133,72 @@ def read_parallel(source: str | Path, target: str | Path) -> Iterator[Raw]:
 
 
 def read_tsv(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
-    """Source, tab, target; further columns are left out. Raises UserError when most lines have no tab."""
-    return _by_line(path, _columns)
+    """Source, tab, target; further columns are left out. See read_table."""
+    return read_table(path)
 
 
-def _columns(line: bytes) -> Raw:
-    fields = line.split(b"\t")
-    return (fields[0], fields[1]) if len(fields) > 1 else Unread("no tab; each line needs source, tab, target", line)
+def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[Raw]:
+    """Two columns of a table with tabs between, counted from 1, by default the first two.
+
+    Fields may be quoted as spreadsheets do (RFC 4180). Raises UserError when most lines have no such columns, or, by
+    default, when the first column holds no text where the second does: numbers, scores.
+    """
+    source, target = columns or (1, 2)
+    wanted = "no tab; each line needs source, tab, target" if columns is None else f"no column {max(source, target)}"
+
+    def fields_of(line: bytes) -> Raw:
+        fields = line.split(b"\t")
+        return (fields[source - 1], fields[target - 1]) if max(source, target) <= len(fields) else Unread(wanted, line)
+
+    if columns is None:
+        _check_columns(path)
+    if not _is_quoted(path):
+        return _by_line(path, fields_of)
+    return _quoted(path, (source, target), wanted)
+
+
+def _check_columns(path: Path) -> None:
+    """Raise UserError when the first column of most of a table's first lines has no letters and the second has."""
+    rows = [line.decode("utf-8", "replace").split("\t") for line in islice(read_raw(path), SNIFFED)]
+    letters = [[any(c.isalpha() for c in field) for field in row[:2]] for row in rows if len(row) > 2]
+    wrong = sum(found == [False, True] for found in letters)
+    if wrong > ODD and 2 * wrong > len(letters):
+        raise UserError(
+            f"{path}: the first column has no letters in {wrong:,} of the first {len(rows):,} lines; source and target "
+            "are taken from the first two columns, where --columns does not say others, such as --columns 2,3"
+        )
+
+
+# A line as spreadsheets write it (RFC 4180): what holds a quotation mark or the end of a line is quoted. (So is what
+# holds a tab, but text with quotations over several lines would look like that.)
+_FIELD = r'(?:[^"\t\n]*|"(?:[^"\t]|"")*")'
+_QUOTED_LINE = re.compile(rf"{_FIELD}(?:\t{_FIELD})*")
+_SURELY_QUOTED = re.compile(r'\n|(?:^|\t)"(?:[^"\t]|"")*""')
+
+
+def _is_quoted(path: Path) -> bool:
+    """Whether a table is one of a spreadsheet: quoted by its rules in all of its first lines, and not by chance."""
+    sure, every, tabs, held = False, True, set(), ""
+    for line in islice(read_raw(path), SNIFFED):
+        held = f"{held}\n{line.decode('utf-8', 'replace')}" if held else line.decode("utf-8", "replace")
+        if held.count('"') % 2 and held.count("\n") < ODD:
+            continue
+        tabs.add(held.count("\t"))
+        if len(tabs) > 1 or not _QUOTED_LINE.fullmatch(held):
+            return False
+        sure, every, held = sure or _SURELY_QUOTED.search(held) is not None, every and held.startswith('"'), ""
+    return bool(tabs) and (sure or every)
+
+
+def _quoted(path: Path, columns: tuple[int, int], wanted: str) -> Iterator[Raw]:
+    csv.field_size_limit(1 << 30)
+    lines = (line.decode("latin-1") + "\n" for line in read_raw(path))  # bytes as characters, and back
+    for row in csv.reader(lines, delimiter="\t"):
+        fields = [field.encode("latin-1") for field in row]
+        if max(columns) <= len(fields):
+            yield fields[columns[0] - 1], fields[columns[1] - 1]
+        elif fields:
+            yield Unread(wanted, b"\t".join(fields))
 
 
 def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
@@ -145,9 +213,11 @@ def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> It
         except (ValueError, RecursionError):
             return Unread("not JSON", line)
         inner = row.get("translation", row) if isinstance(row, dict) else None
-        for keys in (languages, ("source", "target")):
-            if isinstance(inner, dict) and all(isinstance(inner.get(key), str) for key in keys):
-                return inner[keys[0]], inner[keys[1]]
+        if isinstance(inner, dict):
+            own = tuple(next((key for key in inner if matches(key, code)), code) for code in languages)
+            for keys in (languages, own, ("source", "target")):
+                if all(isinstance(inner.get(key), str) for key in keys):
+                    return inner[keys[0]], inner[keys[1]]
         wanted = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
         return Unread(f"each line needs an object with the texts {wanted}", line)
 
@@ -202,7 +272,7 @@ def read_tmx(path: Path, languages: tuple[str, str], named: bool = True) -> Iter
 def read_xliff(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
     """The translated units of XLIFF 1.2 and 2.x, in either direction. Raises OtherLanguages when there is none."""
     seen: Counter[str] = Counter()
-    found = False
+    found = unsaid = False
     for unit, above in _elements(path, "trans-unit", "segment"):
 
         def said(*names: str) -> str | None:
@@ -210,11 +280,18 @@ def read_xliff(path: Path, languages: tuple[str, str], named: bool = True) -> It
             each = (outer.get(name) for outer in (unit, *above[::-1]) for name in names)  # noqa: B023 (used at once)
             return next((value for value in each if value), None)
 
-        own = tuple(said(*names) or "?" for names in XLIFF_LANGUAGES)
+        source_text, target_text = unit.find("{*}source"), unit.find("{*}target")
+        own = tuple(
+            said(*names) or (None if text is None else text.get(LANGUAGE)) or "?"
+            for names, text in zip(XLIFF_LANGUAGES, (source_text, target_text), strict=True)
+        )
+        if named and own[1] == "?":  # which XLIFF 1.2 allows
+            rest = [code for code in languages if not matches(own[0], code)]
+            own = (own[0], rest[0]) if len(rest) == 1 else languages if own[0] == "?" else own
         if "?" not in own:
             seen[pair_of(*own)] += 1
+        unsaid = unsaid or "?" in own
         turned = _direction(own, languages)
-        source_text, target_text = unit.find("{*}source"), unit.find("{*}target")
         if turned is None or source_text is None or target_text is None or said("translate") == "no":
             continue
         if not {unit.get("state"), target_text.get("state")} & UNFINISHED:
@@ -222,6 +299,8 @@ def read_xliff(path: Path, languages: tuple[str, str], named: bool = True) -> It
             pair = _text(source_text), _text(target_text)
             yield pair[::-1] if turned else pair
     if not found:
+        if unsaid and not seen:
+            raise OtherLanguages(f"{path} does not say which languages it is in; name the file itself")
         raise OtherLanguages(f"{path} has no translated unit in {'-'.join(languages)}; {_offer(seen)}")
 
 
@@ -238,7 +317,7 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
             _check_whole(data)
             catalogue: Any = polib.mofile(data)
         else:
-            text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff")
+            text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff").translate(NO_ENDS)
             _check_quotations(text)
             catalogue = polib.pofile(text)
     except UnicodeDecodeError as error:
@@ -260,13 +339,28 @@ def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Itera
             f"{path} is translated from {source} into {target}, which is not {'-'.join(languages)}"
             + ("" if any(matches(code, source) for code in languages) else "; X-Source-Language would say otherwise")
         )
+    one, many = _plurals(catalogue.metadata.get("Plural-Forms", ""))
     for entry in catalogue.translated_entries():
         forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
-        pairs = [(entry.msgid, forms[0])]
+        pairs = [(entry.msgid, forms[one if one < len(forms) else 0])]
         if entry.msgid_plural:
-            pairs = [(entry.msgid_plural, forms[-1]), *(pairs if len(forms) > 1 else [])]
+            several = (entry.msgid_plural, forms[many if many is not None and many < len(forms) else -1])
+            pairs = [several, *(pairs if len(forms) > 1 else [])]
         for pair in pairs:
             yield pair[::-1] if turned else pair
+
+
+def _plurals(header: str) -> tuple[int, int | None]:
+    """Which form of a message is for one thing and which for many, by a catalogue's header.
+
+    Without one, the first and (None) the last: the first is for none in Arabic, the last for three in Slovenian.
+    """
+    formula = re.search(r"plural\s*=\s*([^;]+)", header)
+    try:
+        form = gettext.c2py(formula[1]) if formula else None
+        return (form(1), form(MANY)) if form else (0, None)
+    except (ValueError, ArithmeticError, RecursionError):
+        return 0, None
 
 
 def _check_quotations(text: str) -> None:
@@ -312,7 +406,7 @@ READERS: dict[str, Reader] = {
 
 def reader_of(path: Path) -> Reader | None:
     """The reader of a file that holds both languages, by its name; None for others."""
-    return READERS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+    return READERS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
 
 
 def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callable[[str], None]) -> None:
@@ -333,36 +427,48 @@ def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callabl
 
 
 def read_files(
-    paths: Iterable[str], languages: tuple[str, str], say: Callable[[str], None] = lambda _: None
+    paths: Iterable[str],
+    languages: tuple[str, str],
+    say: Callable[[str], None] = lambda _: None,
+    columns: tuple[int, int] | None = None,
 ) -> Iterator[Raw]:
     """The pairs of a source and a target file, or of any number of files and folders that hold both languages.
 
-    A folder may hold files of other languages, too, which are left out and told to `say`. Raises UserError for anything
-    else, or what a reader cannot read.
+    A folder may hold files of other languages, too, which are left out and told to `say`. columns: of tables, where
+    they are not the first two. Raises UserError for anything else, or what a reader cannot read.
     """
     given = [Path(p) for p in paths]
+
+    def read(path: Path, reader: Reader, named: bool) -> Iterable[Raw]:
+        return read_table(path, columns) if reader is read_tsv else reader(path, languages, named)
+
     if len(given) == 1 and given[0].is_file() and not reader_of(given[0]):
-        yield from read_tsv(given[0], languages)
+        yield from read_table(given[0], columns)
         return
     if len(given) == 2 and not any(p.is_dir() or reader_of(p) for p in given):
         yield from read_parallel(*given)
         return
     for path in given:
         if path.is_dir():
-            files = [p for p in sorted(path.rglob("*")) if p.is_file() and reader_of(p)]
+            every = [p for p in sorted(path.rglob("*")) if p.is_file()]
+            files = [p for p in every if reader_of(p)]
             if not files:
                 raise UserError(f"{path} holds no file that ends in {', '.join(READERS)}")
+            if unread := [p for p in every if not reader_of(p)]:
+                kinds = Counter(p.suffix or "without an ending" for p in unread).most_common(5)
+                found = ", ".join(f"{count:,} {kind}" for kind, count in kinds)
+                say(f"left out of {path}: {found}, such as {unread[0].name}; what is read ends in {', '.join(READERS)}")
             others = []
             for file in files:
                 try:
-                    yield from cast(Reader, reader_of(file))(file, languages, False)
+                    yield from read(file, cast(Reader, reader_of(file)), False)
                 except OtherLanguages as error:
                     others.append(error)
                     say(f"left out: {error}")
             if len(others) == len(files):
                 raise others[0]
         elif reader := reader_of(path):
-            yield from reader(path, languages, True)
+            yield from read(path, reader, True)
         elif not path.exists():
             raise UserError(f"cannot read {path}: there is no such file")
         else:
@@ -405,13 +511,18 @@ def _name(element: ElementTree.Element) -> str:
 
 def _text(element: ElementTree.Element) -> str:
     """The text inside, without what is code; a space where that ends a line."""
-    parts = [element.text or ""]
-    for child in element:
-        if _name(child) not in CODES:
-            parts.append(_text(child))
-        elif _ends_line(child):
-            parts.append(" ")
-        parts.append(child.tail or "")
+    parts, inside = [element.text or ""], [(iter(element), "")]  # not by recursion, whose depth a file could exceed
+    while inside:
+        children, tail = inside[-1]
+        child = next(children, None)
+        if child is None:
+            inside.pop()
+            parts.append(tail)
+        elif _name(child) in CODES:
+            parts += [" " if _ends_line(child) else "", child.tail or ""]
+        else:
+            parts.append(child.text or "")
+            inside.append((iter(child), child.tail or ""))
     return "".join(parts)
 
 
