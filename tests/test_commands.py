@@ -46,6 +46,11 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         "alone and in company, beam 3", "text",
     ]  # fmt: skip
     assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
+    shutil.copytree("runs/tiny", "runs/other")
+    own = json.loads(Path("runs/other/config.json").read_text())
+    Path("runs/other/config.json").write_text(json.dumps({**own, "model": {**own["model"], "heads": 3}}))
+    assert main(["verify", "n.onnx", "--against", "runs/other"]) == 2
+    assert "n.onnx was not made from runs/other: their model.heads differs" in capsys.readouterr().err
     scores = [
         json.loads(ok("evaluate", model, "--source", "data/numbers/test.en", "--reference", "data/numbers/test.xx",
                       "--beam", "2", "--json"))

@@ -221,7 +221,7 @@ def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) 
         assert rows_of(tmp_path / "d.tsv", plain) == [tuple(line.split("\t")) for line in plain.splitlines()]
 
 
-@given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1)] * 2), min_size=1, max_size=20))
+@given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1, max_size=20)] * 2), min_size=1, max_size=20))
 def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()
     csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)

@@ -19,13 +19,16 @@ from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
 from dragoman.export.cli import main
+from dragoman.export.parity import refuse_unequal
+from dragoman.export.reader import _compared
 from dragoman.export.series import series_to_onnx
-from dragoman.runtime.bundle import BundleError
+from dragoman.runtime.bundle import EOS, BundleError
 from dragoman.runtime.clock import Clock
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.models import load as load_model
 from dragoman.runtime.reader import Classifier, Tagger
 from dragoman.runtime.series import Forecaster, OnnxSeries, Series, read_series, seasonal_naive, write_series
+from dragoman.runtime.translator import Floats, Ids
 from dragoman.translate.batching import AnyBatch
 from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import SeriesConfig, load
@@ -223,6 +226,18 @@ def test_a_forecast_does_not_depend_on_its_neighbours(variables: int, window: in
         np.testing.assert_array_equal(np.concatenate(apart), together)
 
 
+def test_what_is_no_number_is_not_equal() -> None:
+    class Says:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def run(self, source: Ids, source_length: Ids) -> Floats:
+            return np.full((len(source), 3), self.value, np.float32)
+
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        refuse_unequal([_compared(Says(0.3), Says(float("nan")), [[4, EOS]] * 2, 1)])
+
+
 def test_a_forecast_starts_from_the_seasons() -> None:
     network = SeriesNetwork(tiny_config(), SeriesConfig(window=12, horizon=5, period=4), torch.zeros(2), torch.ones(2))
     network.eval().recency.data[:] = torch.tensor([0.0, 15.0, 30.0])  # the last season that is there, nearly alone
@@ -257,6 +272,9 @@ def test_a_forecast_starts_from_the_seasons() -> None:
             "time,a\n2024-01-01T00:00Z,1\n2024-01-01T01:00Z,2\n2024-01-01T02:00,2\n",
             "row 4: .* not written as the first",
         ),
+        ("time,a\n0001-01-01T00:00+01:00,1\n0001-01-01T01:00+01:00,2\n0001-01-01T02:00+01:00,2\n", "no year from 1"),
+        ("time,a\n0e-9999,1\n1,2\n2,2\n", "'0e-9999' is not a time"),
+        (f"time,a\n0.{'0' * 5000}1,1\n1,2\n2,2\n", "is not a time"),
         ("time,a\n2024-01-31,1\n2024-02-28,2\n2024-03-31,2\n", "row 4: the time 2024-03-31 does not fit"),
     ],
 )
@@ -349,6 +367,15 @@ def test_held_out_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert {p.target for p in corpus.read("train")} == set("xyabcde")
         assert len(corpus.read("test")) + len(corpus.read("valid")) == 24 - corpus.card["moved"]
         assert "held-out texts went to training" in capsys.readouterr().out
+    few = "".join(f"x\tone {c}\ny\ttwo {c}\n" for c in "abcde") + "z\tthree\n"
+    (tmp_path / "few").write_text(few)
+    for seed in range(12):
+        assert main(["corpus", "classes", str(tmp_path / "few"), *words, "--seed", str(seed)]) == 0
+        read = [Corpus(tmp_path / "out").read(part) for part in ("train", "valid", "test")]
+        assert [len(part) for part in read] == [9, 1, 1]
+        assert len({pair for part in read for pair in part}) == 11
+        assert "z" in {pair.target for pair in read[0]}
+    capsys.readouterr()
     three = [str(tmp_path / name) for name in "abb"]
     assert main(["corpus", "classes", *three, *words]) == 0
     assert [p.source for p in Corpus(tmp_path / "out").read("test")] == ["three", "three", "one a"]
@@ -662,6 +689,14 @@ def test_daylight_saving() -> None:
     clock = read_series(rows + b"2024-03-31T04:00+02:00,4\n", "x").clock
     assert clock
     assert clock.at(4) == "2024-03-31T04:00+01:00"
+
+
+def test_summer_time_that_ends_in_utc() -> None:
+    """As Java writes the times of London."""
+    hours = ["30T23:00:00Z", "31T00:00:00Z", "31T02:00:00+01:00", "31T03:00:00+01:00"]
+    clock = timed(f"2024-03-{hour}" for hour in hours).clock
+    assert clock
+    assert [clock.at(row) for row in (0, 3, 4)] == [f"2024-03-31T0{hour}:00:00+01:00" for hour in (0, 3, 4)]
 
 
 def test_too_much_that_is_missing() -> None:

@@ -99,7 +99,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
 
 def _fields(line: str) -> list[str]:
     """What stands between tabs, or else between spaces; other kinds of spaces may be within a word."""
-    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+    return line.split("\t") if "\t" in line else re.findall("[^ ]+", line)
 
 
 def _sure_labels(path: str | Path, tag: int | None) -> set[str]:
@@ -146,6 +146,7 @@ def labelled(
         if len(rows) > sum(map(len, found)):
             dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
         splits, moved = _with_rare_labels(task, splits)
+        splits = _none_empty(task, splits)
         if not (splits["valid"] and splits["test"]):
             raise UserError("no text is left to hold out: their labels are too rare to be learnt from the others")
     else:
@@ -172,6 +173,25 @@ def _with_rare_labels(task: Labelled, splits: dict[str, list[Pair]]) -> tuple[di
     moved = [pair for part, flags in rare.items() for pair, flag in zip(splits[part], flags, strict=True) if flag]
     stay = {part: [p for p, flag in zip(splits[part], flags, strict=True) if not flag] for part, flags in rare.items()}
     return {"train": [*splits["train"], *moved], **stay}, len(moved)
+
+
+def _none_empty(task: str, splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """For a held-out part that has lost all to training, of few texts, another that training can spare."""
+    splits = {part: [*pairs] for part, pairs in splits.items()}
+    train = splits["train"]
+    for part in ("valid", "test"):
+        if not splits[part]:
+            texts = Counter(label for pair in train for label in {*labels_of(task, pair)})
+            copies = Counter(nearly(pair.source) for pair in train)
+            spare = [
+                pair
+                for pair in train
+                if copies[nearly(pair.source)] == 1 and all(texts[label] > 1 for label in labels_of(task, pair))
+            ]
+            for pair in spare[:1]:
+                train.remove(pair)
+                splits[part].append(pair)
+    return splits
 
 
 def labels_of(task: str, pair: Pair) -> list[str]:

@@ -48,7 +48,7 @@ XLIFF_LANGUAGES = ("source-language", "srcLang"), ("target-language", "trgLang")
 BREAK = re.compile(r"\s*(<br\b|\\n)", re.IGNORECASE)  # as code: a line's end
 UNFINISHED = {"new", "needs-translation", "initial"}  # states of what is no translation yet (XLIFF 1.2 and 2.x)
 QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')  # a catalogue's line with text
-SNIFFED = 1000  # lines of a table from which its kind is found
+SNIFFED, CELL = 1000, 100  # lines of a table from which its kind is found, and those of a row in it, at the most
 NO_ENDS = dict.fromkeys((0xB, 0xC, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029), " ")  # polib takes them for ends of lines
 MANY = 100  # things: no language has a form of its own for so many
 ODD = 10  # lines of a table that may be unreadable though most are, before that is more than an accident
@@ -181,7 +181,7 @@ def _is_quoted(path: Path) -> bool:
     sure, every, tabs, held = False, True, set(), ""
     for line in islice(read_raw(path), SNIFFED):
         held = f"{held}\n{line.decode('utf-8', 'replace')}" if held else line.decode("utf-8", "replace")
-        if held.count('"') % 2 and held.count("\n") < ODD:
+        if held.count('"') % 2 and held.count("\n") < CELL:
             continue
         tabs.add(held.count("\t"))
         if len(tabs) > 1 or not _QUOTED_LINE.fullmatch(held):
