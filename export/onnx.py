@@ -261,6 +261,11 @@ def _make(
     ]
     refuse_unequal(levels)
     bundle = replace(bundle, self_test=self_test_of(engine, onnx_engine, rows[: 4 * SELF_TESTS], bundle))
+    if not bundle.self_test["cases"]:
+        raise UserError(
+            f"the exported file gives none of {min(len(rows), 4 * SELF_TESTS)} sentences as PyTorch does, to the last "
+            "digits, so it was not written"
+        )
     return model, bundle, levels
 
 

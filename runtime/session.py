@@ -39,7 +39,7 @@ def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and said once
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base class for its errors
