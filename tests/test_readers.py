@@ -221,6 +221,12 @@ def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) 
         assert rows_of(tmp_path / "d.tsv", plain) == [tuple(line.split("\t")) for line in plain.splitlines()]
 
 
+def test_a_quotation_that_does_not_end(tmp_path: Path) -> None:
+    good = '"He said ""Hi"""\t"Er sagte ""Hi"""\n' * 1000
+    with pytest.raises(UserError, match="a quotation does not end before line"):
+        rows_of(tmp_path / "a.tsv", good + '"open\tx\n' + "line\tZeile\n" * 200_000)
+
+
 @given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1, max_size=20)] * 2), min_size=1, max_size=20))
 def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()

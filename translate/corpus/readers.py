@@ -191,14 +191,19 @@ def _is_quoted(path: Path) -> bool:
 
 
 def _quoted(path: Path, columns: tuple[int, int], wanted: str) -> Iterator[Raw]:
-    csv.field_size_limit(1 << 30)
+    """Rows of a table of a spreadsheet. Raises UserError for a quotation that does not end."""
+    csv.field_size_limit(1 << 20)
     lines = (line.decode("latin-1") + "\n" for line in read_raw(path))  # bytes as characters, and back
-    for row in csv.reader(lines, delimiter="\t"):
-        fields = [field.encode("latin-1") for field in row]
-        if max(columns) <= len(fields):
-            yield fields[columns[0] - 1], fields[columns[1] - 1]
-        elif fields:
-            yield Unread(wanted, b"\t".join(fields))
+    reader = csv.reader(lines, delimiter="\t")
+    try:
+        for row in reader:
+            fields = [field.encode("latin-1") for field in row]
+            if max(columns) <= len(fields):
+                yield fields[columns[0] - 1], fields[columns[1] - 1]
+            elif fields:
+                yield Unread(wanted, b"\t".join(fields))
+    except csv.Error:
+        raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}") from None
 
 
 def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
