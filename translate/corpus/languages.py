@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
@@ -43,6 +43,7 @@ def primary(code: str) -> str:
     return SHORTER.get(own, own)
 
 
+@lru_cache(4096)
 def matches(code: str, language: str) -> bool:
     """Whether a code such as `de-AT`, `deu` or `pt_BR` means a language, such as `de`."""
     code, language = ("-".join([primary(c), *re.split("[-_]", c.lower())[1:]]) for c in (code, language))

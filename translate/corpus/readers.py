@@ -150,11 +150,11 @@ def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[R
         fields = line.split(b"\t")
         return (fields[source - 1], fields[target - 1]) if max(source, target) <= len(fields) else Unread(wanted, line)
 
+    if not path.is_file():  # a pipe, which cannot be read twice
+        return _by_line(path, fields_of)
     if columns is None:
         _check_columns(path)
-    if not _is_quoted(path):
-        return _by_line(path, fields_of)
-    return _quoted(path, (source, target), wanted)
+    return _quoted(path, (source, target), wanted) if _is_quoted(path) else _by_line(path, fields_of)
 
 
 def _check_columns(path: Path) -> None:
