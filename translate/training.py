@@ -73,6 +73,7 @@ class Position:
     seconds: float = 0.0
     prepared: float = 0.0  # of these, before the first step: reading, and encoding
     tokens: int = 0
+    skipped: float = 0.0  # of the epochs: what the clock did not let begin
     world: int = 1  # processes that train together
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
 
@@ -305,6 +306,7 @@ class Trainer:
                     f"up took {p.seconds / 60:.2g}"
                 )
             if stop:
+                p.skipped += max(0.0, 1 - p.batch / epoch.expected)
                 break
             loss, norm = self.train_step(batch, rate)
             now = time.perf_counter()
@@ -416,7 +418,7 @@ class Trainer:
         facts["training"] = {
             "minutes": round(p.seconds / 60, 2),
             "steps": p.step,
-            "epochs": p.epoch,
+            "epochs": round(p.epoch - p.skipped, 2) if p.skipped else p.epoch,
             "target_tokens_per_second": round(p.tokens / max(p.seconds, 1e-9)),
             "weights": chosen,
             "seed": c.training.seed,
