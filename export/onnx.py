@@ -163,9 +163,7 @@ def _name_axes(graph: onnx.GraphProto, task: str) -> None:
                 dimension.dim_param = letter
 
 
-def self_test_of(
-    engine: Engine, file: Engine, sources: Sequence[Sequence[int]], bundle: Bundle
-) -> dict[str, list[dict[str, Any]] | dict[str, Any]]:
+def self_test_of(engine: Engine, file: Engine, sources: Sequence[Sequence[int]], bundle: Bundle) -> dict[str, Any]:
     """A few sources with the ids and scores that PyTorch gives, and the settings that gave them.
 
     They are of those on which the file gives the same to TOLERANCE of float32, in int8 too, and of these the first
@@ -185,7 +183,7 @@ def self_test_of(
         ids, theirs = ([int(i) for i in found[0][0, 0] if i != PAD] for found in (one, two))
         if ids != theirs or not abs(float(one[1][0, 0]) - float(two[1][0, 0])) <= TOLERANCE["float32"].worst:
             continue
-        best = engine.run(row, length, attended=0, **{**settings, "n_best": second})[1][0]
+        best = file.run(row, length, attended=0, **{**settings, "n_best": second})[1][0]
         margins.append(float(best[0] - best[second - 1]))
         cases.append({"source": [int(i) for i in source], "target": ids, "score": round(float(one[1][0, 0]), 6)})
     clear = statistics.median_low(margins) if margins else 0.0

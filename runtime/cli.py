@@ -271,8 +271,10 @@ def chunks(stream: BinaryIO, size: int) -> Iterator[list[str]]:
         if more and b"\n" not in read:
             continue
         *lines, rest = b"".join(held).split(b"\n")
+        if rest and not more:  # the last line need not be closed
+            lines.append(rest)
         held = [rest]
-        for line in lines if more or not rest else [*lines, rest]:
+        for line in lines:
             number += 1
             chunk.append(decoded(line.removesuffix(b"\r"), number))
             if len(chunk) == size:

@@ -84,13 +84,16 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         numbers, form = _numbers(stamps, lines, where)
         places, every = _places(numbers, stamps, lines, where, lambda width: _plain(width, form))
         return places, Clock(numbers[0], numbers[-1] - numbers[0], places[-1], every, form, name=name)
-    ticks = []
+    zone = dates[stamps.index(form)].tzinfo  # others may have another
+    ticks, local = [], []
     for line, text, moment in zip(lines, stamps, dates, strict=True):
         try:
             ticks.append(_ticks(moment))
+            local.append((moment.astimezone(zone) if zone else moment).replace(tzinfo=None))
         except OverflowError:
-            raise UserError(f"{where}, row {line:,}: the time {text} is in no year from 1 to 9999 in UTC") from None
-    local = [m.replace(tzinfo=None) for m in dates]
+            raise UserError(
+                f"{where}, row {line:,}: the time {text} is in no year from 1 to 9999 in UTC or by the offset of {form}"
+            ) from None
     day = max(m.day for m in local)
     offsets = {m.utcoffset() for m in dates}
     months = _usual(ticks) > MONTH and len(offsets) == 1 and all(_falls_on(m, day, local[0]) for m in local)
@@ -102,8 +105,6 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
         if len(offsets) > 1:
             raise UserError(f"{error}; the offsets from UTC differ, so give all times in UTC") from None
         raise
-    if (offset := _moment(form)) is not None and offset.tzinfo is not None:  # the first may have another
-        local[0] = dates[0].astimezone(offset.tzinfo).replace(tzinfo=None)
     return places, Clock(local[0], ticks[-1] - ticks[0], places[-1], every, form, months, day, name=name)
 
 

@@ -31,7 +31,7 @@ def return_memory() -> None:
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the CPU. Raises BundleError when this onnxruntime cannot run the model."""
+    """A session on the CPU. Raises BundleError when this onnxruntime cannot run it, UserError for too many threads."""
     if not 0 <= threads <= MOST_THREADS:
         raise UserError(f"{threads} threads: give 1 to {MOST_THREADS:,}, or 0 for all cores")
     options = onnxruntime.SessionOptions()

@@ -173,7 +173,7 @@ def test_the_self_test_leaves_out_what_comes_out_otherwise() -> None:
 
     rows = [[first, EOS] for first in range(10, 20)]
     file = Says({10: (11, -0.5), 12: (12, -0.502), 13: (13, float("nan"))})
-    cases: Any = self_test_of(Says({}), file, rows, BUNDLE)["cases"]
+    cases = self_test_of(Says({}), file, rows, BUNDLE)["cases"]
     assert [case["source"][0] for case in cases] == [11, 16, 17, 18]  # 14 and 15 are close calls
 
 

@@ -273,6 +273,7 @@ def test_a_forecast_starts_from_the_seasons() -> None:
             "row 4: .* not written as the first",
         ),
         ("time,a\n0001-01-01T00:00+01:00,1\n0001-01-01T01:00+01:00,2\n0001-01-01T02:00+01:00,2\n", "no year from 1"),
+        ("time,a\n0001-01-01T00:00Z,1\n0001-01-01T01:00Z,2\n0001-01-01T02:00-05:00,2\n", "row 2: .* no year from 1"),
         ("time,a\n0e-9999,1\n1,2\n2,2\n", "'0e-9999' is not a time"),
         (f"time,a\n0.{'0' * 5000}1,1\n1,2\n2,2\n", "is not a time"),
         ("time,a\n2024-01-31,1\n2024-02-28,2\n2024-03-31,2\n", "row 4: the time 2024-03-31 does not fit"),

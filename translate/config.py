@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ Width = Annotated[int, Meta(ge=1, le=65536)]  # of a layer
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
 RATES = {"adamw": 2e-3, "muon": 4e-3}  # of learning, where a configuration says none
 
 
@@ -190,12 +192,10 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {override}: give section.key=value, for example training.lr=1e-3")
-    try:
-        if _takes_text(key.strip()) and not text.strip().startswith(('"', "'")):
-            raise ValueError  # 2024 is a name, too
-        value = msgspec.toml.decode(f"value = {text}")["value"]
-    except (msgspec.DecodeError, ValueError):
-        value = text.strip()  # a bare word is a string
+    value: Any = text.strip()  # a bare word is a string
+    if key.strip() not in TEXTS or value.startswith(('"', "'")):
+        with suppress(msgspec.DecodeError):
+            value = msgspec.toml.decode(f"value = {text}")["value"]
     *sections, last = key.strip().split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
@@ -222,11 +222,6 @@ def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
     for part in filter(None, path.split(".")):
         value = value[part]
     return f"{path} = {value!r}: give {_wanted(path)}"
-
-
-def _takes_text(path: str) -> bool:
-    """Whether a key holds a text."""
-    return path in ("name", "task", "data.corpus")
 
 
 def _wanted(path: str) -> str:

@@ -300,12 +300,12 @@ class Trainer:
             if ending:
                 self.save()
                 raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
-            if stop and not p.step:
-                raise UserError(
-                    f"training.minutes = {c.minutes:g} were over before the first step: reading the corpus and setting "
-                    f"up took {p.seconds / 60:.2g}"
-                )
             if stop:
+                if not p.step:
+                    raise UserError(
+                        f"training.minutes = {c.minutes:g} were over before the first step: reading the corpus and "
+                        f"setting up took {p.seconds / 60:.2g}"
+                    )
                 p.skipped += max(0.0, 1 - p.batch / epoch.expected)
                 break
             loss, norm = self.train_step(batch, rate)

@@ -20,7 +20,7 @@ from dragoman.translate.corpus.store import Pair, nearly, short_hash
 # which short texts need: "Yes" is "Jawohl".
 RATIO, SLACK = 2.5, 12
 SAMPLE, FIRST = 2000, 50_000  # pairs that the usual ratio is found from, and of which first ones they are taken
-HUNDRED, HOURS, TIMES_OF_YEARS = 100, 12, 2200  # years are below the last
+HUNDRED, HOURS, YEARS = 100, 12, 2200  # years are below the last
 POWERS = (1, 3, 4, 5, 6, 7, 8, 9)  # of ten, by which units such as 万, lakh and million differ
 DIGITS = 4000  # of a number that are looked at; Python reads no more than 4,300
 LETTERS = 6  # fewer in a script say nothing: names, units, codes
@@ -96,7 +96,7 @@ def _explained(number: int, others: set[int], *, alone: bool) -> bool:
         return True
     return any(
         (abs(number - n) == HOURS and max(number, n) <= 2 * HOURS)
-        or (min(number, n) < HUNDRED <= max(number, n) < TIMES_OF_YEARS and (number - n) % HUNDRED == 0)
+        or (min(number, n) < HUNDRED <= max(number, n) < YEARS and (number - n) % HUNDRED == 0)
         or (min(number, n) and max(number, n) in {min(number, n) * 10**power for power in POWERS})
         for n in others
     )

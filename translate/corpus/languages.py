@@ -37,16 +37,21 @@ def pair_of(source: str, target: str) -> str:
     return "-".join(code.replace("-", "_") for code in (source, target))
 
 
+def _parts(code: str) -> list[str]:
+    """The language of a code, by its shortest name, then its script and region, if it has them."""
+    own, *rest = re.split("[-_]", code)
+    return [SHORTER.get(own.lower(), own.lower()), *rest]
+
+
 def primary(code: str) -> str:
     """The language of a code, by its shortest name: `zh` of `zh-TW`, `ja` of `jpn`."""
-    own = re.split("[-_]", code.lower())[0]
-    return SHORTER.get(own, own)
+    return _parts(code)[0]
 
 
 @lru_cache(4096)
 def matches(code: str, language: str) -> bool:
     """Whether a code such as `de-AT`, `deu` or `pt_BR` means a language, such as `de`."""
-    code, language = ("-".join([primary(c), *re.split("[-_]", c.lower())[1:]]) for c in (code, language))
+    code, language = ("-".join(_parts(c)).lower() for c in (code, language))
     return code == language or code.startswith(language + "-")
 
 
@@ -60,7 +65,7 @@ def known(code: str) -> bool:
 def script_of(code: str) -> str | None:
     """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
     try:
-        locale = Locale.parse("_".join([primary(code), *re.split("[-_]", code)[1:]]))
+        locale = Locale.parse("_".join(_parts(code)))
     except (ValueError, UnknownLocaleError):
         return None
     if locale.script:

@@ -150,16 +150,15 @@ def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[R
         fields = line.split(b"\t")
         return (fields[source - 1], fields[target - 1]) if max(source, target) <= len(fields) else Unread(wanted, line)
 
-    if not path.is_file():  # a pipe, which cannot be read twice
-        return _by_line(path, fields_of)
+    first = [line.decode("utf-8", "replace") for line in islice(read_raw(path), SNIFFED)]
     if columns is None:
-        _check_columns(path)
-    return _quoted(path, (source, target), wanted) if _is_quoted(path) else _by_line(path, fields_of)
+        _check_columns(path, first)
+    return _quoted(path, (source, target), wanted) if _is_quoted(first) else _by_line(path, fields_of)
 
 
-def _check_columns(path: Path) -> None:
+def _check_columns(path: Path, first: Sequence[str]) -> None:
     """Raise UserError when the first column of most of a table's first lines has no letters and the second has."""
-    rows = [line.decode("utf-8", "replace").split("\t") for line in islice(read_raw(path), SNIFFED)]
+    rows = [line.split("\t") for line in first]
     letters = [[any(c.isalpha() for c in field) for field in row[:2]] for row in rows if len(row) > 2]
     wrong = sum(found == [False, True] for found in letters)
     if wrong > ODD and 2 * wrong > len(letters):
@@ -176,11 +175,11 @@ _QUOTED_LINE = re.compile(rf"{_FIELD}(?:\t{_FIELD})*")
 _SURELY_QUOTED = re.compile(r'\n|(?:^|\t)"(?:[^"\t]|"")*""')
 
 
-def _is_quoted(path: Path) -> bool:
+def _is_quoted(first: Sequence[str]) -> bool:
     """Whether a table is one of a spreadsheet: quoted by its rules in all of its first lines, and not by chance."""
     sure, every, tabs, held = False, True, set(), ""
-    for line in islice(read_raw(path), SNIFFED):
-        held = f"{held}\n{line.decode('utf-8', 'replace')}" if held else line.decode("utf-8", "replace")
+    for line in first:
+        held = f"{held}\n{line}" if held else line
         if held.count('"') % 2 and held.count("\n") < CELL:
             continue
         tabs.add(held.count("\t"))
