@@ -140,11 +140,11 @@ def timer(engine: OnnxEngine, vocabulary: int, batch: int, beam: int, steps: int
 
 
 def throwaway(config_path: str, folder: Path) -> Run:
-    """A run of the configuration's shape that was trained for a few seconds on made phrases."""
+    """A run of the configuration's shape that has seen made phrases once."""
     splits, card = from_cldr(("en", "de"), PHRASES)
     write_corpus(folder / "corpus", ("en", "de"), splits, card)
     shutil.rmtree(folder / "run", ignore_errors=True)
-    changes = [f"data.corpus={folder / 'corpus'}", "training.minutes=0.05", "training.validation_sentences=1"]
+    changes = [f"data.corpus={folder / 'corpus'}", "training.epochs=1", "training.validation_sentences=1"]
     config: Config = load(config_path, changes)
     Trainer(config, folder / "run").fit()
     return Run(folder / "run")
@@ -214,7 +214,11 @@ def sentences_per_second(model: Path, cores: Sequence[int]) -> float:
     for process in processes:
         assert process.stdout is not None
         process.stdout.readline()
-    return sum(float(process.communicate("go\n")[0]) for process in processes)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def machine_limits(core: int) -> tuple[float, float]:

@@ -140,6 +140,9 @@ def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
         (["--corpus", str(reverse)], f"{tiny_run} translates en-xx, and {reverse} needs a model for xx-en"),
         (["--corpus", str(tiny_corpus), "--output", str(tmp_path / "none" / "x")], "there is no folder"),
         (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "file")], "cannot make the folder"),
+        (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "s"), "--name", "a/b"], "one without a slash"),
+        (["--corpus", str(tiny_corpus), "--name", "a"], "--name is for what --record writes"),
+        (["--corpus", str(tiny_corpus), "--report", str(tmp_path)], "is a folder; name a file"),
     ):
         assert main(["evaluate", str(tiny_run), *options]) == 2
         assert expected in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,11 @@ def test_evaluate_takes_several_runs(
     assert bleu["commit"] == f"{own['commit']}+{Run(backwards_run).read_json('run.json')['commit']}"
     assert main(["evaluate", str(tiny_run), str(tiny_file), *files]) == 2
     assert "is not a run's folder" in capsys.readouterr().err
+    assert main(["evaluate", str(tiny_run), str(backwards_run), *files, "--show", "1", "--report", "page.html"]) == 2
+    assert "cannot tell where a translation looked" in capsys.readouterr().err
+    committee = assemble([Run(tiny_run), Run(backwards_run)])
+    with pytest.raises(UserError, match="has no attention"):
+        committee.translate("one two", alignments=True)
 
 
 def test_runs_of_other_languages_are_refused(tiny_run: Path, tmp_path: Path) -> None:
@@ -258,15 +264,39 @@ def test_one_process_makes_a_taught_corpus(tiny_run: Path, tmp_path: Path, capsy
 
 def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
     journal, facts = tmp_path / "journal", {"beam": 2}
-    for rows, expected in (
-        ([[0, "a"], [1, "b", "c"], [2, ""]], [["a"], ["b", "c"], [""]]),
-        ([[0, "a"], [0, "a"], [1, "b"]], [["a"]]),
-        ([["a"], ["b"]], []),
-        ([], []),
+    for rows, cut, expected, precision in (
+        ([[0, "a"], [1, "b", "c"], [2]], "", [["a"], ["b", "c"], []], "float32"),
+        ([[0, "a"], {"bfloat16": True, "machine": "m"}, [1, "b"]], "[2]", [["a"], ["b"]], "float32, bfloat16"),
+        ([[0, "a"], [0, "a"], [1, "b"]], "", [["a"]], "float32"),
+        ([[0, "a"]], '[1, "b', [["a"]], "float32"),
+        ([["a"], ["b"]], "", [], ""),
+        ([], "", [], ""),
     ):
-        journal.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]))
-        assert making._read_journal(journal, facts) == expected
-        assert making._read_journal(journal, {"beam": 3}) == []
+        whole = "".join(json.dumps(row) + "\n" for row in [facts, *rows])
+        journal.write_text(whole + cut)
+        if rows:
+            with pytest.raises(UserError, match=r"journal holds \d lines of other work, which differs in its beam"):
+                making.Journal(journal, {"beam": 3})
+            assert journal.read_text() == whole + cut
+        found = making.Journal(journal, facts)
+        assert [*found] == expected
+        assert found.count == len(expected)
+        assert found.precision == precision
+        assert whole.startswith(journal.read_text())
+    making.Journal(journal, {"beam": 3})  # nothing would be lost
+    assert json.loads(journal.read_text()) == {"beam": 3}
+
+
+def test_work_keeps_its_precision_on_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for machine, wanted, expected in (("a", True, True), ("a", False, True), ("b", False, False), ("b", True, False)):
+        monkeypatch.setattr(making, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(making, "wants_bfloat16", lambda *_, wanted=wanted: wanted)
+        journal = making.Journal(tmp_path / "journal", {})
+        assert journal.bfloat16(cpu) == expected
+        journal.note(["x"])
+    assert journal.count == 4
+    assert making.Journal(tmp_path / "journal", {}).precision == "float32, bfloat16"
 
 
 def test_a_student_has_no_more_pieces_than_its_teachers(tmp_path: Path) -> None:
@@ -299,7 +329,7 @@ def test_products_in_bfloat16_teach_much_the_same(
         splits, _ = making.distill(
             [run], assemble([run]), corpus, tmp_path / str(wanted), progress=lambda *_: None, **settings
         )
-        found.append(splits["train"])
+        found.append([*splits["train"]])
     same = set(found[0]) & set(found[1])
     assert len(same) > 0.5 * len(found[0])
 
@@ -331,9 +361,25 @@ def test_interrupted_work_goes_on(
     splits, _ = making.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings)
     assert seen[0] == 150
     again, _ = making.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
-    assert splits == again
-    making.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **{**settings, "beam": 3})
-    assert seen.count(0) == 1  # another beam is other work
+    assert [*map(list, splits.values())] == [*map(list, again.values())]
+    with pytest.raises(UserError, match="holds 300 lines of other work, which differs in its beam"):
+        making.distill([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
+
+
+def test_a_broken_corpus_is_refused_before_it_is_translated(
+    tiny_run: Path,
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_corpus, broken)
+    with open(broken / "valid.en", "a") as file:
+        file.write("one more\n")
+    monkeypatch.setattr(making, "_translate", None)
+    assert main(["distill", str(tiny_run), "--corpus", str(broken), "--out", str(tmp_path / "out")]) == 2
+    assert re.search(r"broken: valid has \d+ source and \d+ target lines", capsys.readouterr().err)
 
 
 def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -369,6 +415,19 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     }  # fmt: skip
     assert len(added) + cut_off + sum(left_out.values()) == len(more) + len(garbled)
     assert "left out 2: invalid UTF-8" in capsys.readouterr().out
+    told = made.card["back_translated"]
+    assert told["lines"] == len(added)
+    (tmp_path / "other.xx").write_text(pairs[350].target + "\n" + pairs[351].target + "\n")
+    twice = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "other.xx"), "--out", str(tmp_path / "twice")]
+    if main([*twice, "--corpus", str(out)]) == 0:
+        assert Corpus(tmp_path / "twice").card["back_translated"]["before"] == told
+    else:
+        assert "no translation back of 2 lines came to an end" in capsys.readouterr().err
+    (tmp_path / "none.xx").write_text(f"\n{sorted(held_out)[0]}\n")
+    none = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "none.xx"), "--out", str(tmp_path / "none")]
+    assert main([*none, "--corpus", str(tiny_corpus)]) == 2
+    assert "no line to translate back; 1 empty; 1 in a held-out part" in capsys.readouterr().err
+    assert not [*tmp_path.glob("none/*")]
     (tmp_path / "b.toml").write_text(tiny_toml(out, "with-tags").replace("vocabulary = 300", ""))
     Trainer(load(tmp_path / "b.toml", ["training.epochs=1"]), tmp_path / "tagged").fit()
     tokenizer = Run(tmp_path / "tagged").tokenizers()[0]

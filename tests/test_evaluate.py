@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dragoman.export.cli import main
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Translator
 from dragoman.translate import evaluate
 from dragoman.translate.evaluate import commit, lowercase_tokenised, score
 from tiny import MULTI30K, needs_multi30k
@@ -76,3 +80,46 @@ def test_a_changed_tree_is_not_its_commit(tmp_path: Path, monkeypatch: pytest.Mo
     assert commit() == git("rev-parse", "--short=12", "HEAD").strip()
     (tmp_path / "a").write_text("2")
     assert commit() == git("rev-parse", "--short=12", "HEAD").strip() + "+changed"
+
+
+def test_text_without_spaces_has_no_tokens_for_moses() -> None:
+    for language in ("zh", "ja", "th", "zho"):
+        with pytest.raises(UserError, match=f"cuts text at spaces, and {language} is written without"):
+            score(["我喜欢猫。"], ["我很喜欢猫。"], language, "lc.tok")
+    assert score(["a b"], ["a b"], "ko", "lc.tok")
+
+
+def test_references_are_normalised_as_translations_are(
+    tiny_run: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for spaced in (False, True):
+        for side in ("en", "xx"):
+            lines = (tiny_corpus / f"test.{side}").read_text().splitlines()
+            if spaced:
+                lines = [f" {line.replace(' ', '  ')} " for line in lines]
+            (tmp_path / side).write_text("".join(line + "\n" for line in lines))
+        words = ["--source", str(tmp_path / "en"), "--reference", str(tmp_path / "xx"), "--json"]
+        assert main(["evaluate", str(tiny_run), *words, "--exact"]) == 0
+        one = capsys.readouterr().out
+        assert main(["compare", str(tiny_run), str(tmp_path / "xx"), "--language", "xx", *words]) == 0
+        found.append((one, capsys.readouterr().out))
+    assert found[0] == found[1]
+
+
+def test_a_report_draws_the_translation_that_is_scored(
+    tiny_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    translate = Translator.translate
+
+    def noted(self: Translator, *a: Any, **options: Any) -> Any:  # noqa: ANN401 (passed on)
+        asked.append(options)
+        return translate(self, *a, **options)
+
+    monkeypatch.setattr(Translator, "translate", noted)
+    page = str(tmp_path / "page.html")
+    words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--length-penalty", "0.3"]
+    assert main([*words, "--report", page, "--show", "1"]) == 0
+    assert any(options.get("alignments") for options in asked)
+    assert {options["length_penalty"] for options in asked} == {0.3}

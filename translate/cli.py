@@ -41,7 +41,8 @@ def add_commands(commands: Commands) -> None:
         p.add_argument("--batch-size", type=positive, default=32, metavar="N")
         p.add_argument(
             "--basis", choices=("cased", "lc.tok"), default="cased",
-            help="cased: detokenised text, the default. lc.tok: lower-cased, Moses-tokenised, as Multi30k's scores",
+            help="cased: detokenised text, the default (TER, as sacreBLEU's, is lower-cased all the same). lc.tok: "
+            "lower-cased, Moses-tokenised, as Multi30k's scores",
         )  # fmt: skip
         p.add_argument("--json", action="store_true")
 
@@ -179,7 +180,7 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.corpus.store import Corpus
-    from dragoman.translate.evaluate import as_dict, exact_by_length, score, within_and_beyond
+    from dragoman.translate.evaluate import as_dict, exact_by_length, metrics_of, score, within_and_beyond
 
     model = _model(a.model)
     if not isinstance(model, Translator):
@@ -198,12 +199,15 @@ def evaluate(a: argparse.Namespace) -> int:
         return _evaluate_labels(model, a)
     translator = model
     source, reference = _test_set(a)
+    if a.show and not a.report:
+        raise UserError("--show is for what --report draws; give both")
+    if a.show and not translator.attends:
+        raise UserError(f"--show: {' and '.join(a.model)} cannot tell where a translation looked; leave it out")
     for line in a.show:
-        if not a.report:
-            raise UserError("--show is for what --report draws; give both")
         if line > len(source):
             raise UserError(f"--show {line}: there are {len(source):,} lines")
     _check_files(a)
+    metrics_of(translator.bundle.target_language, a.basis)
     results = _translated(translator, source, a, "translating")
     output = [r.text for r in results]
     scores = score(output, reference, translator.bundle.target_language, a.basis)
@@ -238,28 +242,35 @@ def evaluate(a: argparse.Namespace) -> int:
     if a.report:
         from dragoman.translate.report import of_one
 
-        text = of_one(translator, a.model, source, output, reference, scores, a.basis, a.show, beam, robust)
+        text = of_one(
+            translator, a.model, source, output, reference, scores, a.basis, a.show, beam, a.length_penalty, robust
+        )
         write_atomically(Path(a.report), text.encode())
     return 0
 
 
 def _check_folder(option: str, path: str | None) -> None:
-    """Raise UserError for a file to write in a folder that is not there, before work is done for it."""
+    """Raise UserError for a file to write where it cannot be, before work is done for it."""
     if path and not real(path).parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
+    if path and real(path).is_dir():
+        raise UserError(f"{option} {path} is a folder; name a file")
 
 
 def _check_files(a: argparse.Namespace) -> None:
     """The same for all that `evaluate` writes; the folder for scores is made."""
     for option in ("report", "output"):
         _check_folder(f"--{option}", getattr(a, option))
+    if a.name and not a.record:
+        raise UserError("--name is for what --record writes; give both")
+    if a.name and "/" in a.name:
+        raise UserError(f"--name {a.name}: it becomes part of a file's name, so give one without a slash")
     if a.record:
         make_folder(Path(a.record))
 
 
 def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     from dragoman.runtime.reader import Classifier
-    from dragoman.runtime.tokenizer import normalise
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.progress import bar
     from dragoman.translate.reading import label_scores
@@ -276,7 +287,7 @@ def _evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
                 found += [[*one.labels] for one in model.tag(lines, batch_size=a.batch_size)]
             progress(len(found))
     task, bundle = model.task, model.bundle
-    expected = [[line] if task == "classify" else line.split(" ") for line in map(normalise, reference)]
+    expected = [[line] if task == "classify" else line.split(" ") for line in reference]
     for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):
         place = f"{a.reference or a.corpus}, line {number:,}"
         if len(one) != len(other):
@@ -360,6 +371,7 @@ def _robust(
 
 def compare(a: argparse.Namespace) -> int:
     """`dragoman compare`."""
+    from dragoman.runtime.tokenizer import normalise
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.corpus.readers import read_strict
     from dragoman.translate.evaluate import unspaced
@@ -372,7 +384,7 @@ def compare(a: argparse.Namespace) -> int:
     translators: dict[str, Translator] = {}
     for path in (a.first, a.second):  # what is wrong with either is said before the first translates
         if Path(path).is_file() and not path.endswith(".onnx"):
-            systems[path] = read_strict(path)
+            systems[path] = [*map(normalise, read_strict(path))]
             if len(systems[path]) != len(source):
                 raise UserError(f"{path} has {len(systems[path]):,} lines and {a.source} has {len(source):,}")
             continue
@@ -396,7 +408,11 @@ def compare(a: argparse.Namespace) -> int:
 
 
 def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The lines of --source and --reference, or of a corpus. Raises UserError when they do not match."""
+    """The lines of --source and --reference, or of a corpus, normalised as a translation is.
+
+    Raises UserError when they do not match.
+    """
+    from dragoman.runtime.tokenizer import normalise
     from dragoman.translate.corpus.readers import read_strict
     from dragoman.translate.corpus.store import Corpus
 
@@ -410,7 +426,7 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     if not (a.source and a.reference):
         corpus = ", or --corpus, a folder with a test part" if hasattr(a, "corpus") else ""
         raise UserError(f"give --source and --reference, the text and what is expected for it{corpus}")
-    source, reference = read_strict(a.source), read_strict(a.reference)
+    source, reference = ([*map(normalise, read_strict(path))] for path in (a.source, a.reference))
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
     if not source:

@@ -188,10 +188,11 @@ def assemble(runs: Sequence[Run]) -> Translator:
     made = [Party(members) for members in parties.values()]
     engine = Committee(made) if len(made) > 1 else TorchEngine(made[0].search)
     first = bundles[0]
+    without_attention = {"model": {**first.config["model"], "attention": "none"}} if len(made) > 1 else {}
     bundle = dataclasses.replace(
         first,
         max_source=min(b.max_source for b in bundles),
-        config={**first.config, "name": "+".join(b.config["name"] for b in bundles)},
+        config={**first.config, "name": "+".join(b.config["name"] for b in bundles), **without_attention},
         card={
             "corpus": first.card.get("corpus", {}),
             "parameters": sum(b.card.get("parameters", 0) for b in bundles),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import BATCH_SIZE, BATCH_TOKENS, Translation, Translator
-from dragoman.translate.checkpoint import Run, append_row, read_rows, write_atomically
-from dragoman.translate.corpus.store import Corpus, Pair, nearly
-from dragoman.translate.evaluate import command, commit, sentence_chrf
+from dragoman.translate.checkpoint import Run, append_row, write_atomically
+from dragoman.translate.corpus.store import Corpus, Pair, Parts, nearly
+from dragoman.translate.evaluate import command, commit, machine, sentence_chrf
 from dragoman.translate.optimizers import wants_bfloat16
 from dragoman.translate.workers import device_of
 
@@ -29,24 +31,27 @@ Choice = Literal["likely", "near"]
 def distill(
     runs: Sequence[Run], translator: Translator, corpus: Corpus, journal: Path, *, beam: int, count: int,
     choice: Choice, keep: bool, progress: Callable[[int, int], None],
-) -> tuple[dict[str, list[Pair]], dict[str, Any]]:  # fmt: skip
+) -> tuple[Parts, dict[str, Any]]:  # fmt: skip
     """A corpus to train a student on: each training pair, and its source with what the teachers make of it.
 
     Sequence-level knowledge distillation (Kim and Rush 2016). likely: the `count` most likely translations; near: the
     `count` of the beam that are nearest to the reference, their sequence-level interpolation. keep: with the pairs
     themselves, too. What the longest length cut off teaches nothing, so that a source may have fewer: the card's
-    `distilled` counts those, and by how many pairs there are more now than texts (`added`).
+    `distilled` counts those, and by how many pairs there are more now than texts (`added`), once the parts have been
+    gone through. Raises UserError when the journal holds other work.
     """
-    train = corpus.read("train")
-    facts = _facts(runs, corpus, beam)
-    made = _translate(translator, [p.source for p in train], journal, facts, beam=beam, progress=progress)
-    pairs, fewer = [*train] if keep else [], 0
-    for pair, candidates in zip(train, made, strict=True):
+    held_out = {part: corpus.read(part) for part in ("valid", "test")}
+    lines = sum(1 for _ in corpus.pairs("train"))
+    facts = {**_facts(runs, corpus, beam), "choice": choice, "count": count}
+
+    def chosen(pair: Pair, candidates: Sequence[str]) -> Sequence[str]:
         if choice == "near":
             candidates = sorted(candidates, key=lambda text: -sentence_chrf(text, pair.target))
-        chosen = [text for text in candidates if text][:count]
-        pairs += [Pair(pair.source, text) for text in chosen]
-        fewer += len(chosen) < count
+        return candidates[:count]
+
+    made = Journal(journal, facts)
+    _translate(translator, corpus.pairs("train"), lines, made, chosen, beam=beam, progress=progress)
+    before = corpus.card.get("distilled")
     told = {
         "teachers": [run.config().name for run in runs],
         "weights": facts["teachers"],
@@ -54,88 +59,185 @@ def distill(
         "count": count,
         "choice": choice,
         "with_original": keep,
-        "fewer": fewer,
-        "added": len(pairs) - len(train) + corpus.card.get("distilled", {}).get("added", 0),
+        "fewer": 0,
+        "added": (0 if keep else -lines) + (before["added"] if before else 0),
+        "precision": made.precision,
         "command": command(),
         "commit": commit(),
+        **({"before": before} if before else {}),
     }
-    card = {**corpus.card, "distilled": told}
-    return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
+
+    def pairs() -> Iterator[Pair]:
+        if keep:
+            yield from corpus.pairs("train")
+        for pair, texts in zip(corpus.pairs("train"), made, strict=True):
+            yield from (Pair(pair.source, text) for text in texts)
+            told["fewer"] += len(texts) < count
+            told["added"] += len(texts)
+
+    return {"train": pairs(), **held_out}, {**corpus.card, "distilled": told}
 
 
 def back_translate(
-    run: Run, translator: Translator, corpus: Corpus, text: Sequence[str], journal: Path, *, beam: int,
+    run: Run, translator: Translator, corpus: Corpus, text: Iterable[str], journal: Path, *, beam: int,
     left_out: Counter[str], progress: Callable[[int, int], None],
-) -> tuple[dict[str, list[Pair]], dict[str, Any]]:  # fmt: skip
+) -> tuple[Parts, dict[str, Any]]:  # fmt: skip
     """A corpus with more of its target language: each line of `text` and, tagged, what a reverse model makes of it.
 
     Back-translation (Sennrich et al. 2016), tagged (Caswell et al. 2019). A line that is all but the same as one in a
-    held-out part of the corpus is left out. text: normalised. left_out: counts lines by the reason, further ones here.
+    held-out part of the corpus is left out. text: normalised. left_out: counts lines by the reason, further ones here
+    and once the parts have been gone through, as the card's `back_translated` does. Raises UserError when the journal
+    holds other work, and when nothing could be translated back.
     """
-    held_out = {nearly(p.target) for part in ("valid", "test") for p in corpus.read(part)}
-    once = [*dict.fromkeys(text)]
-    lines = [line for line in once if nearly(line) not in held_out]
-    facts = _facts([run], corpus, beam)
-    made = _translate(translator, lines, journal, facts, beam=beam, progress=progress)
-    back_pairs = [Pair(f"{TAG} {found[0]}", line) for found, line in zip(made, lines, strict=True) if found[0]]
-    left_out["duplicate"] += len(text) - len(once)
+    held_out = {part: corpus.read(part) for part in ("valid", "test")}
+    held_out_lines = {nearly(pair.target) for pairs in held_out.values() for pair in pairs}
+    once: dict[str, None] = {}
+    for line in text:
+        left_out["duplicate"] += line in once
+        once[line] = None
+    lines = [line for line in once if nearly(line) not in held_out_lines]
     left_out["in a held-out part"] += len(once) - len(lines)
-    left_out["translation cut off"] += len(lines) - len(back_pairs)
-    back = {
+    del once
+    if not lines:
+        reasons = [f"{count:,} {reason}" for reason, count in left_out.items() if count]
+        raise UserError("; ".join(["there is no line to translate back", *reasons]))
+    for _ in corpus.pairs("train"):  # what is wrong with it is said before the work, too
+        pass
+    sha = hashlib.sha256()
+    for line in lines:
+        sha.update(line.encode() + b"\n")
+    facts = {**_facts([run], corpus, beam), "lines": sha.hexdigest()}
+    made = Journal(journal, facts)
+    best: Callable[[Pair, Sequence[str]], Sequence[str]] = lambda _, candidates: candidates[:1]  # noqa: E731
+    todo = (Pair(line, "") for line in lines)
+    _translate(translator, todo, len(lines), made, best, beam=beam, progress=progress)
+    before = corpus.card.get("back_translated")
+    told = {
         "model": run.config().name,
         "weights": facts["teachers"][0],
-        "lines": len(back_pairs),
-        "left_out": {reason: count for reason, count in left_out.items() if count},
+        "lines": 0,
+        "left_out": {},
         "beam": beam,
+        "precision": made.precision,
         "command": command(),
         "commit": commit(),
+        **({"before": before} if before else {}),
     }
-    pairs = corpus.read("train") + back_pairs
-    card = {**corpus.card, "tags": [TAG], "back_translated": back}
-    return {"train": pairs, "valid": corpus.read("valid"), "test": corpus.read("test")}, card
+
+    def pairs() -> Iterator[Pair]:
+        yield from corpus.pairs("train")
+        for line, texts in zip(lines, made, strict=True):
+            yield from (Pair(f"{TAG} {found}", line) for found in texts)
+            told["lines"] += len(texts)
+        left_out["translation cut off"] += len(lines) - told["lines"]
+        told["left_out"] = {reason: count for reason, count in left_out.items() if count}
+        if not told["lines"]:
+            raise UserError(f"no translation back of {len(lines):,} lines came to an end")
+
+    return {"train": pairs(), **held_out}, {**corpus.card, "tags": [TAG], "back_translated": told}
 
 
 def _facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:
-    """What the translations in a journal depend on, besides the lines themselves."""
+    """What the translations in a journal depend on."""
     weights = [hashlib.sha256(run.path("model.safetensors").read_bytes()).hexdigest() for run in runs]
     return {"corpus": corpus.digest(), "teachers": weights, "beam": beam}
 
 
-def _translate(
-    translator: Translator, lines: Sequence[str], journal: Path, facts: dict[str, Any], *, beam: int,
-    progress: Callable[[int, int], None],
-) -> list[list[str]]:  # fmt: skip
-    """The beam's translations of each line, best first.
+class Journal:
+    """A file with what was made of each line, noted as it is made, so that work that is cut short goes on from there.
 
-    They are noted in a journal as they are made, so that work that is cut short goes on from there. Products are in
-    bfloat16 where the processor gains by it: teaching can spare the digits.
+    Its rows are JSON: the facts that all depends on; then the machine and precision whenever these change; and of each
+    line its number, from 0, and its texts. Only one row at a time is held in memory. What follows a row that is cut off
+    or out of order is dropped. Raises UserError when it holds lines that depend on other facts.
+    """
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self.path = path
+        self.count = 0  # lines noted
+        self._here: dict[str, Any] = {}  # the last row of a machine
+        self._used: set[bool] = set()
+        found, end = None, 0
+        if path.exists():
+            with open(path, "rb") as file:
+                first = file.readline()
+                found, end = _row(first), len(first)
+                if found != facts and (others := sum(isinstance(_row(raw), list) for raw in file)):
+                    known = found if isinstance(found, dict) else {}
+                    what = ", ".join(key for key in facts if known.get(key) != facts[key])
+                    raise UserError(
+                        f"{path} holds {others:,} lines of other work, which differs in its {what}; "
+                        "give the command that they were made by again, or remove the file"
+                    )
+                for raw in file:
+                    row = _row(raw)
+                    if isinstance(row, dict):
+                        self._here = row
+                    elif isinstance(row, list) and row and row[0] == self.count:
+                        self.count += 1
+                        self._used.add(self._here.get("bfloat16", False))
+                    else:
+                        break
+                    end += len(raw)
+        if found == facts:
+            os.truncate(path, end)
+        else:
+            write_atomically(path, json.dumps(facts).encode() + b"\n")
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """The texts of each line."""
+        with open(self.path, "rb") as file:
+            for raw in islice(file, 1, None):
+                if isinstance(row := _row(raw), list):
+                    yield row[1:]
+
+    @property
+    def precision(self) -> str:
+        """What products were computed in; both where one machine went on with another's work."""
+        return ", ".join({True: "bfloat16", False: "float32"}[used] for used in sorted(self._used))
+
+    def note(self, texts: Sequence[str]) -> None:
+        """Add what was made of the next line."""
+        append_row(self.path, [self.count, *texts])
+        self.count += 1
+        self._used.add(self._here["bfloat16"])
+
+    def bfloat16(self, device: torch.device) -> bool:
+        """Whether to compute products in bfloat16: as before on the same machine, else where it gains by it."""
+        if self._here.get("machine") != machine():
+            self._here = {"bfloat16": wants_bfloat16("auto", device), "machine": machine()}
+            append_row(self.path, self._here)
+        return bool(self._here["bfloat16"])
+
+
+def _row(raw: bytes) -> Any:  # noqa: ANN401 (whatever JSON can say)
+    """A row of a journal; None for one that is cut off."""
+    try:
+        return json.loads(raw) if raw.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
+def _translate(
+    translator: Translator, pairs: Iterator[Pair], count: int, journal: Journal,
+    chosen: Callable[[Pair, Sequence[str]], Sequence[str]], *, beam: int, progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Note in a journal what is chosen of the translations of each of `count` sources, likeliest first.
+
+    What the longest length cut off teaches nothing and is left out. Products are in bfloat16 where the processor gains
+    by it: teaching can spare the digits.
     """
     device = device_of()
     here, on_gpu = (CHUNK, BATCH_SIZE, BATCH_TOKENS), (GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS)
     chunk, batch_size, batch_tokens = on_gpu if device.type == "cuda" else here
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=wants_bfloat16("auto", device))
-    facts = {**facts, "lines": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
-    done = _read_journal(journal, facts)
-    rows = [facts, *([number, *texts] for number, texts in enumerate(done))]
-    write_atomically(journal, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    progress(len(done), len(lines))
-    for start in range(len(done), len(lines), chunk):
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=journal.bfloat16(device))
+    progress(journal.count, count)
+    pairs = islice(pairs, journal.count, None)
+    while part := [*islice(pairs, chunk)]:
         with autocast:
             results: list[Translation] = translator.translate(
-                lines[start : start + chunk], beam=beam, n_best=beam, batch_size=batch_size, batch_tokens=batch_tokens
+                [pair.source for pair in part], beam=beam, n_best=beam, batch_size=batch_size, batch_tokens=batch_tokens
             )
-        for result in results:
-            # What the longest length cut off teaches nothing.
-            texts = [*dict.fromkeys(h.text for h in result.hypotheses if h.complete)] or [""]
-            append_row(journal, [len(done), *texts])
-            done.append(texts)
-        progress(len(done), len(lines))
-    return done
-
-
-def _read_journal(journal: Path, facts: dict[str, Any]) -> list[list[str]]:
-    """What a journal of the same work holds, up to the first line out of order; nothing if it is of other work."""
-    rows = read_rows(journal) if journal.exists() else []
-    if not rows or rows[0] != facts:
-        return []
-    return [texts for _, (_, *texts) in takewhile(lambda row: row[1][0] == row[0], enumerate(rows[1:]))]
+        for pair, result in zip(part, results, strict=True):
+            texts = dict.fromkeys(h.text for h in result.hypotheses if h.complete and h.text)
+            journal.note(chosen(pair, [*texts]))
+        progress(journal.count, count)

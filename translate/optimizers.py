@@ -22,7 +22,7 @@ def gains_by_bfloat16(device: torch.device) -> bool:
     one thread computes, so that other work on the machine does not count.
     """
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return False
     factors = torch.ones(1024, 256), torch.ones(256, 1024)

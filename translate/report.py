@@ -13,7 +13,6 @@ import jinja2
 from sacrebleu.significance import PairedTest
 
 from dragoman.runtime.translator import Translator
-from dragoman.translate.committee import Committee
 from dragoman.translate.evaluate import Basis, Score, metrics_of, prepared, sentence_chrf, unspaced
 from dragoman.translate.plots import curves, draw_attention
 
@@ -202,7 +201,7 @@ def of_two(found: Mapping[str, Any], source: str) -> str:
 def of_one(
     translator: Translator, models: Sequence[str], source: Sequence[str], output: Sequence[str],
     reference: Sequence[str], scores: Sequence[Score], basis: Basis, show: Sequence[int], beam: int,
-    robust: Sequence[dict[str, Any]] = (),
+    length_penalty: float | None = None, robust: Sequence[dict[str, Any]] = (),
 ) -> str:  # fmt: skip
     """One model as a page: scores, lengths, curves, its best and worst sentences, and where some of them looked.
 
@@ -223,8 +222,10 @@ def of_one(
     }
     runs = [Path(m) for m in models if (Path(m) / "metrics.jsonl").exists()]
     pictures = []
-    if not isinstance(translator.engine, Committee) and translator.attends:
-        results = translator.translate([source[i] for i in drawn], beam=beam, alignments=True)
+    if translator.attends:
+        results = translator.translate(
+            [source[i] for i in drawn], beam=beam, length_penalty=length_penalty, alignments=True
+        )
         for i, result in zip(drawn, results, strict=True):
             for part in result.attention:
                 pictures.append({"caption": f"line {i + 1}: {source[i]}", "image": picture(draw_attention(part))})

@@ -352,12 +352,12 @@ def distill(a: argparse.Namespace) -> int:
     check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
     translator.check_beam(a.beam)
     with _making(a.out, corpus.languages) as (journal, progress):
-        splits, card = making.distill(
+        parts, card = making.distill(
             runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
             keep=not a.without_original, progress=progress,
         )  # fmt: skip
-        write_corpus(a.out, corpus.languages, splits, card)
-    print(f"{a.out}: {len(splits['train']):,} train")
+        counts = write_corpus(a.out, corpus.languages, parts, card)
+    print(f"{a.out}: {counts['train']:,} train")
     if fewer := card["distilled"]["fewer"]:
         what = "no translation" if a.count == 1 else f"fewer than {a.count} translations"
         print(f"  {fewer:,} sources have {what} that came to an end")
@@ -375,17 +375,17 @@ def backtranslate(a: argparse.Namespace) -> int:
     run, corpus = Run(a.reverse), Corpus(a.corpus)
     _check_other(a.out, a.corpus)
     left_out: Counter[str] = Counter()
-    text = [pair.target for pair in clean(((line, line) for line in read_raw(a.text)), counting(left_out))]
+    text = (pair.target for pair in clean(((line, line) for line in read_raw(a.text)), counting(left_out)))
     translator = translator_of(run)
     check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     translator.check_beam(a.beam)
     with _making(a.out, corpus.languages) as (journal, progress):
-        splits, card = back_translate(
+        parts, card = back_translate(
             run, translator, corpus, text, journal, beam=a.beam, left_out=left_out, progress=progress
         )
-        write_corpus(a.out, corpus.languages, splits, card)
+        counts = write_corpus(a.out, corpus.languages, parts, card)
     made = card["back_translated"]
-    print(f"{a.out}: {len(splits['train']):,} train, {made['lines']:,} of them translated back")
+    print(f"{a.out}: {counts['train']:,} train, {made['lines']:,} of them translated back")
     for reason, count in made["left_out"].items():
         print(f"  left out {count:,}: {reason}")
     return 0

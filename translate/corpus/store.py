@@ -248,10 +248,16 @@ class Corpus:
 
     def read(self, part: str) -> list[Pair]:
         """The pairs of `train`, `valid` or `test`, normalised, even where a hand has edited the files."""
-        lines = [[*map(normalise, self.lines(part, side))] for side in (0, 1)]
-        if len(lines[0]) != len(lines[1]):
-            raise UserError(f"{self.folder}: {part} has {len(lines[0]):,} source and {len(lines[1]):,} target lines")
-        return [Pair(*row) for row in zip(*lines, strict=True)]
+        return [*self.pairs(part)]
+
+    def pairs(self, part: str) -> Iterator[Pair]:
+        """The same one by one, however many there are. Raises UserError at the end where one side has more lines."""
+        sides = [map(normalise, self.lines(part, side)) for side in (0, 1)]
+        try:
+            yield from (Pair(*row) for row in zip(*sides, strict=True))
+        except ValueError:
+            source, target = (sum(1 for _ in self.lines(part, side)) for side in (0, 1))
+            raise UserError(f"{self.folder}: {part} has {source:,} source and {target:,} target lines") from None
 
 
 def _blocks_of(path: Path) -> Iterator[bytes]:
