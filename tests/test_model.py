@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 import torch
 
 from dragoman.runtime.bundle import BOS
 from dragoman.translate.model import Dropout, Embedding, Seq2Seq
-from tiny import CELLS, VOCABULARY, tiny_search
+from tiny import CELLS, VOCABULARY, tiny_config, tiny_search
 
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
@@ -42,6 +43,18 @@ def test_padding_and_neighbours_do_not_matter(cell: str, random_source: Source) 
     for b in range(4):
         alone = model(source[b : b + 1, : length[b]], length[b : b + 1], target[b : b + 1])
         torch.testing.assert_close(alone, whole[b : b + 1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "layers", "expected"), [(0.4, None, (0.4, 0.4)), (0.4, 0.0, (0.4, 0.0)), (0.0, 0.2, (0.0, 0.2))]
+)
+def test_dropout_of_inputs_and_of_layers(inputs: float, layers: float | None, expected: tuple[float, float]) -> None:
+    model = Seq2Seq(
+        msgspec.structs.replace(tiny_config(), dropout=inputs, layer_dropout=layers), VOCABULARY, VOCABULARY
+    )
+    for half in (model.encoder, model.decoder):
+        assert half.dropout.rate == expected[0]
+        assert {layer.dropout.rate for layer in half.layers} == {expected[1]}
 
 
 def test_variational_dropout_is_one_mask_a_sentence() -> None:

@@ -72,7 +72,13 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared_embedding: bool = True  # source and target; needs a joint tokenizer
     tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
     dropout: Rate = 0.15
+    layer_dropout: Rate | None = None  # of what each layer adds; left out, `dropout`, which is then for both places
     word_dropout: Rate = 0.0
+
+    @property
+    def dropout_of_layers(self) -> float:
+        """The dropout of what each layer adds."""
+        return self.dropout if self.layer_dropout is None else self.layer_dropout
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

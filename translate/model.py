@@ -163,7 +163,7 @@ class EncoderLayer(Layer):
         self.recurrent = Recurrent(c.cell, c.width, c.hidden, 2)
         self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
         self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
-        self.dropout = Dropout(c.dropout)
+        self.dropout = Dropout(c.dropout_of_layers)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
         x = x + self.dropout(self.recurrent.sequence(self.recurrent_norm(x), None, keep))
@@ -185,7 +185,7 @@ class DecoderLayer(Layer):
         self.recurrent = Recurrent(c.cell, c.width, c.hidden, 1, c.width + self.attention.query_width)
         self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
         self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
-        self.dropout = Dropout(c.dropout)
+        self.dropout = Dropout(c.dropout_of_layers)
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """The recurrent block's output as what it adds and the query: (..., E), (..., query_width)."""
