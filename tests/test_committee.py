@@ -285,6 +285,8 @@ def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
         assert whole.startswith(journal.read_text())
     making.Journal(journal, {"beam": 3})  # nothing would be lost
     assert json.loads(journal.read_text()) == {"beam": 3}
+    with pytest.raises(UserError, match="cannot go on with .*: Is a directory"):
+        making.Journal(tmp_path, facts)
 
 
 def test_work_keeps_its_precision_on_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,32 +156,40 @@ class Journal:
         self.count = 0  # lines noted
         self._here: dict[str, Any] = {}  # the last row of a machine
         self._used: set[bool] = set()
-        found, end = None, 0
-        if path.exists():
-            with open(path, "rb") as file:
-                first = file.readline()
-                found, end = _row(first), len(first)
-                if found != facts and (others := sum(isinstance(_row(raw), list) for raw in file)):
+        try:
+            end = self._read(facts) if path.exists() else 0
+            if end:
+                os.truncate(path, end)
+        except OSError as error:
+            raise UserError(f"cannot go on with {path}: {error.strerror or error}") from None
+        if not end:
+            write_atomically(path, json.dumps(facts).encode() + b"\n")
+
+    def _read(self, facts: dict[str, Any]) -> int:
+        """Where the rows end that can be gone on from; 0 if there are none."""
+        with open(self.path, "rb") as file:
+            first = file.readline()
+            found, end = _row(first), len(first)
+            if found != facts:
+                if others := sum(isinstance(_row(raw), list) for raw in file):
                     known = found if isinstance(found, dict) else {}
                     what = ", ".join(key for key in facts if known.get(key) != facts[key])
                     raise UserError(
-                        f"{path} holds {others:,} lines of other work, which differs in its {what}; "
+                        f"{self.path} holds {others:,} lines of other work, which differs in its {what}; "
                         "give the command that they were made by again, or remove the file"
                     )
-                for raw in file:
-                    row = _row(raw)
-                    if isinstance(row, dict):
-                        self._here = row
-                    elif isinstance(row, list) and row and row[0] == self.count:
-                        self.count += 1
-                        self._used.add(self._here.get("bfloat16", False))
-                    else:
-                        break
-                    end += len(raw)
-        if found == facts:
-            os.truncate(path, end)
-        else:
-            write_atomically(path, json.dumps(facts).encode() + b"\n")
+                return 0
+            for raw in file:
+                row = _row(raw)
+                if isinstance(row, dict):
+                    self._here = row
+                elif isinstance(row, list) and row and row[0] == self.count:
+                    self.count += 1
+                    self._used.add(self._here.get("bfloat16", False))
+                else:
+                    break
+                end += len(raw)
+        return end
 
     def __iter__(self) -> Iterator[list[str]]:
         """The texts of each line."""
