@@ -285,7 +285,7 @@ def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
         assert whole.startswith(journal.read_text())
     making.Journal(journal, {"beam": 3})  # nothing would be lost
     assert json.loads(journal.read_text()) == {"beam": 3}
-    with pytest.raises(UserError, match="cannot go on with .*: Is a directory"):
+    with pytest.raises(UserError, match=r"cannot go on with .*: Is a directory"):
         making.Journal(tmp_path, facts)
 
 
