@@ -104,6 +104,8 @@ def main() -> int:
     """Redraw both pages."""
     redraw(HERE / "results.md", tables(read()))
     parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
+    parts.append("The same at a later commit, when that shared machine was half as quick (kept as speed-slow.jsonl):\n")
+    parts.append(speed(read_lines("speed-slow.jsonl")))
     parts.append(
         "The same where there is AVX2 and nothing later, neither VNNI nor bfloat16 (kept as speed-avx2.jsonl and "
         "training-avx2.jsonl, lest they replace the ones above):\n"
