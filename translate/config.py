@@ -72,7 +72,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared_embedding: bool = True  # source and target; needs a joint tokenizer
     tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
     dropout: Rate = 0.15
-    # Of what each layer adds; left out, `dropout`, which is then for both places. 0 learns faster, and by heart in the end.
+    # Of what each layer adds; left out, `dropout`, which is then for both. 0 learns faster, and by heart in the end.
     layer_dropout: Rate | None = None
     word_dropout: Rate = 0.0
 
