@@ -180,7 +180,7 @@ def evaluate(a: argparse.Namespace) -> int:
     from dragoman.runtime.translator import Translator
     from dragoman.translate.checkpoint import write_atomically
     from dragoman.translate.corpus.store import Corpus
-    from dragoman.translate.evaluate import as_dict, exact_by_length, metrics_of, score, within_and_beyond
+    from dragoman.translate.evaluate import as_dict, check_basis, exact_by_length, score, within_and_beyond
 
     model = _model(a.model)
     if not isinstance(model, Translator):
@@ -207,7 +207,7 @@ def evaluate(a: argparse.Namespace) -> int:
         if line > len(source):
             raise UserError(f"--show {line}: there are {len(source):,} lines")
     _check_files(a)
-    metrics_of(translator.bundle.target_language, a.basis)
+    check_basis(translator.bundle.target_language, a.basis)
     results = _translated(translator, source, a, "translating")
     output = [r.text for r in results]
     scores = score(output, reference, translator.bundle.target_language, a.basis)
@@ -249,7 +249,7 @@ def evaluate(a: argparse.Namespace) -> int:
     return 0
 
 
-def _check_folder(option: str, path: str | None) -> None:
+def _check_writable(option: str, path: str | None) -> None:
     """Raise UserError for a file to write where it cannot be, before work is done for it."""
     if path and not real(path).parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
@@ -260,7 +260,7 @@ def _check_folder(option: str, path: str | None) -> None:
 def _check_files(a: argparse.Namespace) -> None:
     """The same for all that `evaluate` writes; the folder for scores is made."""
     for option in ("report", "output"):
-        _check_folder(f"--{option}", getattr(a, option))
+        _check_writable(f"--{option}", getattr(a, option))
     if a.name and not a.record:
         raise UserError("--name is for what --record writes; give both")
     if a.name and "/" in a.name:
@@ -371,20 +371,18 @@ def _robust(
 
 def compare(a: argparse.Namespace) -> int:
     """`dragoman compare`."""
-    from dragoman.runtime.tokenizer import normalise
     from dragoman.translate.checkpoint import write_atomically
-    from dragoman.translate.corpus.readers import read_strict
-    from dragoman.translate.evaluate import unspaced
+    from dragoman.translate.evaluate import check_basis, unspaced
     from dragoman.translate.report import as_text, comparison, of_two
 
-    _check_folder("--html", a.html)
+    _check_writable("--html", a.html)
     source, reference = _test_set(a)
     systems: dict[str, list[str]] = {}
     language = ""
     translators: dict[str, Translator] = {}
     for path in (a.first, a.second):  # what is wrong with either is said before the first translates
         if Path(path).is_file() and not path.endswith(".onnx"):
-            systems[path] = [*map(normalise, read_strict(path))]
+            systems[path] = _lines(path)
             if len(systems[path]) != len(source):
                 raise UserError(f"{path} has {len(systems[path]):,} lines and {a.source} has {len(source):,}")
             continue
@@ -393,6 +391,7 @@ def compare(a: argparse.Namespace) -> int:
         if language and own != language:
             raise UserError(f"{a.first} translates into {language} and {a.second} into {own}; compare like with like")
         language = own
+    check_basis(language or a.language or "", a.basis)
     for path, translator in translators.items():
         systems[path] = [r.text for r in _translated(translator, source, a, path)]
     systems = {path: systems[path] for path in (a.first, a.second)}
@@ -412,8 +411,6 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
 
     Raises UserError when they do not match.
     """
-    from dragoman.runtime.tokenizer import normalise
-    from dragoman.translate.corpus.readers import read_strict
     from dragoman.translate.corpus.store import Corpus
 
     if getattr(a, "corpus", None):
@@ -426,12 +423,20 @@ def _test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     if not (a.source and a.reference):
         corpus = ", or --corpus, a folder with a test part" if hasattr(a, "corpus") else ""
         raise UserError(f"give --source and --reference, the text and what is expected for it{corpus}")
-    source, reference = ([*map(normalise, read_strict(path))] for path in (a.source, a.reference))
+    source, reference = _lines(a.source), _lines(a.reference)
     if len(source) != len(reference):
         raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
     if not source:
         raise UserError(f"{a.source} has no lines")
     return source, reference
+
+
+def _lines(path: str) -> list[str]:
+    """The lines of a text file, normalised as a translation is. Raises UserError for what is not UTF-8."""
+    from dragoman.runtime.tokenizer import normalise
+    from dragoman.translate.corpus.readers import read_strict
+
+    return [*map(normalise, read_strict(path))]
 
 
 def _translated(translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str) -> list[Translation]:

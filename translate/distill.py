@@ -41,7 +41,7 @@ def distill(
     gone through. Raises UserError when the journal holds other work.
     """
     held_out = {part: corpus.read(part) for part in ("valid", "test")}
-    lines = sum(1 for _ in corpus.pairs("train"))
+    lines = corpus.count("train")
     facts = {**_facts(runs, corpus, beam), "choice": choice, "count": count}
 
     def chosen(pair: Pair, candidates: Sequence[str]) -> Sequence[str]:
@@ -51,20 +51,15 @@ def distill(
 
     made = Journal(journal, facts)
     _translate(translator, corpus.pairs("train"), lines, made, chosen, beam=beam, progress=progress)
-    before = corpus.card.get("distilled")
     told = {
         "teachers": [run.config().name for run in runs],
         "weights": facts["teachers"],
-        "beam": beam,
         "count": count,
         "choice": choice,
         "with_original": keep,
         "fewer": 0,
-        "added": (0 if keep else -lines) + (before["added"] if before else 0),
-        "precision": made.precision,
-        "command": command(),
-        "commit": commit(),
-        **({"before": before} if before else {}),
+        "added": (0 if keep else -lines) + corpus.card.get("distilled", {}).get("added", 0),
+        **_origin(corpus, "distilled", made, beam),
     }
 
     def pairs() -> Iterator[Pair]:
@@ -101,27 +96,20 @@ def back_translate(
     if not lines:
         reasons = [f"{count:,} {reason}" for reason, count in left_out.items() if count]
         raise UserError("; ".join(["there is no line to translate back", *reasons]))
-    for _ in corpus.pairs("train"):  # what is wrong with it is said before the work, too
-        pass
+    corpus.count("train")  # what is wrong with it is said before the work, too
     sha = hashlib.sha256()
     for line in lines:
         sha.update(line.encode() + b"\n")
     facts = {**_facts([run], corpus, beam), "lines": sha.hexdigest()}
     made = Journal(journal, facts)
-    best: Callable[[Pair, Sequence[str]], Sequence[str]] = lambda _, candidates: candidates[:1]  # noqa: E731
     todo = (Pair(line, "") for line in lines)
-    _translate(translator, todo, len(lines), made, best, beam=beam, progress=progress)
-    before = corpus.card.get("back_translated")
+    _translate(translator, todo, len(lines), made, lambda _, found: found[:1], beam=beam, progress=progress)
     told = {
         "model": run.config().name,
         "weights": facts["teachers"][0],
         "lines": 0,
         "left_out": {},
-        "beam": beam,
-        "precision": made.precision,
-        "command": command(),
-        "commit": commit(),
-        **({"before": before} if before else {}),
+        **_origin(corpus, "back_translated", made, beam),
     }
 
     def pairs() -> Iterator[Pair]:
@@ -141,6 +129,12 @@ def _facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:
     """What the translations in a journal depend on."""
     weights = [hashlib.sha256(run.path("model.safetensors").read_bytes()).hexdigest() for run in runs]
     return {"corpus": corpus.digest(), "teachers": weights, "beam": beam}
+
+
+def _origin(corpus: Corpus, key: str, made: Journal, beam: int) -> dict[str, Any]:
+    """How text was made, for a card; with what stands under this key in that of the corpus that it was made of."""
+    before = {"before": corpus.card[key]} if key in corpus.card else {}
+    return {"beam": beam, "precision": made.precision, "command": command(), "commit": commit(), **before}
 
 
 class Journal:
@@ -211,8 +205,9 @@ class Journal:
 
     def bfloat16(self, device: torch.device) -> bool:
         """Whether to compute products in bfloat16: as before on the same machine, else where it gains by it."""
-        if self._here.get("machine") != machine():
-            self._here = {"bfloat16": wants_bfloat16("auto", device), "machine": machine()}
+        here = machine()
+        if self._here.get("machine") != here:
+            self._here = {"bfloat16": wants_bfloat16("auto", device), "machine": here}
             append_row(self.path, self._here)
         return bool(self._here["bfloat16"])
 

@@ -58,14 +58,19 @@ def prepared(lines: Sequence[str], language: str, basis: Basis) -> list[str]:
     return lowercase_tokenised(lines, language) if basis == "lc.tok" else [*lines]
 
 
+def check_basis(language: str, basis: Basis) -> None:
+    """Raise UserError for `lc.tok` of a language written without spaces, where Moses makes one word of a sentence."""
+    if basis == "lc.tok" and primary(language) in UNSPACED:
+        raise UserError(f"--basis lc.tok cuts text at spaces, and {language} is written without; use cased")
+
+
 def metrics_of(language: str, basis: Basis, *, ter: bool = True) -> dict[str, Any]:
     """sacreBLEU's metrics by name, for text that is `prepared`; no TER where it could not tell words.
 
-    Raises UserError for `lc.tok` of a language written without spaces, where Moses makes one word of a sentence.
+    Raises UserError as `check_basis` does.
     """
+    check_basis(language, basis)
     code = primary(language)
-    if basis == "lc.tok" and code in UNSPACED:
-        raise UserError(f"--basis lc.tok cuts text at spaces, and {language} is written without; use cased")
     if basis == "lc.tok":
         bleu = sacrebleu.BLEU(tokenize="none", force=True)
     else:

@@ -250,6 +250,10 @@ class Corpus:
         """The pairs of `train`, `valid` or `test`, normalised, even where a hand has edited the files."""
         return [*self.pairs(part)]
 
+    def count(self, part: str) -> int:
+        """How many pairs a part has. Raises UserError where one side has more lines."""
+        return sum(1 for _ in self.pairs(part))
+
     def pairs(self, part: str) -> Iterator[Pair]:
         """The same one by one, however many there are. Raises UserError at the end where one side has more lines."""
         sides = [map(normalise, self.lines(part, side)) for side in (0, 1)]
