@@ -11,11 +11,12 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dragoman.runtime.errors import UserError
 
 SCHEMA = 1
+Kind = TypeVar("Kind", dict[str, Any], list[Any], int)
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
@@ -45,6 +46,7 @@ CONTRACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 METADATA_PREFIX = "dragoman."
+PRECISIONS = ("float32", "int8")
 CHECKSUM_KEY = "dragoman.sha256"
 
 
@@ -58,7 +60,9 @@ class Bundle:
 
     tokenizers: the SentencePiece models (source, target), equal when joint. config: the training configuration.
     card: data, scores, licence. self_test: source ids with the target ids and scores they must give.
-    max_source: the longest source, in ids, that the model was trained on; longer text is translated in parts.
+    max_source: the longest source, in ids, that training lets in; longer text is translated in parts.
+    max_sentences: how many sentences all but a few of the sources that a translator learnt from have, at most: what it
+    was hardly shown, it leaves out, and so text of more is translated in parts, too.
     defaults: beam_size, length_penalty and max_length to use when the caller names none.
     precision: float32 or int8. quantisation: of an int8 file, the processors it is made for, the steps of its
     activations, and how it compared with float32 when it was made.
@@ -81,6 +85,7 @@ class Bundle:
     task: str = "translate"
     labels: list[str] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)
+    max_sentences: int = 1
 
     def to_metadata(self) -> dict[str, str]:
         """The `metadata_props` that carry this, as strings."""
@@ -94,6 +99,7 @@ class Bundle:
             "source_tokenizer": base64.b64encode(self.source_tokenizer).decode(),
             "target_tokenizer": "" if joint else base64.b64encode(self.target_tokenizer).decode(),
             "max_source": str(self.max_source),
+            "max_sentences": str(self.max_sentences),
         }
         for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series"):
             values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
@@ -112,23 +118,63 @@ class Bundle:
             raise BundleError(f"the model is of schema {get('schema')} and this version of dragoman reads {SCHEMA}")
         if (task := metadata.get(METADATA_PREFIX + "task", "translate")) not in CONTRACTS:
             raise BundleError(f"the model was made to {task}, which this version of dragoman cannot do")
-        source = base64.b64decode(get("source_tokenizer"))
-        return cls(
+
+        def read(key: str, kind: type[Kind], without: str | None = None) -> Kind:
+            """without: for what the first files did not say."""
+            return _read(key, get(key) if without is None else metadata.get(METADATA_PREFIX + key, without), kind)
+
+        source, target = (_from_base64(get(f"{side}_tokenizer")) for side in ("source", "target"))
+        bundle = cls(
             source_language=get("source_language"),
             target_language=get("target_language"),
             source_tokenizer=source,
-            target_tokenizer=base64.b64decode(get("target_tokenizer")) or source,
-            max_source=int(get("max_source")),
-            defaults=json.loads(get("defaults")),
-            config=json.loads(get("config")),
-            card=json.loads(get("card")),
-            self_test=json.loads(get("self_test")),
+            target_tokenizer=target or source,
+            max_source=read("max_source", int),
+            max_sentences=read("max_sentences", int, "1"),
+            defaults=read("defaults", dict),
+            config=read("config", dict),
+            card=read("card", dict),
+            self_test=read("self_test", dict),
             precision=get("precision"),
-            quantisation=json.loads(metadata.get(METADATA_PREFIX + "quantisation", "{}")),
-            task=metadata.get(METADATA_PREFIX + "task", "translate"),  # which the first files did not say
-            labels=json.loads(metadata.get(METADATA_PREFIX + "labels", "[]")),
-            series=json.loads(metadata.get(METADATA_PREFIX + "series", "{}")),
+            quantisation=read("quantisation", dict, "{}"),
+            task=task,
+            labels=read("labels", list, "[]"),
+            series=read("series", dict, "{}"),
         )
+        bundle._check()
+        return bundle
+
+    def _check(self) -> None:
+        """Raise BundleError where something would be missing later."""
+        if self.precision not in PRECISIONS:
+            raise BundleError(f"the model's precision is {self.precision!r}, which this version of dragoman cannot run")
+        wanted = ("beam_size", "length_penalty", "max_length") if self.task == "translate" else ()
+        for name in wanted:
+            if not isinstance(self.defaults.get(name), int | float):
+                raise BundleError(f"the file's {METADATA_PREFIX}defaults has no number for {name}")
+        if self.task != "forecast" and self.max_source < 8:  # which any text can be cut to
+            raise BundleError(f"the file's {METADATA_PREFIX}max_source is {self.max_source} and should be 8 or more")
+        if not isinstance(self.self_test.get("cases"), list):
+            raise BundleError(f"the file's {METADATA_PREFIX}self_test has no list of cases")
+
+
+def _read(key: str, text: str, kind: type[Kind]) -> Kind:
+    """A value of the metadata as JSON. Raises BundleError when it is of another kind, or a number below 1."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, kind) or (isinstance(value, int) and value < 1):
+        what = {dict: "an object", list: "a list", int: "a whole number from 1"}[kind]
+        raise BundleError(f"the file's {METADATA_PREFIX}{key} is {text[:40]!r} and should be {what}")
+    return value
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise BundleError("one of the file's tokenizers is not in base64") from None
 
 
 def _length_delimited(field: int, payload: bytes) -> bytes:
@@ -153,6 +199,8 @@ def read_sealed(path: str | Path) -> bytes:
     """
     try:
         data = Path(path).read_bytes()
+    except ValueError as error:  # no path at all
+        raise BundleError(f"cannot read {str(path)!r}: {error}") from None
     except OSError as error:
         hint = "; `dragoman export` makes a file of a training run" if Path(path).is_dir() else ""
         raise BundleError(f"cannot read {path}: {error.strerror or error}{hint}") from None

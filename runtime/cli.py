@@ -30,6 +30,9 @@ Commands = Any  # argparse's own type for a group of subcommands is private
 READ = 1 << 16  # bytes of standard input at once
 
 
+THREADS_HELP = "threads inside one product (default 1); 0: one for each core"
+
+
 def positive(text: str) -> int:
     """A whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -94,7 +97,7 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("model", metavar="FILE.onnx")
     p.add_argument("--batch", type=positive, nargs="+", default=[1, 32], metavar="N", help="sentences (default 1 32)")
     p.add_argument("--beam", type=positive, nargs="+", default=[1, 5], metavar="K", help="beam sizes (default 1 5)")
-    p.add_argument("--threads", type=positive, default=1, metavar="N")
+    p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
     p.add_argument("--repeat", type=positive, default=15, metavar="N", help="runs of each (default 15)")
     p.add_argument("--source", metavar="F", help="sentences to time on")
     p.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -105,7 +108,7 @@ def _add_reading(p: argparse.ArgumentParser) -> None:
     """The arguments of commands that read text with a file."""
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
     p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
-    p.add_argument("--threads", type=positive, default=1, metavar="N", help="threads inside one product (default 1)")
+    p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
     p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time, at most (default 32)")
     p.add_argument("--json", action="store_true", help="write one JSON object a text")
 
@@ -190,6 +193,8 @@ def run(a: argparse.Namespace) -> int:
             results = [(_tag_lines(found, a.scores), asdict(found)) for found in tagged]
         for line, (text, value) in zip(lines, results, strict=True):
             number += 1
+            if not value.get("complete", True):
+                print(f"dragoman: line {number}: a word is too long to be read to its end", file=sys.stderr)
             if a.json:
                 text = json.dumps({"line": number, "source": line, **value}, ensure_ascii=False) + "\n"
             sys.stdout.write(text)
@@ -321,6 +326,7 @@ def info(a: argparse.Namespace) -> int:
         "precision": b.precision,
         **({} if b.series else {"vocabulary": [len(Tokenizer(model)) for model in tokenizers]}),
         "max_source": b.max_source,
+        **({"max_sentences": b.max_sentences} if translates else {}),
         "defaults": b.defaults,
         "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",
         **({"quantisation": {k: v for k, v in b.quantisation.items() if k != "calibration"}} if b.quantisation else {}),

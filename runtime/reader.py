@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import numpy as np
 import onnxruntime
 
-from dragoman.runtime.bundle import EOS, UNK, Bundle, BundleError
+from dragoman.runtime.bundle import EOS, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, outputs_of, session_for
+from dragoman.runtime.session import Maker, load_as, outputs_of, session_for, texts_of
 from dragoman.runtime.text import split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.runtime.translator import BATCH_SIZE, Floats, Ids, batches_of, pad
@@ -55,11 +55,15 @@ class Classification:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The words of a text, each with its likeliest label and how likely that is."""
+    """The words of a text, each with its likeliest label and how likely that is.
+
+    complete: false when a word has more pieces than the model was trained on, and so was not read to its end.
+    """
 
     words: tuple[str, ...]
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    complete: bool = True
 
 
 @dataclass
@@ -69,6 +73,7 @@ class _Part:
     line: int
     ids: list[int]
     starts: list[int]  # where each of its words begins, which a tagger needs
+    complete: bool = True  # no word is cut
 
 
 Result = TypeVar("Result")
@@ -136,7 +141,7 @@ class Classifier(_LabelReader[Classification]):
 
         A text longer than the model was trained on is read in parts, whose probabilities are averaged by their length.
         """
-        lines = [text] if isinstance(text, str) else list(text)
+        lines = texts_of(text)
         parts = [_Part(n, ids, []) for n, line in enumerate(lines) for ids in self._cut(normalise(line))]
         rows = self._probabilities(parts, batch_size)
         of_line: list[list[int]] = [[] for _ in lines]
@@ -181,10 +186,10 @@ class Tagger(_LabelReader[Tagged]):
     def tag(self, text: str | Sequence[str], *, batch_size: int = BATCH_SIZE) -> Tagged | list[Tagged]:
         """One text to a Tagged, or several to a list in the same order.
 
-        A text longer than the model was trained on is read in parts, cut between words; of one word that is longer
-        than that the first pieces are read.
+        A text longer than the model was trained on is read in parts, cut between words. Of a word that is longer than
+        that the first pieces are read, and the result is not `complete`.
         """
-        lines = [normalise(line) for line in ([text] if isinstance(text, str) else text)]
+        lines = [normalise(line) for line in texts_of(text)]
         parts = [part for n, line in enumerate(lines) if line for part in self._cut(n, line)]
         found: list[list[tuple[str, float]]] = [[] for _ in lines]
         for part, row in zip(parts, self._probabilities(parts, batch_size), strict=True):
@@ -192,9 +197,10 @@ class Tagger(_LabelReader[Tagged]):
                 best = int(place.argmax())
                 found[part.line].append((self.bundle.labels[best], float(place[best])))
         results = []
-        for line, own in zip(lines, found, strict=True):
+        cut = {part.line for part in parts if not part.complete}
+        for n, (line, own) in enumerate(zip(lines, found, strict=True)):
             words = tuple(line.split(" ")) if line else ()
-            results.append(Tagged(words, tuple(label for label, _ in own), tuple(p for _, p in own)))
+            results.append(Tagged(words, tuple(label for label, _ in own), tuple(p for _, p in own), n not in cut))
         return results[0] if isinstance(text, str) else results
 
     def _cut(self, number: int, line: str) -> list[_Part]:
@@ -204,7 +210,8 @@ class Tagger(_LabelReader[Tagged]):
             if parts[-1].ids and len(parts[-1].ids) + len(ids) > limit:
                 parts.append(_Part(number, [], []))
             parts[-1].starts.append(len(parts[-1].ids))
-            parts[-1].ids += ids[:limit] or [UNK]  # of a word that SentencePiece takes for a space
+            parts[-1].ids += ids[:limit]
+            parts[-1].complete = parts[-1].complete and len(ids) <= limit
         for part in parts:
             part.ids.append(EOS)
         return parts

@@ -62,16 +62,18 @@ def read_series(
             raise UserError(f"{where} has {count} columns of the name {name!r}; give each a name of its own")
         if (*names, time).count(name) > 1:
             raise UserError(f"{where}: the column {name!r} is asked for twice")
+    places_of = [(header.index(name), name) for name in names]
     values = np.array(
         [
-            [_number_at(row[header.index(name)], where, line, name) for name in names]
+            [_number_at(row[place], where, line, name) for place, name in places_of]
             for line, row in zip(lines, rows, strict=True)
         ],
         np.float64,
     )
     if time is None:
         return Series(tuple(names), values)
-    places, clock = evenly([row[header.index(time)].strip() for row in rows], lines, where, time)
+    at = header.index(time)
+    places, clock = evenly([row[at].strip() for row in rows], lines, where, time)
     out = np.full((places[-1] + 1, len(names)), np.nan)
     out[places] = values
     return Series(tuple(names), out, clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +28,15 @@ def return_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)  # glibc's
     except (AttributeError, OSError, TypeError):  # another library, another system
         return
+
+
+def texts_of(text: str | Sequence[str]) -> list[str]:
+    """One text or several, as a list. Raises UserError for what is no text."""
+    texts = [text] if isinstance(text, str | bytes) else list(text)
+    for number, one in enumerate(texts, 1):
+        if not isinstance(one, str):
+            raise UserError(f"text {number} of {len(texts)} is of type {type(one).__name__}: give a str")
+    return texts
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -1,4 +1,4 @@
-"""Cutting text that is too long for one translation: at sentences, then clauses, then words, then characters."""
+"""Cutting text that is too much for one translation: at sentences, then clauses, then words, then characters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import NamedTuple
 _SENTENCE_END = re.compile(r"(?:(?<![.!?…؟۔।॥։።။])[.!?…؟۔।॥։።။]+[\"'”’»)\]]*(?= )|[。！？]+[”’」』）]*)")
 _CLAUSE_END = re.compile(r"(?:[,;:—–،؛՝፣፤၊](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")
+# What a full stop may follow within a sentence: an initial or another single letter (but for "I"), a title.
+_ABBREVIATION = re.compile(
+    r"(?:^|[ .(])(?:[a-hj-z]|mr|mrs|ms|dr|prof|st|jr|sr|sra|mme|mlle|hr|fr|vs|bzw|approx)$", re.IGNORECASE | re.ASCII
+)
+_ABBREVIATED = 8  # characters, more than any of these and the mark before it
 
 FULL_WIDTH = tuple("。！？，、；：”’」』）")  # marks that need no space behind them
 # Languages written without spaces between words, by the names that BCP 47 and ISO 639 have for them.
@@ -30,39 +35,52 @@ class Piece(NamedTuple):
     separator: str
 
 
-def split_text(text: str, count: Callable[[str], int], limit: int) -> list[Piece]:
+def sentences(text: str) -> int:
+    """How many sentences a normalised text has, as `split_text` cuts it."""
+    return len(_cut(text, _SENTENCE_END))
+
+
+def split_text(text: str, count: Callable[[str], int], limit: int, most: int | None = None) -> list[Piece]:
     """Cut normalised text into pieces for which `count` gives at most `limit` (at least 8).
 
-    Joining every text and separator gives the text again. Neighbouring short pieces are put together, so that a cut
-    is only made where one is needed, and at the best place that there is.
+    most: sentences of a piece. Joining every text and separator gives the text again. Neighbouring short pieces are put
+    together, so that a cut is only made where one is needed, and at the best place that there is.
     """
-    return _split(text, count, limit, (_SENTENCE_END, _CLAUSE_END, _WORD_END))
+    return _split(text, count, limit, (_SENTENCE_END, _CLAUSE_END, _WORD_END), most)
 
 
-def _split(text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pattern[str], ...]) -> list[Piece]:
+def _split(
+    text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pattern[str], ...], most: int | None = None
+) -> list[Piece]:
+    """most: parts of a piece, by the first of the ends."""
     # A SentencePiece piece has at most 16 characters, so longer text cannot fit and need not be counted.
-    if len(text) <= 16 * limit and count(text) <= limit:
+    if len(text) <= 16 * limit and count(text) <= limit and (most is None or len(_cut(text, ends[0])) <= most):
         return [Piece(text, "")]
     if not ends:
         room = (len(text) + 1) // 2 if len(text) <= 16 * limit else 8 * limit
         return [piece for i in range(0, len(text), room) for piece in _split(text[i : i + room], count, limit, ends)]
     packed: list[Piece] = []
-    held, held_size = "", 0
+    held, held_size, held_parts = "", 0, 0
     for part in _cut(text, ends[0]):
         size = count(part) if len(part) <= 16 * limit else limit + 1
-        if held and held_size + size > limit:
+        if held and (held_size + size > limit or held_parts == most):
             packed += _separate(_split(held.strip(" "), count, limit, ends[1:]), held)
-            held, held_size = "", 0
-        held, held_size = held + part, held_size + size
+            held, held_size, held_parts = "", 0, 0
+        held, held_size, held_parts = held + part, held_size + size, held_parts + 1
     packed += _separate(_split(held.strip(" "), count, limit, ends[1:]), held)
     return [p for p in packed if p.text or p.separator]
 
 
 def _cut(text: str, end: re.Pattern[str]) -> list[str]:
     """Every part with the spaces before it."""
-    places = [match.end() for match in end.finditer(text)]
+    places = [match.end() for match in end.finditer(text) if not _abbreviates(text, match)]
     starts = [0, *places]
     return [text[i:j] for i, j in zip(starts, [*places, len(text)], strict=True) if i < j]
+
+
+def _abbreviates(text: str, match: re.Match[str]) -> bool:
+    start = match.start()
+    return match[0] == "." and _ABBREVIATION.search(text, max(0, start - _ABBREVIATED), start) is not None
 
 
 def _separate(pieces: list[Piece], original: str) -> list[Piece]:

@@ -18,9 +18,10 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def normalise(text: str) -> str:
     """Canonical composition (Unicode NFC), no control characters, single spaces, nothing at the ends.
 
-    Half of a surrogate pair, which no encoding can carry, becomes U+FFFD.
+    Half of a surrogate pair, which no encoding can carry, becomes U+FFFD, and U+2581, which SentencePiece writes for a
+    space, a low line.
     """
-    text = _CONTROL.sub("", _SPACES.sub(" ", _SURROGATE.sub("\ufffd", text)))
+    text = _CONTROL.sub("", _SPACES.sub(" ", _SURROGATE.sub("\ufffd", text))).replace("\u2581", "_")
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import operator
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +16,8 @@ import onnxruntime
 
 from dragoman.runtime.bundle import EOS, INPUTS, PAD, Bundle, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, outputs_of, return_memory, session_for
-from dragoman.runtime.text import FULL_WIDTH, spaced, split_text
+from dragoman.runtime.session import Maker, load_as, outputs_of, return_memory, session_for, texts_of
+from dragoman.runtime.text import FULL_WIDTH, sentences, spaced, split_text
 from dragoman.runtime.tokenizer import Tokenizer, normalise
 
 Ids = npt.NDArray[np.int64]
@@ -29,6 +31,7 @@ RETURN_EVERY = 32  # batches, after which free memory goes back to the system: t
 # Between machines, for scores; tokens must be equal. In int8 a number that is rounded to the other side moves a score.
 SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.05}
 MOST_LENGTH = 1_000_000  # ids of a translation that may be asked for
+_BREAKS = re.compile(r"((?:\r\n?|\n)+)")
 
 
 class Engine(Protocol):
@@ -147,7 +150,7 @@ class OnnxEngine:
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
         length_penalty: float, attended: int,
     ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
-        """See Engine. A batch of no sentences gives no translations, without ONNX Runtime, which it would end."""
+        """See Engine. A batch of no sentences gives no translations, without ONNX Runtime, which refuses it."""
         if not len(source):
             none = np.zeros((0, beam_size), np.float32)
             return none.astype(np.int64)[..., None], none, np.zeros((0, attended, 1, source.shape[1]), np.float32)
@@ -228,17 +231,20 @@ class Translator:
         Sorts by length and batches inside: at most batch_size sentences, and batch_tokens source ids, padding included,
         of more than one. What is left out comes from the file's defaults; a beam that is left out is at least twice
         as wide as the n best, some of which are the same text in other pieces. Text with nothing in it gives an empty
-        translation. Text longer than the model was trained on is translated in parts.
-        Raises UserError when n_best is more than beam, a number is out of range, or alignments are asked of a model
-        without attention.
+        translation. Text longer than the model was trained on, or of more sentences, is translated in parts; so are
+        lines, and line breaks stay.
+        Raises UserError when a text is no str, n_best is more than beam, a number is out of range, or alignments are
+        asked of a model without attention; TypeError when what counts is no whole number.
         """
-        defaults = self.bundle.defaults
+        defaults, lines = self.bundle.defaults, texts_of(text)
+        n_best, batch_size = operator.index(n_best), operator.index(batch_size)
         wanted = n_best if n_best == 1 else 2 * n_best  # some are the same text in other pieces
         if beam is None:
             beam = min(max(int(defaults["beam_size"]), wanted), max(n_best, len(self.target_tokenizer)))
         if not 1 <= n_best <= beam:
             raise UserError(f"n-best {n_best} with beam {beam}: the n best are taken from the beam, so 1 to {beam}")
-        max_length = int(defaults["max_length"]) if max_length is None else max_length
+        beam = operator.index(beam)
+        max_length = operator.index(int(defaults["max_length"]) if max_length is None else max_length)
         length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
         self.check_beam(beam)
         if batch_size < 1 or not 1 <= max_length <= MOST_LENGTH:
@@ -257,8 +263,7 @@ class Translator:
             "length_penalty": length_penalty,
             "attended": int(alignments),
         }
-        lines = [text] if isinstance(text, str) else list(text)
-        parts = [self._parts(normalise(line)) for line in lines]
+        parts = [self._parts(line) for line in lines]
         pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
         for batch in batches_of(pending, batch_size, batch_tokens):
             self._run(batch, n_best, settings)
@@ -279,17 +284,30 @@ class Translator:
             raise UserError(f"beam {beam}: give 1 to {len(self.target_tokenizer)}, the model's vocabulary")
 
     def _parts(self, text: str) -> list[_Part]:
+        """A text's lines and, of each, what is translated by itself."""
+        found: list[_Part] = []
+        lines = _BREAKS.split(text)
+        for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
+            own = self._parts_of_line(normalise(line))
+            if breaks and own:
+                own[-1].separator = own[-1].between = breaks
+            elif breaks:
+                own = [_Part("", breaks, [], breaks)]
+            found += own
+        return found
+
+    def _parts_of_line(self, text: str) -> list[_Part]:
         if not text:
             return []
-        limit = self.bundle.max_source
+        limit, most = self.bundle.max_source, self.bundle.max_sentences
         ids = self._encoded(text) if len(text) <= 16 * limit else None
-        if ids is not None and len(ids) <= limit:
+        if ids is not None and len(ids) <= limit and sentences(text) <= most:
             return [_Part(text, "", ids)]
 
         def count(piece: str) -> int:
             return len(self.source_tokenizer.encode(piece))
 
-        pieces = split_text(text, count, limit)
+        pieces = split_text(text, count, limit, most)
         return [
             _Part(
                 piece.text,
@@ -301,7 +319,7 @@ class Translator:
         ]
 
     def _encoded(self, text: str) -> list[int]:
-        """The ids of a text, closed; none where it has nothing but what SentencePiece takes for spaces."""
+        """The ids of a text, closed; none of no text."""
         ids = self.source_tokenizer.encode(text)
         return ids if len(ids) > 1 else []
 

@@ -249,6 +249,75 @@ def test_what_onnxruntime_says_of_a_missing_operator(reason: str) -> None:
     assert re.search(r"lacks the operator [\w.:]*Dream, which", _why_not(reason))
 
 
+def test_each_sentence_is_translated_by_itself_unless_more_were_learnt(tmp_path: Path) -> None:
+    text = "copy this. And that one! And"
+    one = Translator.load(file_of(tmp_path / "1.onnx")).translate(text)
+    assert (one.text, one.parts) == (text, 3)
+    translator = Translator.load(file_of(tmp_path / "2.onnx", replace(BUNDLE, max_sentences=2)))
+    assert translator.bundle.max_sentences == 2
+    two = translator.translate(text)
+    assert (two.text, two.parts) == (text, 2)
+
+
+def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
+    translator = Translator.load(file_of(tmp_path / "m.onnx"))
+    text = "\n copy this\r\n\nline.  And that\rone\n"
+    found = translator.translate(text, alignments=True)
+    assert found.text == "\ncopy this\r\n\nline. And that\rone\n"
+    assert found.parts == 4
+    assert max(s for s, _ in found.alignment) == max(t for _, t in found.alignment) == 5  # words of all lines
+    assert translator.translate("\n\n").text == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("max_source", "many", "max_source is 'many' and should be a whole number from 1"),
+        ("max_source", "0", "should be a whole number from 1"),
+        ("max_source", "7", "should be 8 or more"),
+        ("max_sentences", "-1", "should be a whole number from 1"),
+        ("defaults", "{", "defaults is '{' and should be an object"),
+        ("defaults", "{}", "no number for beam_size"),
+        ("defaults", "null", "should be an object"),
+        ("card", "[", "should be an object"),
+        ("labels", "{}", "should be a list"),
+        ("self_test", "{}", "no list of cases"),
+        ("precision", "int4", "precision is 'int4'"),
+        ("source_tokenizer", "*", "not in base64"),
+        ("task", "sing", "made to sing"),
+    ],
+)
+def test_a_sealed_file_whose_metadata_are_not_ours_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, said: str
+) -> None:
+    model = copying_model()
+    helper.set_model_props(model, {**BUNDLE.to_metadata(), f"dragoman.{key}": value})
+    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
+    assert main(["info", str(tmp_path / "m.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_does_not_say_how_many_sentences_takes_one() -> None:
+    metadata = BUNDLE.to_metadata()
+    del metadata["dragoman.max_sentences"]
+    assert Bundle.from_metadata(metadata) == BUNDLE
+
+
+def test_what_is_no_text_or_no_whole_number(tmp_path: Path) -> None:
+    translator = Translator.load(file_of(tmp_path / "m.onnx"))
+    with pytest.raises(UserError, match="text 2 of 2 is of type NoneType"):
+        translator.translate(["a", None])  # type: ignore[list-item]  # as from JSON
+    with pytest.raises(UserError, match="text 1 of 1 is of type bytes"):
+        translator.translate(b"abc")  # type: ignore[arg-type]  # as from a socket
+    for name in ("beam", "n_best", "max_length", "batch_size"):
+        with pytest.raises(TypeError):
+            translator.translate("a", **{name: 1.5})  # type: ignore[call-overload]  # as from JSON
+    with pytest.raises(BundleError, match="null"):
+        Translator.load("x\0y")
+
+
 def test_no_sentences(tmp_path: Path) -> None:
     translator = Translator.load(file_of(tmp_path / "m.onnx"))
     assert translator.translate([]) == []

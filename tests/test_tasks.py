@@ -507,7 +507,10 @@ def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
     found = tagger.tag(" ".join(words))
     assert found.words == (*words,)
     assert found.labels[:5] == tuple("B-PER I-PER O O B-LOC".split())
-    assert tagger.tag("x" * 5000).words == ("x" * 5000,)
+    assert found.complete
+    cut = tagger.tag(["in " + "x" * 5000, "in London"])
+    assert cut[0].words == ("in", "x" * 5000)
+    assert [found.complete for found in cut] == [False, True]
 
 
 @given(text=st.text())

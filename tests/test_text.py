@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from dragoman.runtime.bundle import EOS, BundleError
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.text import split_text
+from dragoman.runtime.text import sentences, split_text
 from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.ragged import ragged
-from dragoman.translate.tokenize import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer, words_of
+from dragoman.translate.tokenize import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
 
 nasty = st.text(
     st.one_of(
@@ -39,7 +39,7 @@ BPE = tokenizer()
 
 def draw(t: Tokenizer, lines: list[str], rate: float, kind: str = "bpe", seed: int = 1) -> list[list[int]]:
     """Lines as ids, in segmentations drawn with a seed."""
-    words = [words_of(line) for line in lines]
+    words = [line.split(" ") for line in lines]
     counts = Counter(word for line in words for word in line)
     config = TokenizerConfig(kind=kind, sampling=rate)  # type: ignore[arg-type]  # bpe or unigram
     found = segmentations(t, [*counts], [*counts.values()], config, 1)
@@ -63,18 +63,42 @@ def test_training_and_run_time_agree(text: str) -> None:
     assert draw(BPE, [normalise(text)], 0) == [BPE.encode(text)]
 
 
-@given(st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs", "Cc"])))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_text_survives_the_tokenizer(text: str) -> None:
     once = normalise(text)
     assert BPE.decode(BPE.encode(once)) == normalise(once)
 
 
-@given(nasty, st.integers(8, 40))
-def test_split_text_loses_nothing_and_fits(text: str, limit: int) -> None:
+@given(nasty, st.integers(8, 40), st.sampled_from([None, 1, 2]))
+def test_split_text_loses_nothing_and_fits(text: str, limit: int, most: int | None) -> None:
     once = normalise(text)
-    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit)
+    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit, most)
     assert "".join(p.text + p.separator for p in pieces) == once
     assert all(len(BPE.encode(p.text)) <= limit for p in pieces)
+    assert most is None or all(sentences(p.text) <= most for p in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A man sleeps. Two dogs run! Why? So", ["A man sleeps.", "Two dogs run!", "Why?", "So"]),
+        ("a man sleeps. two dogs run.", ["a man sleeps.", "two dogs run."]),
+        ("Dr. J. R. Hill, Mrs. Hill (b. 1950) came at 5 p.m. by car.", None),
+        ("Du und ich, z. B. wir zwei.", None),
+        ("Not you but I. We went.", ["Not you but I.", "We went."]),
+        ("She came first. He was last... Then", ["She came first.", "He was last...", "Then"]),
+        ('He said no. "Go." And left.', ["He said no.", '"Go."', "And left."]),
+        ("一。二！三", ["一。", "二！", "三"]),
+        ("Version 1.5 of x.org is here", None),
+        ("vs.", None),
+    ],
+)
+def test_sentences(text: str, expected: list[str] | None) -> None:
+    pieces = [p.text for p in split_text(text, len, 10_000, 1) if p.text]
+    assert pieces == (expected or [text])
+    assert sentences(text) == len(pieces)
+    two = [p.text for p in split_text(text, len, 10_000, 2) if p.text]
+    assert len(two) == -(-len(pieces) // 2)
 
 
 def test_split_prefers_sentences_then_clauses() -> None:

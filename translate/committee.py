@@ -192,6 +192,7 @@ def assemble(runs: Sequence[Run]) -> Translator:
     bundle = dataclasses.replace(
         first,
         max_source=min(b.max_source for b in bundles),
+        max_sentences=min(b.max_sentences for b in bundles),
         config={**first.config, "name": "+".join(b.config["name"] for b in bundles), **without_attention},
         card={
             "corpus": first.card.get("corpus", {}),

@@ -252,6 +252,7 @@ def bundle_of(run: Run) -> Bundle:
         source_tokenizer=source.model,
         target_tokenizer=target.model,
         max_source=facts["max_source"],
+        max_sentences=facts.get("max_sentences", 1),
         defaults={
             "beam_size": config.search.beam_size,
             "length_penalty": config.search.length_penalty,

@@ -137,11 +137,6 @@ class Segmentations(NamedTuple):
         return Ragged(out, closed), places[:-1] - np.repeat(ends[:-1], text.lengths)
 
 
-def words_of(line: str) -> list[str]:
-    """What SentencePiece segments independently: words, but for text that spells its mark for a space."""
-    return [line] if SPACE in line else line.split(" ")
-
-
 def segmentations(
     tokenizer: Tokenizer, words: Sequence[str], counts: Sequence[int], config: TokenizerConfig, seed: int
 ) -> Segmentations:
@@ -196,7 +191,7 @@ class _Dropout:
 
     def pool(self, word: str, usual: list[int], rng: random.Random, size: int) -> list[list[int]]:
         """Segmentations of a word; only the usual one where this and SentencePiece would disagree on that."""
-        if len(word) == 0 or SPACE in word or self.segment(word, None) != usual:
+        if len(word) == 0 or self.segment(word, None) != usual:
             return [usual]
         return [self.segment(word, rng) for _ in range(size)]
 

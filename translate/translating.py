@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from dragoman.runtime.bundle import PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import return_memory
-from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.runtime.text import sentences
+from dragoman.runtime.tokenizer import Tokenizer, normalise
 from dragoman.runtime.translator import Translator
 from dragoman.translate.batching import Batch, Epoch, make_batch, plan, turned_round
 from dragoman.translate.checkpoint import write_atomically
@@ -27,11 +29,19 @@ from dragoman.translate.search import BeamSearch
 from dragoman.translate.task import Task
 from dragoman.translate.tokenize import default_vocabulary, encode, train_tokenizer
 
+SAMPLE = 100_000  # sources whose sentences are counted
+
 
 def limit_ratio(source: Ints, target: Ints) -> int:
     """The longest translation allowed, as a multiple of the source: above nearly all lengths that training shows."""
     ratios = np.sort(target / source)
     return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
+
+
+def most_sentences(sources: Iterable[str]) -> int:
+    """How many sentences all but a hundredth of some normalised sources have, at most."""
+    counts = np.sort(np.fromiter(map(sentences, sources), np.int32))
+    return max(1, int(counts[int(0.99 * (len(counts) - 1))]))
 
 
 class Objective(nn.Module):
@@ -86,6 +96,8 @@ class Translating(Task):
         source, target = (train.usual_lengths(side) for side in (0, 1))
         kept = self.short_enough(np.maximum(source, target))
         self.limit_ratio = limit_ratio(source[kept], target[kept])
+        sample = np.isin(np.arange(train.rows), kept[:: -(-len(kept) // SAMPLE)])
+        self.max_sentences = most_sentences(map(normalise, compress(self.corpus.lines("train", 0), sample)))
         self.too_long = train.rows - len(kept)
         self.data = Data(train, kept, valid, *tokenizers)
 
@@ -170,5 +182,6 @@ class Translating(Task):
             **super().facts(),
             "too_long": self.too_long,
             "max_source": self.config.data.max_length,
+            "max_sentences": self.max_sentences,
             "limit_ratio": self.limit_ratio,
         }

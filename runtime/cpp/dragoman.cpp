@@ -4,8 +4,9 @@
 //
 // The file holds encoder, beam search, tokenizer and defaults; a host tokenises, runs and detokenises. The names here
 // are those of runtime/bundle.py. What this small host leaves out: splitting of text that is longer than the model
-// takes (reported, and the line left empty), a word on translations that reached the longest length allowed, batches,
-// and the file's checksum and self-test.
+// takes (reported, and the line left empty) or has more sentences than it learnt from (so give it one sentence a line:
+// it may leave out the others), a word on translations that reached the longest length allowed, batches, and the file's
+// checksum and self-test.
 #include <onnxruntime_cxx_api.h>
 #include <sentencepiece_processor.h>
 #include <unicode/normalizer2.h>
@@ -113,7 +114,7 @@ struct Translator {
 
     static std::string number(const std::string& json, const std::string& key) {
         std::smatch found;
-        const std::regex pattern("\"" + key + "\": *([0-9.]+)");
+        const std::regex pattern("\"" + key + "\": *([-+0-9.eE]+)");
         return std::regex_search(json, found, pattern) ? found[1].str() : throw std::runtime_error("no " + key);
     }
 

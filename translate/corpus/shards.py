@@ -34,7 +34,7 @@ from dragoman.translate.config import AS_WRITTEN, AugmentConfig, TokenizerConfig
 from dragoman.translate.corpus.ragged import Ints, Ragged, joined, ragged
 from dragoman.translate.corpus.store import Corpus
 from dragoman.translate.corpus.variants import EVERY, bare, title, typo, upper
-from dragoman.translate.tokenize import Segmentations, segmentations, words_of
+from dragoman.translate.tokenize import Segmentations, segmentations
 
 VERSION = 2
 CARD = "shards.json"
@@ -245,7 +245,7 @@ def _number(blocks: tuple[bytes, bytes]) -> list[tuple[Ragged, Words]]:
     for block in blocks:
         words = Words()
         lines = block.decode("utf-8").removesuffix("\n").split("\n")
-        out.append((ragged([words.number(word) for word in words_of(normalise(line))] for line in lines), words))
+        out.append((ragged([words.number(word) for word in normalise(line).split(" ")] for line in lines), words))
     return out
 
 
