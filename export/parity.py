@@ -276,9 +276,14 @@ def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]
 
 
 def compare_text(reference: Translator, other: Translator, lines: Sequence[str]) -> Level:
-    """Whole translations as text, with the defaults of the file."""
-    one, two = ([t.text for t in translator.translate(lines)] for translator in (reference, other))
-    pairs = [*zip(one, two, strict=True)]
-    example = next((f"{a!r} and {b!r}" for a, b in pairs if a != b), "")
-    equal = sum(a == b for a, b in pairs)
-    return level("text", TOLERANCE[other.bundle.precision], len(pairs), equal, 0.0, example)
+    """Whole translations as text, with the defaults of the file, and where those that are equal looked."""
+    attends = other.attends
+    pairs = [*zip(*(t.translate(lines, alignments=attends) for t in (reference, other)), strict=True)]
+    example = next((f"{a.text!r} and {b.text!r}" for a, b in pairs if a.text != b.text), "")
+    equal = [pair for pair in pairs if pair[0].text == pair[1].text]
+    worst = 0.0
+    for a, b in (maps for pair in equal for maps in zip(pair[0].attention, pair[1].attention, strict=True)):
+        if a.target_pieces == b.target_pieces:
+            worst = further(worst, float(np.abs(a.weights - b.weights).max()))
+    name = "text, and where it looked" if attends else "text"
+    return level(name, TOLERANCE[other.bundle.precision], len(pairs), len(equal), worst, example)

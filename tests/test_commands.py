@@ -43,7 +43,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert names[3:] == [
         "whole search, beam 1, batches of 1", "whole search, beam 1, batches of 20",
         "whole search, beam 3, batches of 1", "whole search, beam 3, batches of 20",
-        "alone and in company, beam 3", "text",
+        "alone and in company, beam 3", "text, and where it looked",
     ]  # fmt: skip
     assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
     shutil.copytree("runs/tiny", "runs/other")
