@@ -76,7 +76,8 @@ def add_commands(commands: Commands) -> None:
         description="Read TEXT, or standard input line for line, with any file. A classifier writes the class of each "
         "text, with --scores a tab and its probability; a tagger a line for each word, with a tab and its label, and "
         "an empty line after each text; a translator what `dragoman translate` does. A forecaster reads CSV, each TEXT "
-        "the name of a file, and writes the rows that follow.",
+        "the name of a file, and writes the rows that follow. Words are what stands between spaces: give a tagger text "
+        "as it learnt it, most often with a space before each punctuation mark.",
     )
     _add_reading(p)
     p.add_argument("--scores", action="store_true", help="write how likely each is, too")
@@ -179,6 +180,8 @@ def run(a: argparse.Namespace) -> int:
     if isinstance(model, Translator):
         return _translate(model, a)
     if isinstance(model, Forecaster):
+        if a.scores:
+            raise UserError(f"--scores: {a.model} forecasts, and says nothing of how likely that is")
         return _forecast(model, a)
     number = 0
 

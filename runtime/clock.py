@@ -82,6 +82,10 @@ def evenly(stamps: Sequence[str], lines: Sequence[int], where: str, name: str = 
     dates = [m for m in moments if m is not None]
     if not dates:
         numbers, form = _numbers(stamps, lines, where)
+        if all(map(_YEAR_MONTH.fullmatch, stamps)) and any(b - a > 80 for a, b in pairwise(numbers)):
+            raise UserError(
+                f"{where}: the times {stamps[0]}, {stamps[1]} look like years and months: write them as 2024-05"
+            )
         places, every = _places(numbers, stamps, lines, where, lambda width: _plain(width, form))
         return places, Clock(numbers[0], numbers[-1] - numbers[0], places[-1], every, form, name=name)
     zone = dates[stamps.index(form)].tzinfo  # others may have another
@@ -180,6 +184,7 @@ def _numbers(stamps: Sequence[str], lines: Sequence[int], where: str) -> tuple[l
     return [int(value.scaleb(decimals, _EXACT)) for value in values], form
 
 
+_YEAR_MONTH = re.compile(r"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])")
 _EXACT = Context(prec=4 * LONGEST)
 
 

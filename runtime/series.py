@@ -6,8 +6,10 @@ import codecs
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,6 +72,8 @@ def read_series(
         ],
         np.float64,
     )
+    for place, name in places_of:
+        _check_points([row[place].strip() for row in rows], lines, where, name)
     if time is None:
         return Series(tuple(names), values)
     at = header.index(time)
@@ -79,10 +83,32 @@ def read_series(
     return Series(tuple(names), out, clock)
 
 
+_THOUSANDS = re.compile(r"-?\d{1,3}(\.\d{3})+")
+_WHOLE = re.compile(r"-?\d+")
+
+
+def _check_points(fields: Sequence[str], lines: Sequence[int], where: str, name: str) -> None:
+    """Raise UserError where 999 is followed by 1.000, or the other way round: points that group digits."""
+    if not all(_THOUSANDS.fullmatch(field) for field in fields if "." in field):
+        return
+    for n, pair in enumerate(pairwise(fields)):
+        for whole, pointed in (pair, pair[::-1]):
+            if (
+                _WHOLE.fullmatch(whole)
+                and _THOUSANDS.fullmatch(pointed)
+                and abs(float(whole)) > 100 * abs(float(pointed.split(".")[0]))
+            ):
+                raise UserError(
+                    f"{where}, rows {lines[n]:,} and {lines[n + 1]:,}: {pair[0]} and {pair[1]} in the column {name}: "
+                    "if the point groups thousands, write the numbers without it"
+                )
+
+
 def counts_up(series: Series) -> str | None:
-    """The first of several variables, if it rises by the same step each time, as times do more often than variables."""
+    """The first of several variables, if it rises as times do: evenly, or as 202412, 202501."""
     steps = np.diff(series.values[:, 0])
     even = len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-9)
+    even = even or (len(steps) > 12 and set(steps.tolist()) == {1.0, 89.0})
     return series.names[0] if even and len(series.names) > 1 else None
 
 

@@ -32,6 +32,8 @@ RETURN_EVERY = 32  # batches, after which free memory goes back to the system: t
 SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.05}
 MOST_LENGTH = 1_000_000  # ids of a translation that may be asked for
 _BREAKS = re.compile(r"((?:\r\n?|\n)+)")
+# Where a line was wrapped: it is long, ends in a word or comma, and the next goes on with a small letter (see below).
+_WRAPPED = re.compile(r"(?<=[^\r\n]{30}[\w,;])[ \t]*(?:\r\n?|\n)[ \t]*(?=(\w))")
 
 
 class Engine(Protocol):
@@ -67,7 +69,8 @@ class Hypothesis:
 class Translation:
     """The best translation of a text, and what there is beside it.
 
-    alignment: (source word, target word) pairs, counted from 0 at white space; empty unless asked for.
+    alignment: (source word, target word) pairs, words being what stands between spaces (U+0020) and line
+    breaks, counted from 0; empty unless asked for.
     attention: a map for each part that the text was translated in; empty unless asked for.
     hypotheses: the n best that differ, best first; fewer where the beam holds no more texts.
     complete: false when a part reached the longest length allowed.
@@ -232,7 +235,7 @@ class Translator:
         of more than one. What is left out comes from the file's defaults; a beam that is left out is at least twice
         as wide as the n best, some of which are the same text in other pieces. Text with nothing in it gives an empty
         translation. Text longer than the model was trained on, or of more sentences, is translated in parts; so are
-        lines, and line breaks stay.
+        lines, and line breaks stay, but for those of wrapped sentences.
         Raises UserError when a text is no str, n_best is more than beam, a number is out of range, or alignments are
         asked of a model without attention; TypeError when what counts is no whole number.
         """
@@ -286,6 +289,8 @@ class Translator:
     def _parts(self, text: str) -> list[_Part]:
         """A text's lines and, of each, what is translated by itself."""
         found: list[_Part] = []
+        if not text.islower():
+            text = _WRAPPED.sub(lambda found: " " if found[1].islower() else found[0], text)
         lines = _BREAKS.split(text)
         for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
             own = self._parts_of_line(normalise(line))
@@ -299,15 +304,15 @@ class Translator:
     def _parts_of_line(self, text: str) -> list[_Part]:
         if not text:
             return []
-        limit, most = self.bundle.max_source, self.bundle.max_sentences
+        limit, most, language = self.bundle.max_source, self.bundle.max_sentences, self.bundle.source_language
         ids = self._encoded(text) if len(text) <= 16 * limit else None
-        if ids is not None and len(ids) <= limit and sentences(text) <= most:
+        if ids is not None and len(ids) <= limit and sentences(text, language) <= most:
             return [_Part(text, "", ids)]
 
         def count(piece: str) -> int:
             return len(self.source_tokenizer.encode(piece))
 
-        pieces = split_text(text, count, limit, most)
+        pieces = split_text(text, count, limit, most, language)
         return [
             _Part(
                 piece.text,

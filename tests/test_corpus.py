@@ -104,6 +104,17 @@ def test_two_million_sources_are_told_apart_quickly() -> None:
     assert not np.isin(hashes[train], hashes[np.concatenate([valid, test])]).any()
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_more_text_holds_out_none_that_was_trained_on(seed: int) -> None:
+    hashes = np.random.default_rng(1).integers(0, 2**64, 31_000, np.uint64)
+    before = hold_out(hashes[:30_000], None, None, seed)
+    after = hold_out(np.random.default_rng(2).permutation(hashes), None, None, seed)
+    again = np.random.default_rng(2).permutation(hashes)
+    assert [len(part) for part in after] == [29_000, 1000, 1000]
+    assert not np.isin(again[np.concatenate(after[1:])], hashes[before[0]]).any()
+    assert set(hashes[hold_out(hashes, None, None, seed + 1)[2]]) != set(again[after[2]])
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

@@ -421,12 +421,17 @@ def test_compiled_catalogues_that_were_cut_off(tmp_path: Path) -> None:
 
 def test_names_that_contradict_the_pair() -> None:
     told: list[str] = []
-    for paths in (["a.en", "a.de"], ["a.en.gz", "b.DE"], ["a.txt", "b.txt"], ["a.src", "b.tgt"], ["a.de.tsv"]):
+    for paths in (
+        ["a.en", "a.de"], ["a.en.gz", "b.DE"], ["a.txt", "b.txt"], ["a.src", "b.tgt"], ["a.de.tsv"],
+        ["a.en.txt", "b.txt"], ["de-en.src", "de-en.tgt"], ["en-1.txt", "de-1.txt"],
+    ):  # fmt: skip
         check_endings(paths, ("en", "de_AT"), told.append)
     assert not told
     check_endings(["a.en", "a.fr"], EN_DE, told.append)
     assert told == ["a.en and a.fr are taken for en-de, as --pair says, whatever their names"]
-    for paths in (["a.en-US", "a.de_DE"], ["a.en", "a.de-AT"]):
+    for paths in (
+        ["a.en-US", "a.de_DE"], ["a.en", "a.de-AT"], ["a.en.txt", "a.de.txt"], ["news-en.txt", "News_DE.txt.gz"],
+    ):  # fmt: skip
         check_endings(paths, EN_DE, told.append)
         with pytest.raises(UserError, match="and --pair says en-de"):
             check_endings(paths[::-1], EN_DE, told.append)

@@ -102,9 +102,10 @@ def test_commands(
     other.write_bytes(b"six\n" * 20 + "fünf\n".encode("latin-1") + b"six\n" * 29)
     assert main(["compare", str(tiny_run), str(other), *files]) == 2
     assert "other.txt, line 21 is not UTF-8" in capsys.readouterr().err
-    other.write_text("これはペンです\n" * 50, "utf-8")
-    assert main(["compare", str(other), str(other), "--source", str(other), "--reference", str(other)]) == 2
-    assert "without spaces between words: say with --language" in capsys.readouterr().err
+    for text in ("これはペンです\n", "이것은 펜입니다\n"):
+        other.write_text(text * 50, "utf-8")
+        assert main(["compare", str(other), str(other), "--source", str(other), "--reference", str(other)]) == 2
+        assert "in a script that is scored by characters: say with --language" in capsys.readouterr().err
 
 
 def test_which_is_better_in_a_sentence() -> None:

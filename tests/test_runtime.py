@@ -267,6 +267,10 @@ def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
     assert found.parts == 4
     assert max(s for s, _ in found.alignment) == max(t for _, t in found.alignment) == 5  # words of all lines
     assert translator.translate("\n\n").text == ""
+    wrapped = "copy this line, number 1, and that line\nnumber two, and number 3"
+    assert translator.translate(wrapped).text == wrapped.replace("\n", " ")[:0] + wrapped  # all small: a list, perhaps
+    assert translator.translate("C" + wrapped[1:]).text == "C" + wrapped[1:].replace("\n", " ")
+    assert translator.translate("Copy\nthis").text == "Copy\nthis"
 
 
 @pytest.mark.parametrize(

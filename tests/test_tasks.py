@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,7 @@ def test_columns_of_all_kinds(tmp_path: Path) -> None:
     [
         (read_classes, "good\tfine\nno tab\n", "line 2: each line needs label, tab, text"),
         (read_classes, "\tfine\n", "line 1: each line needs label, tab, text"),
+        (read_classes, "good\tfine\t\nbad\tpoor\t2\n", "line 2 has 3 columns; leave label and text"),
         (read_tags, "a O\nb\n", "line 2: 1 columns, where the lines before have 2"),
         (read_tags, "a\nb\n", "line 1: no column 2; each line needs a word and a label"),
         (read_tags, "a\t\tO\n", None),
@@ -746,6 +747,21 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i % 3},{'' if i % 5 else 7.5}\n" for i in range(100)))
     assert main(words) == 0
     assert capsys.readouterr().err.startswith("dragoman: y is always 7.5 where it is trained on: nothing can be learnt")
+    days = [date(2024, 1, 1) + timedelta(days=i) for i in range(140)]
+    (tmp_path / "a.csv").write_text("day,y\n" + "".join(f"{d},{d.day}\n" for d in days if d.weekday() < 5))
+    assert main([*words, "--time", "day"]) == 0
+    assert "38 of 138 rows hold no value" in capsys.readouterr().err
+    months = [f"{2000 + i // 12}{i % 12 + 1:02},{i % 7}" for i in range(60)]
+    for header, said in (
+        ("date", "the times 200001, 200002 look like years and months"),
+        ("month", "'month' counts up"),
+    ):
+        (tmp_path / "a.csv").write_text(f"{header},y\n" + "\n".join(months))
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text("x;y\n" + "".join(f"{i % 3};{i}\n" for i in (*range(900, 980), "1.000", "1.020")))
+    assert main(words) == 2
+    assert "rows 81 and 82: 979 and 1.000 in the column y: if the point groups thousands" in capsys.readouterr().err
     (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
     assert main([*words, "--columns", 'y, "Temp, C"']) == 0
     assert "out: y, Temp, C;" in capsys.readouterr().out

@@ -288,6 +288,17 @@ def test_early_stopping_and_best_average(toml: Path, tmp_path: Path) -> None:
     assert facts["training"]["epochs"] < 30
 
 
+def test_the_best_epoch_is_kept_however_long_ago(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([1.0, 9.0, *range(2, 6), 9.5, 1.0])  # of the epochs, greedily, and at last of two candidates
+    monkeypatch.setattr(Trainer, "_scores", lambda self, final: {"BLEU": float(next(scores)), "chrF": 0.0})
+    trainer = Trainer(load(toml, ["training.epochs=6", "training.average=2"]), tmp_path / "run")
+    facts = trainer.fit()
+    assert facts["training"]["weights"] == "epoch 2"
+    assert facts["candidates"] == {"epoch 2": {"BLEU": 9.5, "chrF": 0.0}, "average of 2": {"BLEU": 1.0, "chrF": 0.0}}
+    kept = {trainer.position.history[n]["step"] for n in (1, 4, 5)}
+    assert {int(path.stem.split("-")[1]) for path in (tmp_path / "run").glob("step-*")} == kept
+
+
 def test_preparing_is_no_part_of_the_schedule(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml, ["training.epochs=100000", "training.minutes=10"]), tmp_path / "run")
     trainer.position.prepared, trainer.position.seconds = 300.0, 300.0

@@ -372,7 +372,7 @@ def _robust(
 def compare(a: argparse.Namespace) -> int:
     """`dragoman compare`."""
     from dragoman.translate.checkpoint import write_atomically
-    from dragoman.translate.evaluate import check_basis, unspaced
+    from dragoman.translate.evaluate import check_basis, wants_language
     from dragoman.translate.report import as_text, comparison, of_two
 
     _check_writable("--html", a.html)
@@ -397,8 +397,8 @@ def compare(a: argparse.Namespace) -> int:
     systems = {path: systems[path] for path in (a.first, a.second)}
     if a.first == a.second:
         systems = {f"{a.first} ({n})": systems[a.first] for n in (1, 2)}
-    if not (language or a.language) and unspaced(reference):
-        raise UserError(f"{a.reference} is written without spaces between words: say with --language what it is in")
+    if not (language or a.language) and wants_language(reference):
+        raise UserError(f"{a.reference} is in a script that is scored by characters: say with --language what it is in")
     found = comparison(source, systems, reference, language or a.language or "", a.basis, a.count)
     print(json.dumps(found, indent=2, ensure_ascii=False) if a.json else as_text(found))
     if a.html:

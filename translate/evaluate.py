@@ -31,6 +31,7 @@ from dragoman.translate.search import BeamSearch
 from dragoman.translate.workers import device_of
 
 Basis = Literal["cased", "lc.tok"]
+HANGUL = regex.compile(r"\p{Hangul}")
 NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
 IDEOGRAPHIC = {"zh", "yue", "ja"}  # whose characters sacreBLEU's TER can count as words
 TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": "char"}  # for what 13a cannot tokenise
@@ -125,8 +126,17 @@ def within_and_beyond(exact: Sequence[dict[str, Any]], trained_to: int) -> dict[
 
 def unspaced(lines: Sequence[str]) -> bool:
     """Whether most letters are of scripts that put no spaces between words."""
+    return _mostly(NO_SPACES, lines)
+
+
+def wants_language(lines: Sequence[str]) -> bool:
+    """Whether most letters are of scripts that 13a does not tokenise as TOKENIZERS does."""
+    return unspaced(lines) or _mostly(HANGUL, lines)
+
+
+def _mostly(script: regex.Pattern[str], lines: Sequence[str]) -> bool:
     letters = [c for line in lines for c in line if c.isalpha()]
-    return 2 * sum(NO_SPACES.match(c) is not None for c in letters) > len(letters)
+    return 2 * sum(script.match(c) is not None for c in letters) > len(letters)
 
 
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:

@@ -373,7 +373,7 @@ class Trainer:
         self._log({"kind": "validation", **entry})
         self.display.validation(entry)
         save_tensors(self.run.path(f"step-{p.step}.safetensors"), weights_of(self.model))
-        kept = {entry["step"] for entry in self._averaged()}
+        kept = {entry["step"] for entry in [*self._averaged(), self._best()]}
         for path in self.run.folder.glob("step-*.safetensors"):
             if int(path.stem.split("-")[1]) not in kept:
                 path.unlink()
@@ -390,6 +390,11 @@ class Trainer:
             return sorted(history, key=self._rank)[: c.average]
         return list(history[-c.average :])
 
+    def _best(self) -> dict[str, Any]:
+        """The best validation whose weights are there: an earlier version kept none but those of the average."""
+        here = [e for e in self.position.history if self.run.path(f"step-{e['step']}.safetensors").exists()]
+        return min(here, key=self._rank)
+
     def _rank(self, entry: dict[str, Any]) -> tuple[float, float]:
         """The better a validation, the lower: by the score, and by the loss where scores are equal."""
         return -entry[self.task.metric], entry["loss"]
@@ -399,7 +404,7 @@ class Trainer:
         p, c, metric = self.position, self.config, self.task.metric
         candidates: dict[str, dict[str, Tensor]] = {}
         members = [self._weights_at(e["step"]) for e in self._averaged()]
-        best = min(self._averaged(), key=self._rank)
+        best = self._best()
         candidates[f"epoch {best['epoch']}"] = self._weights_at(best["step"])
         if len(members) > 1:
             candidates[f"average of {len(members)}"] = {

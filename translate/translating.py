@@ -38,9 +38,9 @@ def limit_ratio(source: Ints, target: Ints) -> int:
     return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
 
 
-def most_sentences(sources: Iterable[str]) -> int:
+def most_sentences(sources: Iterable[str], language: str) -> int:
     """How many sentences all but a hundredth of some normalised sources have, at most."""
-    counts = np.sort(np.fromiter(map(sentences, sources), np.int32))
+    counts = np.sort(np.fromiter((sentences(source, language) for source in sources), np.int32))
     return max(1, int(counts[int(0.99 * (len(counts) - 1))]))
 
 
@@ -97,7 +97,8 @@ class Translating(Task):
         kept = self.short_enough(np.maximum(source, target))
         self.limit_ratio = limit_ratio(source[kept], target[kept])
         sample = np.isin(np.arange(train.rows), kept[:: -(-len(kept) // SAMPLE)])
-        self.max_sentences = most_sentences(map(normalise, compress(self.corpus.lines("train", 0), sample)))
+        lines = compress(self.corpus.lines("train", 0), sample)
+        self.max_sentences = most_sentences(map(normalise, lines), self.corpus.languages[0])
         self.too_long = train.rows - len(kept)
         self.data = Data(train, kept, valid, *tokenizers)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, not_negative, positive
@@ -240,6 +241,8 @@ def corpus_algorithm(a: argparse.Namespace) -> int:
 
 def corpus_series(a: argparse.Namespace) -> int:
     """`dragoman corpus series`."""
+    import numpy as np
+
     from dragoman.runtime.series import counts_up, read_series
     from dragoman.translate.corpus.readers import read_bytes
     from dragoman.translate.corpus.series import write_series_corpus
@@ -255,6 +258,11 @@ def corpus_series(a: argparse.Namespace) -> int:
         a.out, series, a.valid, a.test, {"corpus": Path(a.out).name, "from": [Path(a.file).name]}
     )
     print(f"{a.out}: {', '.join(series.names)}; rows: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
+    if empty := int(np.isnan(series.values).all(1).sum()):
+        _say(
+            f"dragoman: {empty:,} of {len(series.values):,} rows hold no value, as where the file leaves out times; "
+            "series.period, window and horizon count them, too"
+        )
     for name, column in zip(series.names, series.values[: counts["train"]].T, strict=True):
         known = [value for value in column.tolist() if not math.isnan(value)]
         if min(known) == max(known):
@@ -299,6 +307,7 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
         try:
             made = make(rows, parse_pair(a.pair), card, folder, a.valid, a.test, a.seed, off, note, _say)
             _write(a, *made)
+            _show_pair(a.out)
         except UserError as error:
             if not listed:
                 raise
@@ -308,6 +317,15 @@ def _cleaned(a: argparse.Namespace, rows: Iterable[Raw], card: dict[str, Any]) -
     if failed:
         raise failed
     return 0
+
+
+def _show_pair(folder: str) -> None:
+    """A pair to see by whether the direction is right, which no file of both languages says."""
+    from dragoman.translate.corpus.store import Corpus
+
+    corpus = Corpus(folder)
+    source, target = (shorten(next(iter(corpus.lines("train", side))), 60) for side in (0, 1))
+    print(f"  such as {corpus.languages[0]}: {source}  {corpus.languages[1]}: {target}")
 
 
 def corpus_multi30k(a: argparse.Namespace) -> int:

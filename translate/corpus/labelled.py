@@ -41,13 +41,16 @@ Labelled = Literal["classify", "tag"]
 
 
 def read_classes(path: str | Path) -> Iterator[Pair]:
-    """Label, tab, text. Raises UserError with the line for anything else."""
+    """Label, tab, text. Raises UserError with the line for anything else, and for further columns."""
     for number, line in enumerate(read_raw(path), 1):
         if not line.strip():
             continue
         label, tab, text = decoded(line, path, number).partition("\t")
         if not tab or not label.strip():
             raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
+        if "\t" in text.rstrip():
+            columns = 2 + text.rstrip().count("\t")
+            raise UserError(f"{path}, line {number:,} has {columns} columns; leave label and text, with a tab between")
         yield Pair(text, " ".join(label.split()))
 
 

@@ -416,7 +416,9 @@ def reader_of(path: Path) -> Reader | None:
 def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callable[[str], None]) -> None:
     """Raise UserError for `my.en my.de` as de-en: a model would learn the wrong direction. Other languages are told."""
     endings = [Path(path.removesuffix(".gz")).suffix[1:] for path in paths]
-    if len(endings) != 2 or endings[0] == endings[1] or not all(map(known, endings)):
+    if len(endings) == 2 and (endings[0] == endings[1] or not all(map(known, endings))):  # `my.en.txt my.de.txt`
+        endings = [_told(path, languages) for path in paths]
+    if len(endings) != 2 or endings[0] == endings[1] or not all(endings):
         return
 
     def fit(given: Sequence[str]) -> bool:
@@ -428,6 +430,13 @@ def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callabl
     if fit(endings[::-1]):
         raise UserError(f"{' and '.join(paths)} are named {pair_of(*endings)}, and --pair says {pair_of(*languages)}")
     say(f"{' and '.join(paths)} are taken for {pair_of(*languages)}, as --pair says, whatever their names")
+
+
+def _told(path: str, languages: tuple[str, str]) -> str:
+    """The one of two languages that is part of a file's name; nothing for none or both."""
+    parts = re.split(r"[\W_]+", Path(path).name.lower())
+    named = [language for language in languages if any(known(part) and matches(part, language) for part in parts)]
+    return named[0] if len(named) == 1 else ""
 
 
 def read_files(

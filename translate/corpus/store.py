@@ -96,9 +96,11 @@ def hold_out(sources: npt.NDArray[np.uint64], valid: int | None, test: int | Non
     """The rows to train, to validate and to test on, given what tells the rows' sources apart (see `nearly`).
 
     valid, test: how many; by default HELD_OUT, or a tenth of few. Rows to train on are in order, the others in none.
-    Held-out sources occur nowhere else: further rows of theirs are left out. Raises UserError when there are too few.
+    Held-out sources occur nowhere else: further rows of theirs are left out. Which are held out depends on the sources
+    and the seed alone, so that of a corpus with more text as many are, and none that were trained on before.
+    Raises UserError when there are too few.
     """
-    _, first, group = np.unique(sources, return_index=True, return_inverse=True)
+    own, first, group = np.unique(sources, return_index=True, return_inverse=True)
     usual = min(HELD_OUT, max(1, len(first) // 10))
     valid, test = valid or usual, test or usual
     if len(first) <= valid + test:
@@ -107,11 +109,19 @@ def hold_out(sources: npt.NDArray[np.uint64], valid: int | None, test: int | Non
             f"{len(first):,} different source lines are too few to hold out {valid:,} for validation and {test:,} "
             f"for testing{least}"
         )
-    groups = np.random.default_rng(seed).permutation(np.argsort(first))[: valid + test]
+    groups = np.argsort(_mixed(own, seed))[: valid + test]
     rest = np.ones(len(first), bool)
     rest[groups] = False
     held_out = first[groups].astype(np.int64)
     return [np.flatnonzero(rest[group]), held_out[test:], held_out[:test]]
+
+
+def _mixed(values: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
+    """Other numbers, in no order (SplitMix64; Steele et al. 2014, "Fast splittable pseudorandom number generators")."""
+    x = values + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def without_held_out(splits: dict[str, list[Pair]], dropped: Counter[str]) -> dict[str, list[Pair]]:
