@@ -477,6 +477,8 @@ def test_running_them(
     (tmp_path / "short.csv").write_text("\n".join(temperatures().splitlines()[:20]))
     assert main(["run", str(files["forecast"]), str(tmp_path / "short.csv")]) == 0
     assert "short.csv has 20 rows where the model looks back 48" in capsys.readouterr().err
+    assert main(["run", str(files["forecast"]), str(tmp_path / "s.csv"), "--scores"]) == 2
+    assert "forecasts, and says nothing of how likely that is" in capsys.readouterr().err
     assert main(["run", str(files["forecast"]), str(tmp_path / "none.csv")]) == 2
     assert "a forecaster reads CSV files" in capsys.readouterr().err
 
@@ -759,7 +761,9 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
         (tmp_path / "a.csv").write_text(f"{header},y\n" + "\n".join(months))
         assert main(words) == 2
         assert said in capsys.readouterr().err
-    (tmp_path / "a.csv").write_text("x;y\n" + "".join(f"{i % 3};{i}\n" for i in (*range(900, 980), "1.000", "1.020")))
+    (tmp_path / "a.csv").write_text(
+        "x;y\n" + "".join(f"{n % 3};{y}\n" for n, y in enumerate((*range(900, 980), "1.000", "1.020")))
+    )
     assert main(words) == 2
     assert "rows 81 and 82: 979 and 1.000 in the column y: if the point groups thousands" in capsys.readouterr().err
     (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
