@@ -95,10 +95,11 @@ def _split(
 
 def _cut(text: str, end: re.Pattern[str], language: str) -> list[str]:
     """Every part with the spaces before it."""
-    places = [match.end() for match in end.finditer(text)]
-    if places and end is _SENTENCE_END:
+    matches = [*end.finditer(text)]
+    if matches and end is _SENTENCE_END:
         lower, ordinals = text.islower(), primary(language) in _ORDINALS
-        places = [match.end() for match in end.finditer(text) if not _goes_on(text, match, lower, ordinals)]
+        matches = [match for match in matches if not _goes_on(text, match, lower, ordinals)]
+    places = [match.end() for match in matches]
     starts = [0, *places]
     return [text[i:j] for i, j in zip(starts, [*places, len(text)], strict=True) if i < j]
 

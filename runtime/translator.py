@@ -247,7 +247,7 @@ class Translator:
         if not 1 <= n_best <= beam:
             raise UserError(f"n-best {n_best} with beam {beam}: the n best are taken from the beam, so 1 to {beam}")
         beam = operator.index(beam)
-        max_length = operator.index(int(defaults["max_length"]) if max_length is None else max_length)
+        max_length = int(defaults["max_length"]) if max_length is None else operator.index(max_length)
         length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
         self.check_beam(beam)
         if batch_size < 1 or not 1 <= max_length <= MOST_LENGTH:
@@ -288,9 +288,11 @@ class Translator:
 
     def _parts(self, text: str) -> list[_Part]:
         """A text's lines and, of each, what is translated by itself."""
+        if "\n" not in text and "\r" not in text:
+            return self._parts_of_line(normalise(text))
         found: list[_Part] = []
-        if not text.islower():
-            text = _WRAPPED.sub(lambda found: " " if found[1].islower() else found[0], text)
+        if not text.islower():  # where a small letter says nothing
+            text = _WRAPPED.sub(lambda wrap: " " if wrap[1].islower() else wrap[0], text)
         lines = _BREAKS.split(text)
         for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
             own = self._parts_of_line(normalise(line))

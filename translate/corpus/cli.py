@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.cli import Commands, not_negative, positive
@@ -324,8 +323,9 @@ def _show_pair(folder: str) -> None:
     from dragoman.translate.corpus.store import Corpus
 
     corpus = Corpus(folder)
-    source, target = (shorten(next(iter(corpus.lines("train", side))), 60) for side in (0, 1))
-    print(f"  such as {corpus.languages[0]}: {source}  {corpus.languages[1]}: {target}")
+    for side, language in enumerate(corpus.languages):
+        line = next(iter(corpus.lines("train", side)))
+        print(f"  such as {language}: {line[:70]}{'…' * (len(line) > 70)}")
 
 
 def corpus_multi30k(a: argparse.Namespace) -> int:
