@@ -83,25 +83,27 @@ def read_series(
     return Series(tuple(names), out, clock)
 
 
-_THOUSANDS = re.compile(r"-?\d{1,3}(\.\d{3})+")
-_WHOLE = re.compile(r"-?\d+")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(\.\d{3})+")
+_WHOLE = re.compile(r"-?\d{1,3}")
 
 
 def _check_points(fields: Sequence[str], lines: Sequence[int], where: str, name: str) -> None:
-    """Raise UserError where 999 is followed by 1.000, or the other way round: points that group digits."""
-    if not all(_THOUSANDS.fullmatch(field) for field in fields if "." in field):
+    """Raise UserError where 980 is followed by 1.000, or the other way round: points that group digits.
+
+    It is so where all points of a column could, several do, and no number without one has more than three digits.
+    """
+    pointed = [field for field in fields if "." in field]
+    if len(pointed) < 3 or not all(
+        (_THOUSANDS if "." in field else _WHOLE).fullmatch(field) for field in fields if field
+    ):
         return
     for n, pair in enumerate(pairwise(fields)):
-        for whole, pointed in (pair, pair[::-1]):
-            if (
-                _WHOLE.fullmatch(whole)
-                and _THOUSANDS.fullmatch(pointed)
-                and abs(float(whole)) > 100 * abs(float(pointed.split(".")[0]))
-            ):
-                raise UserError(
-                    f"{where}, rows {lines[n]:,} and {lines[n + 1]:,}: {pair[0]} and {pair[1]} in the column {name}: "
-                    "if the point groups thousands, write the numbers without it"
-                )
+        values = [abs(float(field.replace(".", ""))) for field in pair if field]
+        if len(values) == 2 and ("." in pair[0]) != ("." in pair[1]) and max(values) <= 2 * min(values):
+            raise UserError(
+                f"{where}, rows {lines[n]:,} and {lines[n + 1]:,}: {pair[0]} and {pair[1]} in the column {name}: "
+                "if the point groups thousands, write the numbers without it"
+            )
 
 
 def counts_up(series: Series) -> str | None:

@@ -762,10 +762,16 @@ def test_series_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main(words) == 2
         assert said in capsys.readouterr().err
     (tmp_path / "a.csv").write_text(
-        "x;y\n" + "".join(f"{n % 3};{y}\n" for n, y in enumerate((*range(900, 980), "1.000", "1.020")))
+        "x;y\n" + "".join(f"{n % 3};{y}\n" for n, y in enumerate((*range(900, 980), "1.000", "1.020", "1.040")))
     )
     assert main(words) == 2
     assert "rows 81 and 82: 979 and 1.000 in the column y: if the point groups thousands" in capsys.readouterr().err
+    assert read_series(b"y,z\n250,0.125\n1.125,1\n1.250,0.5\n2.375,7\n", "x").values[:, 0].tolist() == [
+        250,
+        1.125,
+        1.25,
+        2.375,
+    ]
     (tmp_path / "a.csv").write_text('"Temp, C";y\n' + "".join(f"{i % 5};{i % 7}\n" for i in range(100)))
     assert main([*words, "--columns", 'y, "Temp, C"']) == 0
     assert "out: y, Temp, C;" in capsys.readouterr().out
