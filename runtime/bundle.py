@@ -109,20 +109,20 @@ class Bundle:
     def from_metadata(cls, metadata: dict[str, str]) -> Bundle:
         """The inverse of `to_metadata`. Raises BundleError when something is missing or of another schema."""
 
-        def get(key: str) -> str:
-            if METADATA_PREFIX + key not in metadata:
+        def get(key: str, without: str | None = None) -> str:
+            """without: for what the first files did not say."""
+            text = metadata.get(METADATA_PREFIX + key, without)
+            if text is None:
                 raise BundleError(f"not a Dragoman model: the file has no {METADATA_PREFIX}{key} among its metadata")
-            return metadata[METADATA_PREFIX + key]
+            return text
+
+        def read(key: str, kind: type[Kind], without: str | None = None) -> Kind:
+            return _read(key, get(key, without), kind)
 
         if get("schema") != str(SCHEMA):
             raise BundleError(f"the model is of schema {get('schema')} and this version of dragoman reads {SCHEMA}")
-        if (task := metadata.get(METADATA_PREFIX + "task", "translate")) not in CONTRACTS:
+        if (task := get("task", "translate")) not in CONTRACTS:
             raise BundleError(f"the model was made to {task}, which this version of dragoman cannot do")
-
-        def read(key: str, kind: type[Kind], without: str | None = None) -> Kind:
-            """without: for what the first files did not say."""
-            return _read(key, get(key) if without is None else metadata.get(METADATA_PREFIX + key, without), kind)
-
         source, target = (_from_base64(get(f"{side}_tokenizer")) for side in ("source", "target"))
         bundle = cls(
             source_language=get("source_language"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 # Where a piece may end: after a sentence's closing mark (and quotes or brackets behind it), or after a clause's.
@@ -32,14 +33,17 @@ FULL_WIDTH = tuple("。！？，、；：”’」』）")  # marks that need no
 UNSPACED = {*"zh zho cmn yue ja jpn th tha lo lao km khm my mya bo bod dz dzo".split()}
 
 
-def primary(language: str) -> str:
+def _primary(language: str) -> str:
     """The language of a code such as `de` or `zh-TW`, without script and region."""
     return re.split("[-_]", language.lower())[0]
 
 
 def spaced(language: str) -> bool:
     """Whether a language is written with spaces between words."""
-    return primary(language) not in UNSPACED
+    return _primary(language) not in UNSPACED
+
+
+Ends = Callable[[str], list[int]]  # where the parts of a text end
 
 
 class Piece(NamedTuple):
@@ -51,7 +55,7 @@ class Piece(NamedTuple):
 
 def sentences(text: str, language: str = "") -> int:
     """How many sentences a normalised text has, as `split_text` cuts it."""
-    return len(_cut(text, _SENTENCE_END, language))
+    return len(_cut(text, partial(_sentence_ends, language=language)))
 
 
 def split_text(
@@ -63,27 +67,24 @@ def split_text(
     separator gives the text again. Neighbouring short pieces are put together, so that a cut is only made where one is
     needed, and at the best place that there is.
     """
-    return _split(text, count, limit, (_SENTENCE_END, _CLAUSE_END, _WORD_END), most, language)
+    ends = (partial(_sentence_ends, language=language), partial(_ends, _CLAUSE_END), partial(_ends, _WORD_END))
+    return _split(text, count, limit, ends, most)
 
 
 def _split(
-    text: str, count: Callable[[str], int], limit: int, ends: tuple[re.Pattern[str], ...], most: int | None = None,
-    language: str = "",
-) -> list[Piece]:  # fmt: skip
+    text: str, count: Callable[[str], int], limit: int, ends: tuple[Ends, ...], most: int | None = None
+) -> list[Piece]:
     """most: parts of a piece, by the first of the ends."""
     # A SentencePiece piece has at most 16 characters, so longer text cannot fit and need not be counted.
-    if (
-        len(text) <= 16 * limit
-        and count(text) <= limit
-        and (most is None or len(_cut(text, ends[0], language)) <= most)
-    ):
+    fits = len(text) <= 16 * limit and count(text) <= limit
+    if fits and (most is None or len(_cut(text, ends[0])) <= most):
         return [Piece(text, "")]
     if not ends:
         room = (len(text) + 1) // 2 if len(text) <= 16 * limit else 8 * limit
         return [piece for i in range(0, len(text), room) for piece in _split(text[i : i + room], count, limit, ends)]
     packed: list[Piece] = []
     held, held_size, held_parts = "", 0, 0
-    for part in _cut(text, ends[0], language):
+    for part in _cut(text, ends[0]):
         size = count(part) if len(part) <= 16 * limit else limit + 1
         if held and (held_size + size > limit or held_parts == most):
             packed += _separate(_split(held.strip(" "), count, limit, ends[1:]), held)
@@ -93,13 +94,18 @@ def _split(
     return [p for p in packed if p.text or p.separator]
 
 
-def _cut(text: str, end: re.Pattern[str], language: str) -> list[str]:
+def _ends(pattern: re.Pattern[str], text: str) -> list[int]:
+    return [match.end() for match in pattern.finditer(text)]
+
+
+def _sentence_ends(text: str, language: str) -> list[int]:
+    lower, ordinals = text.islower(), _primary(language) in _ORDINALS
+    return [match.end() for match in _SENTENCE_END.finditer(text) if not _goes_on(text, match, lower, ordinals)]
+
+
+def _cut(text: str, ends: Ends) -> list[str]:
     """Every part with the spaces before it."""
-    matches = [*end.finditer(text)]
-    if matches and end is _SENTENCE_END:
-        lower, ordinals = text.islower(), primary(language) in _ORDINALS
-        matches = [match for match in matches if not _goes_on(text, match, lower, ordinals)]
-    places = [match.end() for match in matches]
+    places = ends(text)
     starts = [0, *places]
     return [text[i:j] for i, j in zip(starts, [*places, len(text)], strict=True) if i < j]
 

@@ -96,7 +96,8 @@ class Translating(Task):
         source, target = (train.usual_lengths(side) for side in (0, 1))
         kept = self.short_enough(np.maximum(source, target))
         self.limit_ratio = limit_ratio(source[kept], target[kept])
-        sample = np.isin(np.arange(train.rows), kept[:: -(-len(kept) // SAMPLE)])
+        sample = np.zeros(train.rows, bool)
+        sample[kept[:: -(-len(kept) // SAMPLE)]] = True
         lines = compress(self.corpus.lines("train", 0), sample)
         self.max_sentences = most_sentences(map(normalise, lines), self.corpus.languages[0])
         self.too_long = train.rows - len(kept)

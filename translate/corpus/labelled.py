@@ -48,9 +48,10 @@ def read_classes(path: str | Path) -> Iterator[Pair]:
         label, tab, text = decoded(line, path, number).partition("\t")
         if not tab or not label.strip():
             raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
-        if "\t" in text.rstrip():
-            columns = 2 + text.rstrip().count("\t")
-            raise UserError(f"{path}, line {number:,} has {columns} columns; leave label and text, with a tab between")
+        if further := text.rstrip().count("\t"):
+            raise UserError(
+                f"{path}, line {number:,} has {2 + further} columns; leave label and text, with a tab between"
+            )
         yield Pair(text, " ".join(label.split()))
 
 
