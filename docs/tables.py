@@ -1,4 +1,4 @@
-"""Draw the tables of docs/results.md from docs/results/*.json, and of docs/speed.md from the .jsonl files there.
+"""Draw the tables of docs/results.md and the README from docs/results/*.json, those of docs/speed.md from .jsonl there.
 
 What `make results` runs. Each .json file holds one measurement, an object with at least the keys in KEYS; each line
 of speed.jsonl is one figure of `make bench`, and of training.jsonl one of `make bench-train`. speed-avx2.jsonl and
@@ -9,13 +9,31 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 KEYS = (
     "corpus pair set basis metric score signature beam seed precision parameters train_minutes command commit machine"
 ).split()
+# What the README shows of them: what was trained, and the runs that differ by their seed alone.
+SUMMARY = (
+    ("En-De, from the pairs alone: 42 to 108 minutes on one core", "en-de", ("de-1", "de-2", "de-3")),
+    (
+        "En-De, taught by two with four heads: two trainings of 85 minutes, 9 of translating, 88 to 93 of a student",
+        "en-de",
+        ("st-cpu-1", "st-cpu-2", "st-cpu-3"),
+    ),
+    (
+        "En-De, taught by four larger ones, which a GPU trained in 7 minutes: 53 and 56 minutes on one core",
+        "en-de",
+        ("st-de-1", "st-de-2"),
+    ),
+    ("En-Fr, from the pairs alone: 17 passes, 126 minutes on one core without bfloat16", "en-fr", ("fr-2",)),
+    ("En-Fr, taught by three larger ones of a GPU: 58 minutes on one core", "en-fr", ("st-fr-1",)),
+)
 BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->"
 
 
@@ -55,6 +73,24 @@ def tables(rows: list[dict[str, Any]]) -> str:
         out += sorted({f"- scored by `{r['command']}`" for r in mine})
         out.append("")
     return "\n".join(out)
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """What the README shows of Multi30k: BLEU of each seed and their mean, to one decimal, on either basis."""
+    found = {
+        (r["pair"], r["run"], r["basis"], r["precision"]): r["score"]
+        for r in rows
+        if (r["corpus"], r["set"], r["metric"], r["beam"]) == ("multi30k", "test_2016_flickr", "BLEU", 5)
+    }
+    out = ["| BLEU of test_2016, beam 5 | lc.tok | int8, lc.tok | cased | int8, cased |", "|---|---|---|---|---|"]
+    for what, pair, runs in SUMMARY:
+        cells = []
+        for basis, precision in product(("lc.tok", "cased"), ("float32", "int8")):
+            scores = [found[pair, run, basis, precision] for run in runs]
+            each = ", ".join(f"{score:.1f}" for score in scores)
+            cells.append(f"**{fmean(scores):.1f}** ({each})" if len(scores) > 1 else each)
+        out.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join(out) + "\n"
 
 
 def speed(lines: list[dict[str, Any]]) -> str:
@@ -101,8 +137,10 @@ def redraw(page: Path, text: str) -> None:
 
 
 def main() -> int:
-    """Redraw both pages."""
-    redraw(HERE / "results.md", tables(read()))
+    """Redraw the three pages."""
+    rows = read()
+    redraw(HERE / "results.md", tables(rows))
+    redraw(HERE.parent / "README.md", summary(rows))
     parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
     parts.append("The same at a later commit, when that shared machine was half as quick (kept as speed-slow.jsonl):\n")
     parts.append(speed(read_lines("speed-slow.jsonl")))
