@@ -21,7 +21,7 @@ from onnxscript import optimizer
 from torch import nn
 from torch.export import Dim
 
-from dragoman.export.parity import TOLERANCE, Level, compare_search, parity_batches, refuse_unequal
+from dragoman.export.parity import TOLERANCE, Level, compare_search, own_settings, parity_batches, refuse_unequal
 from dragoman.export.quantize import calibrate, product_as_onnx, quantised
 from dragoman.export.simplify import bodies, simplify
 from dragoman.runtime.bundle import CONTRACTS, INPUTS, METADATA_PREFIX, OUTPUTS, PAD, Bundle, seal
@@ -169,12 +169,7 @@ def self_test_of(engine: Engine, file: Engine, sources: Sequence[Sequence[int]],
     They are of those on which the file gives the same to TOLERANCE of float32, in int8 too, and of these the first
     that are not close calls: another processor, which rounds otherwise, is to give the same, and a wrong one is not.
     """
-    settings = {
-        "beam_size": bundle.defaults["beam_size"],
-        "n_best": 1,
-        "max_length": bundle.defaults["max_length"],
-        "length_penalty": bundle.defaults["length_penalty"],
-    }
+    settings = own_settings(bundle.defaults["beam_size"], bundle)
     second = min(2, int(settings["beam_size"]))
     cases, margins = [], []
     for source in sources:

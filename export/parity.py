@@ -99,11 +99,11 @@ def parity_batches(rows: Sequence[Sequence[int]], batch: int) -> list[tuple[Ids,
     return batches
 
 
-def _settings(beam: int, bundle: Bundle) -> dict[str, Any]:
+def own_settings(beam: int, bundle: Bundle) -> dict[str, Any]:
     """A file's own settings of the search, but for the beam."""
     defaults = bundle.defaults
     return {"beam_size": beam, "n_best": 1, "max_length": defaults["max_length"],
-            "length_penalty": defaults["length_penalty"], "attended": 0}  # fmt: skip
+            "length_penalty": defaults["length_penalty"]}  # fmt: skip
 
 
 def compare_search(
@@ -111,12 +111,12 @@ def compare_search(
     progress: Callable[[int], None] | None = None,
 ) -> Level:  # fmt: skip
     """Run both on the same batches and compare the best hypothesis of each sentence."""
-    settings = _settings(beam, bundle)
+    settings = own_settings(beam, bundle)
     equal = sentences = 0
     worst = 0.0
     example = ""
     for source, length in batches:
-        one, two = (engine.run(source, length, **settings) for engine in (reference, other))
+        one, two = (engine.run(source, length, attended=0, **settings) for engine in (reference, other))
         for b in range(len(length)):
             ids = [[i for i in result[0][b, 0].tolist() if i != PAD] for result in (one, two)]
             sentences += 1
@@ -142,14 +142,14 @@ def company(
 
     Tokens are equal always; the scores of an int8 file to the last bit.
     """
-    settings = _settings(beam, bundle)
+    settings = own_settings(beam, bundle)
 
     def results(engine: Engine, order: Sequence[int], batch: int, wider: int) -> Iterator[tuple[int, list[int], float]]:
         for start in range(0, len(order), batch):
             part = order[start : start + batch]
             ids, length = pad([rows[i] for i in part])
             ids = np.pad(ids, ((0, 0), (0, wider)))
-            target, score, _ = engine.run(ids, length, **settings)
+            target, score, _ = engine.run(ids, length, attended=0, **settings)
             for b, i in enumerate(part):
                 yield i, [t for t in target[b, 0].tolist() if t != PAD], float(score[b, 0])
 

@@ -46,7 +46,9 @@ CONTRACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 METADATA_PREFIX = "dragoman."
-PRECISIONS = ("float32", "int8")
+# A file's precisions, and by how much its scores may differ between machines; tokens must be equal. In int8 a number
+# that is rounded to the other side moves a score.
+PRECISIONS = {"float32": 1e-3, "int8": 0.05}
 CHECKSUM_KEY = "dragoman.sha256"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from dragoman.runtime.bundle import EOS, INPUTS, PAD, Bundle, BundleError
+from dragoman.runtime.bundle import EOS, INPUTS, PAD, PRECISIONS, Bundle, BundleError
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import Maker, load_as, outputs_of, return_memory, session_for, texts_of
 from dragoman.runtime.text import FULL_WIDTH, sentences, spaced, split_text
@@ -28,8 +28,6 @@ BATCH_SIZE = 32
 # are slower, not faster.
 BATCH_TOKENS = 512
 RETURN_EVERY = 32  # batches, after which free memory goes back to the system: too often costs time
-# Between machines, for scores; tokens must be equal. In int8 a number that is rounded to the other side moves a score.
-SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.05}
 MOST_LENGTH = 1_000_000  # ids of a translation that may be asked for
 _BREAKS = re.compile(r"((?:\r\n?|\n)+)")
 # Where a line was wrapped: it is long, ends in a word or comma, and the next goes on with a small letter (see below).
@@ -193,7 +191,7 @@ class Translator:
 
     def self_test(self) -> None:
         """Translate the ids stored in the file. Raises BundleError unless tokens and scores are those stored."""
-        tolerance = SCORE_TOLERANCE[self.bundle.precision]
+        tolerance = PRECISIONS[self.bundle.precision]
         for case in self.bundle.self_test["cases"]:
             source = np.array([case["source"]], dtype=np.int64)
             target, score, _ = self.engine.run(
