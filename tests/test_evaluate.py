@@ -28,6 +28,30 @@ def test_lc_tok_reproduces_the_published_files(name: str, language: str) -> None
     assert equal >= 0.995 * len(published)
 
 
+@pytest.mark.parametrize(
+    ("language", "raw", "tokenised"),
+    [
+        (
+            "en",
+            "A dog's tail, \u201clong\u201d & thin; isn't it?",
+            "a dog &apos;s tail , &quot; long &quot; &amp; thin ; isn &apos;t it ?",
+        ),
+        (
+            "de",
+            "\u201eGuten Tag\u201c, sagt Dr. Weiß um 9.30 Uhr.",
+            "&quot; guten tag &quot; , sagt dr. weiß um 9.30 uhr .",
+        ),
+        (
+            "fr",
+            "L\u2019homme qu'on voit\u00a0: c'est l'été !",
+            "l&apos; homme qu&apos; on voit : c&apos; est l&apos; été !",
+        ),
+    ],
+)
+def test_lc_tok_of_invented_sentences(language: str, raw: str, tokenised: str) -> None:
+    assert lowercase_tokenised([raw], language) == [tokenised]
+
+
 def test_signatures_tell_the_bases_apart() -> None:
     output, reference = ["Ein Hund läuft."], ["Ein Hund läuft schnell."]
     cased, lowered = score(output, reference, "de"), score(output, reference, "de", "lc.tok")

@@ -15,10 +15,10 @@ from tiny import CELLS, VOCABULARY, tiny_config, tiny_search
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
 
-@pytest.mark.parametrize("attention", ["dot", "additive", "none"])
+@pytest.mark.parametrize(("attention", "heads"), [("dot", 1), ("dot", 3), ("additive", 3), ("none", 3)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_teacher_forcing_equals_stepping(cell: str, attention: str, random_source: Source) -> None:
-    model = tiny_search(cell, attention, scale=1.5).model
+def test_teacher_forcing_equals_stepping(cell: str, attention: str, heads: int, random_source: Source) -> None:
+    model = tiny_search(cell, attention, scale=1.5, heads=heads).model
     assert isinstance(model, Seq2Seq)
     source, length = random_source(3, 6)
     target = torch.randint(4, VOCABULARY, (3, 8))
@@ -31,9 +31,10 @@ def test_teacher_forcing_equals_stepping(cell: str, attention: str, random_sourc
         torch.testing.assert_close(logits[:, 0], whole[:, t], atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_padding_and_neighbours_do_not_matter(cell: str, random_source: Source) -> None:
-    model = tiny_search(cell).model
+def test_padding_and_neighbours_do_not_matter(cell: str, heads: int, random_source: Source) -> None:
+    model = tiny_search(cell, heads=heads).model
     source, length = random_source(4, 6)
     target = torch.randint(4, VOCABULARY, (4, 5))
     whole = model(source, length, target)

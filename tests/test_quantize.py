@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
+from dragoman.export import onnx as export_onnx
 from dragoman.export.cli import main
-from dragoman.export.onnx import Comparison, self_test_of, to_onnx
+from dragoman.export.onnx import Comparison, build_int8, compare_precisions, self_test_of, to_onnx
 from dragoman.export.parity import company, compare_search, compare_steps, parity_batches
 from dragoman.export.quantize import (
     LARGEST,
@@ -28,8 +29,12 @@ from dragoman.export.quantize import (
     quantise_rows,
     quantised,
 )
-from dragoman.runtime.bundle import EOS
+from dragoman.runtime.bundle import BOS, EOS
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Floats, Ids, OnnxEngine, Translator
+from dragoman.translate.checkpoint import Run
+from dragoman.translate.config import ModelConfig
+from dragoman.translate.corpus.store import Pair
 from dragoman.translate.evaluate import TorchEngine
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
@@ -120,12 +125,12 @@ def test_neighbours_and_padding_do_not_matter_in_pytorch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "attention"),
-    [("sru", "dot"), *(pytest.param(c, "dot", marks=pytest.mark.slow) for c in CELLS if c != "sru"),
-     pytest.param("gru", "additive", marks=pytest.mark.slow)],
+    ("cell", "attention", "heads"),
+    [("sru", "dot", 1), *(pytest.param(c, "dot", 3, marks=pytest.mark.slow) for c in CELLS),
+     pytest.param("gru", "additive", 3, marks=pytest.mark.slow)],
 )  # fmt: skip
-def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str) -> None:
-    search = tiny_search(cell, attention)
+def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str, heads: int) -> None:
+    search = tiny_search(cell, attention, heads=heads)
     small = quantised(search, calibration_of(search), TARGET)
     model = to_onnx(small)
     data, rows = model.SerializeToString(), random_rows(150, 24)
@@ -139,6 +144,59 @@ def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str
     for level in compare_steps(small, data, rows, BUNDLE):  # a scaled random network's numbers are large: tokens count
         print(f"{cell}, {attention}: {level.describe()}")
         assert level.equal == level.compared
+
+
+@pytest.mark.slow
+def test_company_changes_no_bit_of_a_network_of_the_usual_size() -> None:
+    torch.manual_seed(0)
+    search = BeamSearch(Seq2Seq(ModelConfig(), VOCABULARY, VOCABULARY), 2).eval().requires_grad_(False)
+    data = to_onnx(quantised(search, calibration_of(search), TARGET)).SerializeToString()
+    level = company(data, random_rows(60, 40), 3, BUNDLE)
+    assert (level.passed, level.worst) == (True, 0.0)
+
+
+def test_rounded_numbers_are_near_the_others() -> None:
+    search = tiny_search(scale=1.5)
+    small = quantised(search, calibration_of(search), "vnni")
+    target = torch.randint(4, VOCABULARY, (9, 8))
+    target[:, 0] = BOS
+    ((source, length),) = parity_batches(random_rows(9, 9), 9)
+    numbers = []
+    for model in (search.model, small.model):
+        memory = model.encode(torch.from_numpy(source), torch.from_numpy(length))
+        numbers.append(model.step(target[:, :1], memory.state[:, None], memory, model.bias)[0])
+    assert 0 < float((numbers[0] - numbers[1]).norm() / numbers[0].norm()) < 0.1
+
+
+def test_int8_is_written_only_where_it_is_worth_having(
+    tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, pairs = Run(tiny_run), number_pairs(40)
+    monkeypatch.setattr(export_onnx, "_make", lambda search, bundle, rows: (onnx.load(tiny_file), bundle, []))
+    worse = Comparison(40, 30.0, 29.75, "s", 5, {"1": 2.0}, "m")
+    monkeypatch.setattr(export_onnx, "compare_precisions", lambda *_: worse)
+    with pytest.raises(UserError, match=r"int8 was not written: it loses 0\.25 BLEU"):
+        build_int8(run, pairs, "portable")
+    assert build_int8(run, pairs, "portable", force=True)[2] == worse
+
+
+def test_what_is_lost_is_lost_by_the_second(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = Translator.load(tiny_file)
+
+    class Says:
+        def __init__(self, data: bytes) -> None:
+            self.ids = translator.target_tokenizer.encode(data.decode())
+
+        def run(self, source: Ids, source_length: Ids, *, beam_size: int, **settings: object) -> Any:  # noqa: ANN401
+            target = np.broadcast_to(self.ids, (len(source), beam_size, len(self.ids)))
+            return target, np.full(target.shape[:2], -1.0), np.zeros((len(source), 0, 1, 1))
+
+    monkeypatch.setattr(export_onnx, "OnnxEngine", Says)
+    pairs = [Pair(str(n), "one two three four five") for n in range(40)]
+    rows = [translator.source_tokenizer.encode(pair.source) for pair in pairs]
+    found = compare_precisions(b"one two three four five", b"five six", translator.bundle, pairs, rows)
+    assert found.float32_bleu == pytest.approx(100)
+    assert found.int8_bleu < 10
 
 
 def test_the_graph_is_lean_and_holds_each_table_once() -> None:
@@ -181,7 +239,7 @@ def test_comparison_says_why_not() -> None:
     good = Comparison(100, 30.0, 29.9, "s", 5, {"1": 2.0, "32": 3.0}, "m")
     assert good.complaint() == ""
     assert "29.90" in good.describe()
-    assert "loses 0.50 BLEU" in Comparison(100, 30.0, 29.5, "s", 5, {"1": 2.0}, "m").complaint()
+    assert "loses 0.25 BLEU" in Comparison(100, 30.0, 29.75, "s", 5, {"1": 2.0}, "m").complaint()
     assert (
         "not faster than float32 here (0.90 times in batches of 1)"
         in Comparison(100, 30.0, 30.1, "s", 5, {"1": 0.9, "32": 2.0}, "m").complaint()

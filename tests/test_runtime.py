@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, 
 from dragoman.runtime.cli import chunks, main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
+from dragoman.runtime.tokenizer import normalise
 from dragoman.runtime.translator import Attention, Ids, Translator, word_alignment
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.tokenize import train_tokenizer
@@ -128,9 +130,22 @@ def test_long_text_is_translated_in_parts_and_nothing_is_lost(copier: Translator
     ],
 )
 def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
-    from dragoman.runtime.tokenizer import normalise
-
     assert copier.translate(text).text == normalise(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ﬁ½①ｆ²", "ﬁ½①ｆ²"),  # not made compatible: files that exist know these by their own pieces
+        ("a\u00a0b\u3000c\u200bd\u00ade", "a\u00a0b\u3000c\u200bd\u00ade"),
+        ("a\u0308", "\u00e4"),
+        ("  a \t b\u2028c ", "a b c"),
+        ("a\x07b\ufeffc", "abc"),
+        ("\u2581x \ud83d", "_x \ufffd"),
+    ],
+)
+def test_text_is_normalised_as_it_always_was(text: str, expected: str) -> None:
+    assert normalise(text) == expected
 
 
 def test_n_best_and_its_bounds(copier: Translator) -> None:
@@ -155,6 +170,61 @@ def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
 
     result = Translator(Endless(), BUNDLE).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
     assert not result.complete
+
+
+class Cut:
+    """An engine that copies, and is cut short where a row holds a certain id."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+
+    def run(self, source: Ids, source_length: Ids, *, n_best: int, beam_size: int, **settings: object) -> object:
+        target = np.where((source == self.id).any(1)[:, None] & (source == EOS), 0, source)
+        target = np.repeat(target[:, None], beam_size, 1)
+        return target, np.full(target.shape[:2], -1.0), np.zeros((len(source), 0, 1, 1))
+
+
+@pytest.mark.parametrize("text", ["Copy 7. That one.", "Copy. That one 7.", "Copy.\n\nCopy 7.\n\nThat one."])
+def test_a_part_that_was_cut_short_cuts_its_text_short(text: str) -> None:
+    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    assert not translator.translate(text).complete
+    assert translator.translate(text.replace("7", "6")).complete
+
+
+def test_lines_that_were_cut_short_are_told_by_their_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
+    lines = "".join(f"line {7 if n in (3, 38) else 5}\n" for n in range(1, 41))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    assert main(["translate", "m.onnx", "--batch-size", "1"]) == 0  # read and translated in several pieces
+    said = capsys.readouterr()
+    assert said.out == lines
+    assert re.findall(r"line (\d+): the translation reached the longest length", said.err) == ["3", "38"]
+
+
+def test_what_is_asked_of_the_search_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    class Noting(Fixed):
+        def run(self, source: Ids, source_length: Ids, **settings: Any) -> Any:  # noqa: ANN401 (passed on)
+            asked.append(settings)
+            found: Any = super().run(source, source_length, **settings)
+            target, score, _ = found
+            return target, score, np.zeros((len(source), 1, target.shape[2], source.shape[1]))
+
+    engine = Noting(*((letter, -0.1) for letter in "abcdef"))
+    bundle = replace(BUNDLE, defaults={"beam_size": 2, "length_penalty": 0.7, "max_length": 33})
+    translator = Translator(engine, bundle)
+    translator.translate("x", beam=3, n_best=2, length_penalty=0.6, max_length=17, alignments=True)
+    translator.translate("x")
+    monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
+    assert main(["translate", "m.onnx", "x", "--length-penalty", "1.4", "--beam", "4"]) == 0
+    names = ("beam_size", "n_best", "max_length", "length_penalty", "attended")
+    assert [tuple(one[name] for name in names) for one in asked] == [
+        (3, 3, 17, 0.6, 1), (2, 1, 33, 0.7, 0), (4, 1, 33, 1.4, 0)
+    ]  # fmt: skip
 
 
 def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
@@ -268,7 +338,7 @@ def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
     assert max(s for s, _ in found.alignment) == max(t for _, t in found.alignment) == 5  # words of all lines
     assert translator.translate("\n\n").text == ""
     wrapped = "copy this line, number 1, and that line\nnumber two, and number 3"
-    assert translator.translate(wrapped).text == wrapped.replace("\n", " ")[:0] + wrapped  # all small: a list, perhaps
+    assert translator.translate(wrapped).text == wrapped  # all small: a list, perhaps
     assert translator.translate("C" + wrapped[1:]).text == "C" + wrapped[1:].replace("\n", " ")
     assert translator.translate("Copy\nthis").text == "Copy\nthis"
 
@@ -336,6 +406,10 @@ def test_self_test_sees_another_result(tmp_path: Path) -> None:
     cases = [{"source": [10, 11, EOS], "target": [10, 12, EOS], "score": -0.5}]
     path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))
     Translator.load(path)
+    with pytest.raises(BundleError, match="self-test failed"):
+        Translator.load(path, self_test=True)
+    cases = [{"source": [10, 11, EOS], "target": [10, 11, EOS], "score": -0.51}]
+    path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))
     with pytest.raises(BundleError, match="self-test failed"):
         Translator.load(path, self_test=True)
 

@@ -69,9 +69,10 @@ def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
         assert strip(out.target[b, 0]) == tuple(ids)
 
 
+@pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("beam", [1, 2, 5])
-def test_batch_of_many_equals_batches_of_one(beam: int, random_source: Source) -> None:
-    search = tiny_search()
+def test_batch_of_many_equals_batches_of_one(beam: int, heads: int, random_source: Source) -> None:
+    search = tiny_search(heads=heads)
     source, length = random_source(7, 9)
     together = search.search(source, length, beam=beam, n_best=beam, attended=1)
     for b in range(7):
@@ -115,14 +116,33 @@ def test_translations_keep_to_their_own_limit(random_source: Source) -> None:
     assert [len(strip(r)) for r in search.search(source, length, beam=2, max_length=7).target[:, 0]] == [7] * 5
 
 
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_is_where_each_id_looked(heads: int, random_source: Source) -> None:
+    """As teacher forcing sees it: the last layer's, the mean of all heads."""
+    search = tiny_search(heads=heads)
+    model = search.model
+    assert isinstance(model, Seq2Seq)
+    seen: list[Tensor] = []
+    source, length = random_source(4, 7)
+    out = search.search(source, length, beam=3, n_best=2, attended=2)
+    model.decoder.layers[-1].attention.register_forward_hook(lambda *call: seen.append(call[2][1]))
+    for b, k in itertools.product(range(4), range(2)):
+        ids, S = strip(out.target[b, k]), int(length[b])
+        seen.clear()
+        model(source[b : b + 1, :S], length[b : b + 1], torch.tensor([[BOS, *ids[:-1]]]))
+        torch.testing.assert_close(out.attention[b, k, : len(ids), :S], seen[0][0].mean(0), atol=1e-5, rtol=1e-4)
+        assert not out.attention[b, k, : len(ids), S:].any()
+
+
 def test_ties_are_settled_the_same_way_every_time(random_source: Source) -> None:
     search = tiny_search()
     for p in search.model.parameters():
         p.data.zero_()  # every id is as likely as every other
     source, length = random_source(3, 4)
-    runs = [search.search(source, length, beam=3, n_best=3).target for _ in range(3)]
-    assert torch.equal(runs[0], runs[1])
-    assert torch.equal(runs[0], runs[2])
+    together = search.search(source, length, beam=3, n_best=3, max_length=6).target
+    for b in range(3):
+        alone = search.search(source[b : b + 1, : length[b]], length[b : b + 1], beam=3, n_best=3, max_length=6).target
+        assert [strip(r) for r in alone[0]] == [strip(r) for r in together[b]]
 
 
 def test_stops_when_nothing_can_win(random_source: Source) -> None:

@@ -32,7 +32,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display, bar
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.training import Trainer, learning_rate
-from dragoman.translate.translating import limit_ratio
+from dragoman.translate.translating import limit_ratio, most_sentences
 from dragoman.translate.workers import WorkerLost
 from tiny import CELLS, torchrun
 
@@ -89,6 +89,16 @@ def test_learning_rate() -> None:
 def test_limit_ratio_is_above_what_training_shows() -> None:
     assert limit_ratio(np.full(50, 10), np.full(50, 10)) == 2
     assert limit_ratio(np.full(50, 10), np.full(50, 40)) == 5
+    ten = np.full(2000, 10)
+    assert limit_ratio(ten, np.r_[np.full(1999, 10), 50]) == 2  # one line is chance
+    assert limit_ratio(ten, np.r_[np.full(1995, 10), [50] * 5]) == 7  # a quarter of a percent is not
+
+
+def test_sentences_of_a_text_are_what_all_but_a_hundredth_have() -> None:
+    one, three = "He came.", "He came. She left. They stayed."
+    assert most_sentences([one] * 198 + [three] * 2, "en") == 1
+    assert most_sentences([one] * 180 + [three] * 20, "en") == 3
+    assert most_sentences([""], "en") == 1
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:
@@ -170,7 +180,8 @@ def test_a_run_says_what_happened(tiny_run: Path) -> None:
     assert valid[0]["perplexity"] == pytest.approx(math.exp(valid[0]["loss"]), rel=1e-3)
     facts = Run(tiny_run).read_json("run.json")
     assert facts["training"]["weights"] in ("average of 2", "epoch 2", "epoch 3")
-    assert facts["training"]["steps"] == facts["training"]["epochs"] * facts["training"]["steps"] // 3
+    assert facts["training"]["epochs"] == 3
+    assert facts["training"]["steps"] == valid[-1]["step"] == rows[-1]["step"]
     assert len(list(tiny_run.glob("step-*.safetensors"))) == 2
     assert not list(tiny_run.glob("*.part"))
 

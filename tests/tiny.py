@@ -25,7 +25,7 @@ MULTI30K = Path(__file__).resolve().parents[2] / "shared" / "data" / "multi30k"
 needs_multi30k = pytest.mark.skipif(not MULTI30K.exists(), reason="the Multi30k captions are not on this machine")
 
 
-def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int = 2) -> ModelConfig:
+def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int = 2, heads: int = 3) -> ModelConfig:
     """Every size is different, so that a transposed axis fails."""
     return ModelConfig(
         cell=cell,  # type: ignore[arg-type]  # one of CELLS
@@ -34,17 +34,17 @@ def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int =
         encoder_layers=3,
         decoder_layers=decoder_layers,
         feed_forward=14,
-        heads=3,
+        heads=heads,
         attention=attention,  # type: ignore[arg-type]
     )
 
 
 def tiny_search(
-    cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5
+    cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5, heads: int = 3
 ) -> BeamSearch:
     """A seeded random network; scaled weights give its choices a margin, else a near-tie decides a test."""
     torch.manual_seed(0)
-    model = Seq2Seq(tiny_config(cell, attention), vocabulary, vocabulary)
+    model = Seq2Seq(tiny_config(cell, attention, heads=heads), vocabulary, vocabulary)
     for p in model.parameters():
         p.data.mul_(scale)
     return BeamSearch(model.requires_grad_(False), 2).eval()
@@ -88,6 +88,8 @@ average = 2
 precision = "float32"
 [search]
 beam_size = 3
+length_penalty = 0.8
+max_length = 200
 """
 
 
