@@ -15,7 +15,7 @@ check: .venv/installed
 	$(BIN)/mypy
 
 # Several files of tests at once, each on one thread.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist loadfile
 
 fast: .venv/installed
 	$(PYTEST) -m "not slow"

@@ -22,8 +22,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translation
 from dragoman.translate import distill as making
 from dragoman.translate import translating
-from dragoman.translate.batching import turned_round
-from dragoman.translate.checkpoint import Run
+from dragoman.translate.batching import Batch, turned_round
+from dragoman.translate.checkpoint import Run, load_tensors, save_tensors
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
 from dragoman.translate.corpus.store import Corpus, write_corpus
@@ -110,8 +110,12 @@ def backwards_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder / "backwards"
 
 
-def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_run: Path) -> None:
-    translator = assemble([Run(tiny_run), Run(backwards_run)])
+def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"  # searches together with the tiny run, and so speaks for two of three
+    shutil.copytree(tiny_run, other)
+    weights = load_tensors(other / "model.safetensors")[0]
+    save_tensors(other / "model.safetensors", {name: 1.3 * w for name, w in weights.items()})
+    translator = assemble([Run(tiny_run), Run(other), Run(backwards_run)])
     assert isinstance(translator.engine, Committee)
     lines = [p.source for p in number_pairs(400)[3:60:8]]
     results = translator.translate(lines, beam=4, n_best=4)
@@ -119,19 +123,35 @@ def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_ru
         judged = []
         for hypothesis in result.hypotheses:
             total = 0.0
-            for folder in (tiny_run, backwards_run):
-                run = Run(folder)
-                source, target = run.tokenizers()
-                model = run.search().model
-                assert isinstance(model, Seq2Seq)
+            for party in ([tiny_run, other], [backwards_run]):
+                source, target = Run(party[0]).tokenizers()
+                models = [Run(folder).search().model.eval() for folder in party]
                 ids = source.encode(line)
                 written = target.encode(hypothesis.text)
-                written = turned_round(written) if folder == backwards_run else written
-                total += expected([model.eval()], torch.tensor([ids]), torch.tensor([len(ids)]), tuple(written))
+                written = turned_round(written) if party == [backwards_run] else written
+                told = expected(models, torch.tensor([ids]), torch.tensor([len(ids)]), tuple(written))  # type: ignore[arg-type]  # each a Seq2Seq
+                total += len(party) * told
             length = len(translator.target_tokenizer.encode(hypothesis.text))
-            judged.append(total / 2 / length**0.8)
+            judged.append(total / 3 / length**0.8)
         assert [h.score for h in result.hypotheses] == pytest.approx(judged, abs=1e-4)
         assert judged == sorted(judged, reverse=True)
+
+
+def test_right_to_left_is_what_is_learnt(toml: Path, tmp_path: Path) -> None:
+    def pairs_of(*, turned: bool) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
+        changes = ["tokenizer.sampling=0", f"data.right_to_left={str(turned).lower()}"]
+        trainer = Trainer(load(toml, changes), tmp_path / str(turned))
+        pairs = set()
+        for batch in trainer.batches(0).batches(0):
+            assert isinstance(batch, Batch)
+            for source, target in zip(batch.source.tolist(), batch.target_out.tolist(), strict=True):
+                written = [i for i in target if i != PAD]
+                pairs.add((tuple(source), (*(turned_round(written) if turned else written),)))
+        return pairs
+
+    forwards = pairs_of(turned=False)
+    assert forwards == pairs_of(turned=True)
+    assert len(forwards) > 200
 
 
 def test_members_with_equal_tokenizers_search_together(tiny_run: Path) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sacrebleu
 
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate import evaluate
-from dragoman.translate.evaluate import commit, lowercase_tokenised, score
+from dragoman.translate.evaluate import commit, exact_by_length, lowercase_tokenised, score, within_and_beyond
 from tiny import MULTI30K, needs_multi30k
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @needs_multi30k
@@ -129,6 +134,38 @@ def test_references_are_normalised_as_translations_are(
         assert main(["compare", str(tiny_run), str(tmp_path / "xx"), "--language", "xx", *words]) == 0
         found.append((one, capsys.readouterr().out))
     assert found[0] == found[1]
+
+
+def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
+    assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
+    output, reference = ((f).read_text().splitlines() for f in (tmp_path / "out", tiny_corpus / "test.xx"))
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec
+    assert spec.loader
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    found = {}
+    for path in (tmp_path / "scores").glob("*.json"):
+        row = json.loads(path.read_text())
+        assert not [key for key in tables.KEYS if row[key] in (None, "")]
+        found[row["metric"]] = row
+    assert {(row["beam"], row["length_penalty"], row["seed"]) for row in found.values()} == {(3, 0.8, 1)}
+    for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF()), ("TER", sacrebleu.TER())):
+        expected = metric.corpus_score(output, [reference])
+        assert found[name]["score"] == pytest.approx(expected.score, abs=1e-3)
+        assert found[name]["signature"] == metric.get_signature().format(short=False)
+    assert 0 < found["chrF"]["score"] < 100
+
+
+def test_exact_lines_within_and_beyond_what_was_trained() -> None:
+    exact = [{"length": 5, "lines": 3, "exact": 100.0}, {"length": 6, "lines": 1, "exact": 0.0}]
+    assert within_and_beyond(exact, 6) == {"within": 75.0, "beyond": None}
+    assert within_and_beyond(exact, 5) == {"within": 100.0, "beyond": 0.0}
+    source = ["a b", "a b", "a"]
+    assert exact_by_length(source, ["x", "y", "z"], ["x", "x", "z"]) == [
+        {"length": 1, "lines": 1, "exact": 100.0}, {"length": 2, "lines": 2, "exact": 50.0}
+    ]  # fmt: skip
 
 
 def test_a_report_draws_the_translation_that_is_scored(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,19 @@ import torch
 from torch import Tensor
 
 from dragoman.export import onnx as export_onnx
+from dragoman.export import parity
+from dragoman.export.cli import main
 from dragoman.export.onnx import build, to_onnx
-from dragoman.export.parity import Level, compare_search, compare_steps, parity_batches
+from dragoman.export.parity import Level, company, compare_search, compare_steps, parity_batches
 from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
-from dragoman.translate.checkpoint import Run, write_atomically
+from dragoman.translate.checkpoint import Run, load_tensors, save_tensors, write_atomically
+from dragoman.translate.config import load
 from dragoman.translate.evaluate import TorchEngine, translator_of
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_search
+from dragoman.translate.model import Seq2Seq
+from dragoman.translate.training import Trainer
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_search, tiny_toml
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
@@ -143,6 +149,64 @@ def test_parity_sees_a_score_that_is_no_number(tiny_run: Path, tiny_file: Path) 
     level = compare_search(reference, Broken(), parity_batches(rows, 1), 1, translator.bundle)  # type: ignore[arg-type]  # a stand-in
     assert level.equal == 1
     assert not level.passed
+
+
+def test_verify_tells_of_another_model(
+    tiny_run: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    path = tmp_path / "run" / "model.safetensors"
+    weights = load_tensors(path)[0]
+    save_tensors(path, {name: w + 0.5 * (name == "bias") * (torch.arange(len(w)) == 10).float() if name == "bias" else w
+                        for name, w in weights.items()})  # fmt: skip
+    assert main(["verify", str(tiny_file), "--against", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().out.endswith("NOT equal: do not use this file\n")
+
+
+@pytest.mark.parametrize("by", ["neighbours", "padding", "threads"])
+@pytest.mark.parametrize("what", ["score", "tokens"])
+def test_company_sees_what_depends_on_it(by: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Depends:
+        def __init__(self, model: bytes, threads: int = 1) -> None:
+            self.threads = threads
+
+        def run(self, source: Array, length: Array, **settings: object) -> Any:  # noqa: ANN401
+            changed = {"neighbours": len(source) > 7, "padding": source.shape[1] > length.max(),
+                       "threads": self.threads > 1}[by]  # fmt: skip
+            target = np.where(source == 5, 6, source) if changed and what == "tokens" else source
+            score = -1 + 1e-7 * (changed and what == "score")
+            return target[:, None], np.full((len(source), 1), score), None
+
+    monkeypatch.setattr(parity, "OnnxEngine", Depends)
+    rows = [[4 + n % 5] * (1 + n % 9) + [EOS] for n in range(40)]
+    assert not company(b"", rows, 3, tiny_bundle("int8")).passed
+    same = [[4] * (1 + n % 9) + [EOS] for n in range(40)]
+    assert company(b"", same, 3, tiny_bundle("int8")).passed == (what == "tokens")
+
+
+def test_two_vocabularies_and_three_matrices(tiny_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(tiny_toml(tiny_corpus, "two").replace("vocabulary = 300", ""))
+    changes = ["tokenizer.joint=false", "model.shared_embedding=false", "model.tied_output=false", "training.epochs=1"]
+    trainer = Trainer(load(tmp_path / "two.toml", changes), tmp_path / "two")
+    model = trainer.model
+    assert isinstance(model, Seq2Seq)
+    matrices = [model.source_embedding.weight, model.target_embedding.weight, model.output.weight]
+    before = [matrix.detach().clone() for matrix in matrices]
+    trainer.fit()
+    assert not [a for a, b in zip(before, matrices, strict=True) if torch.equal(a, b)]
+    run = Run(tmp_path / "two")
+    source, target = run.tokenizers()
+    assert len(source) != len(target)
+    data, levels = build(run, [p.source for p in number_pairs(40)])
+    assert [one.name for one in levels] == [
+        f"whole search, beam {beam}, batches of {batch}" for beam in (1, 3) for batch in (1, 16)
+    ]
+    (tmp_path / "two.onnx").write_bytes(data)
+    file, search = Translator.load(tmp_path / "two.onnx", self_test=True), run.search()
+    for line in ("12", "345", "9"):
+        ids = source.encode(line)
+        found = search.search(torch.tensor([ids]), torch.tensor([len(ids)]), beam=3, length_penalty=0.8, max_length=200)
+        assert file.translate(line).text == target.decode(found.target[0, 0].tolist()) != ""
 
 
 def test_write_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from dragoman.export.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import normalise
+from dragoman.runtime.translator import Translation
 from dragoman.translate.config import AugmentConfig, TokenizerConfig, load
 from dragoman.translate.corpus.ragged import Ragged
 from dragoman.translate.corpus.shards import build
 from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
 from dragoman.translate.corpus.variants import CHANGES, bare, typo
-from dragoman.translate.robustness import loops
+from dragoman.translate.robustness import _judge, loops
 from dragoman.translate.tokenize import train_tokenizer
 from dragoman.translate.training import Trainer
 from tiny import tiny_toml
@@ -46,6 +47,23 @@ def test_changes() -> None:
     assert abs(len(wrong) - len(line)) <= 1
     assert bare("„Ende!“") == "„Ende"
     assert bare("50%") == "50%"
+
+
+@pytest.mark.parametrize(
+    ("source", "found", "wrong"),
+    [
+        ("12345 dogs run", Translation("12345 Hunde rennen", -0.1), set()),
+        ("12345 dogs run", Translation("12354 Hunde rennen", -0.1), {"lost numbers"}),
+        ("two dogs run", Translation("77 Hunde rennen", -0.1), set()),  # one too many is not lost
+        ("two dogs run", Translation("", 0.0), {"empty"}),
+        ("", Translation("", 0.0), set()),
+        ("two dogs", Translation("so so so so so", -0.1, complete=False), {"loops", "unfinished"}),
+        ("two dogs", Translation("zwei Hunde " + "und noch ein sehr langer Satz, " * 9, -0.1), {"wrong length"}),
+    ],
+)
+def test_what_is_wrong_with_a_translation(source: str, found: Translation, wrong: set[str]) -> None:
+    judged = {key for key, value in _judge(source, found, 1.0).items() if value}
+    assert judged - ({"wrong length", "loops"} - wrong if len(found.text) > 100 or not found.text else set()) == wrong
 
 
 @given(st.text(), st.integers())

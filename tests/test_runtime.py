@@ -402,6 +402,15 @@ def test_no_sentences(tmp_path: Path) -> None:
     assert (target.shape[:2], score.shape, attention.shape[:2]) == ((0, 3), (0, 3), (0, 2))
 
 
+def test_a_file_of_the_first_version_translates_as_it_did() -> None:
+    """Of numbers, as tiny.number_pairs gives them; scores are what 0.1.0 printed."""
+    translator = Translator.load(Path(__file__).parent / "files" / "0.1.0.onnx", self_test=True)
+    found = translator.translate(["12", "345", "907", "8"], alignments=True)
+    assert [t.text for t in found] == ["two one", "five four three", "seven zero nine", "eight"]
+    assert [t.score for t in found] == pytest.approx([-0.4756, -0.2207, -0.1286, -0.2301], abs=1e-3)
+    assert found[1].alignment == ((0, 0), (0, 1), (0, 2))
+
+
 def test_self_test_sees_another_result(tmp_path: Path) -> None:
     cases = [{"source": [10, 11, EOS], "target": [10, 12, EOS], "score": -0.5}]
     path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))

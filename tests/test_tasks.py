@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
+from dragoman.export import reader as export_reader
+from dragoman.export import series as export_series
 from dragoman.export.cli import main
-from dragoman.export.parity import refuse_unequal
+from dragoman.export.parity import Level, refuse_unequal
 from dragoman.export.reader import _compared
 from dragoman.export.series import series_to_onnx
 from dragoman.runtime.bundle import EOS, BundleError
@@ -30,12 +33,12 @@ from dragoman.runtime.reader import Classifier, Tagger
 from dragoman.runtime.series import Forecaster, OnnxSeries, Series, read_series, seasonal_naive, write_series
 from dragoman.runtime.translator import Floats, Ids
 from dragoman.translate.batching import AnyBatch
-from dragoman.translate.checkpoint import Run, load_tensors, read_rows
+from dragoman.translate.checkpoint import Run, load_tensors, read_rows, save_tensors
 from dragoman.translate.config import SeriesConfig, load
 from dragoman.translate.corpus.labelled import read_classes, read_tags
 from dragoman.translate.corpus.store import Corpus, Pair
 from dragoman.translate.forecaster import SeriesNetwork
-from dragoman.translate.forecasting import Windows, forecaster_of, series_scores
+from dragoman.translate.forecasting import Windows, forecaster_of, series_scores, windows_of
 from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
 from dragoman.translate.progress import Display, readable
 from dragoman.translate.reader import Reader
@@ -456,6 +459,50 @@ def test_the_one_file_of_each(
 
 
 @pytest.mark.slow
+def test_what_differs_is_seen(
+    runs: dict[str, Path], files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task, path in files.items():
+        shutil.copytree(runs[task], tmp_path / task)
+        weights = load_tensors(tmp_path / task / "model.safetensors")[0]
+        save_tensors(tmp_path / task / "model.safetensors", {name: 1.2 * w for name, w in weights.items()})
+        assert main(["verify", str(path), "--against", str(tmp_path / task)]) == 1
+        assert "NOT equal" in capsys.readouterr().out
+        model = load_model(path)
+        case = dict(model.bundle.self_test["cases"][0])
+        key = "forecast" if task == "forecast" else "probability"
+        case[key] = (np.array(case[key]) + 0.02 * float(np.abs(np.array(case[key])).max())).tolist()
+        model.bundle = replace(model.bundle, self_test={"cases": [case]})
+        with pytest.raises(BundleError, match="self-test failed"):
+            model.self_test()
+
+
+def test_a_file_that_differs_is_not_made(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Level("labels", compared=9, equal=8, worst=0.0, passed=False)
+    for module, compare in ((export_reader, "compare_reader"), (export_series, "compare_series")):
+        monkeypatch.setattr(module, compare, lambda *_: [wrong])
+        monkeypatch.setattr(module, "sealed", lambda *_: b"")
+    monkeypatch.setattr(export_reader, "reader_to_onnx", lambda *_: None)
+    monkeypatch.setattr(export_series, "series_to_onnx", lambda *_: None)
+    for task in ("classify", "tag"):
+        with pytest.raises(UserError, match="differs from PyTorch"):
+            export_reader.build_reader(Run(runs[task]), ["Ada Byron walks"])
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        export_series.build_series(Run(runs["forecast"]))
+
+
+def test_windows_of_a_part_look_at_what_comes_before_it() -> None:
+    rows = np.arange(19, dtype=np.float32)[:, None]
+    places = {"train": slice(10), "valid": slice(10, 14), "test": slice(14, 19)}
+    parts = {part: Series(("a",), rows[place]) for part, place in places.items()}
+    for part, first in (("valid", 10), ("test", 14)):
+        last = first + len(parts[part].values)
+        found = [one for batch in windows_of(parts, part, 3, 2) for one in zip(batch.series, batch.ahead, strict=True)]
+        assert [past.flatten().tolist() for past, _ in found] == [[t - 3, t - 2, t - 1] for t in range(first, last - 1)]
+        assert [ahead.flatten().tolist() for _, ahead in found] == [[t, t + 1] for t in range(first, last - 1)]
+
+
+@pytest.mark.slow
 def test_running_them(
     files: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -489,7 +536,9 @@ def test_what_a_forecaster_is_given(files: dict[str, Path]) -> None:
     values = read_series(temperatures().encode(), "s.csv").values
     assert forecaster.forecast(values).shape == (12, 2)
     np.testing.assert_array_equal(forecaster.forecast(values), forecaster.forecast(values[-48:]))
-    assert np.isfinite(forecaster.forecast(values[-7:])).all()  # what is missing before it counts as a gap
+    short = np.vstack([np.full((41, 2), np.nan, np.float32), values[-7:]])  # what is missing before it counts as a gap
+    assert np.isfinite(forecaster.forecast(short)).all()
+    np.testing.assert_array_equal(forecaster.forecast(values[-7:]), forecaster.forecast(short))
     for wrong, message in (
         (values[:, :1], "the model forecasts temp, wind, a column each"),
         (np.full((9, 2), np.nan), "temp has no value among the last 48 rows"),
@@ -506,10 +555,29 @@ def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
     result = classifier.classify("what a lovely street. " * 100)
     assert result.label == "positive"
     assert result.parts > 1
+    mixed = "what a lovely street. " * 20 + "sad, sad, sad street. " * 80
+    rows: list[Floats] = []
+    lengths: list[int] = []
+
+    class Noting:
+        def run(self, source: Ids, source_length: Ids) -> Floats:
+            found = classifier.engine.run(source, source_length)
+            rows.extend(found)
+            lengths.extend(source_length.tolist())
+            return found
+
+    noted = Classifier(Noting(), classifier.bundle)
+    expected = np.average(rows, axis=0, weights=lengths) if noted.classify(mixed).parts == len(rows) else None
+    assert dict(noted.classify(mixed).probabilities) == pytest.approx(
+        dict(zip(classifier.bundle.labels, expected, strict=True)), abs=1e-6  # type: ignore[arg-type]  # there are some
+    )  # fmt: skip
     words = "Ada Byron walks in London".split() * 60
     found = tagger.tag(" ".join(words))
     assert found.words == (*words,)
-    assert found.labels[:5] == tuple("B-PER I-PER O O B-LOC".split())
+    parts = len(tagger._cut(0, " ".join(words)))
+    assert parts > 1
+    right = sum(a == b for a, b in zip(found.labels, "B-PER I-PER O O B-LOC".split() * 60, strict=True))
+    assert right >= 300 - 3 * parts  # but for words cut from those before them
     assert found.complete
     cut = tagger.tag(["in " + "x" * 5000, "in London"])
     assert cut[0].words == ("in", "x" * 5000)

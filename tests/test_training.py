@@ -27,6 +27,8 @@ from dragoman.translate import loss as loss_module
 from dragoman.translate.batching import make_batch, plan
 from dragoman.translate.checkpoint import Run, load_tensors, read_rows, weights_of
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
+from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.evaluate import score, translate_all, translator_of
 from dragoman.translate.loss import SmoothedLoss
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.progress import Display, bar
@@ -184,6 +186,31 @@ def test_a_run_says_what_happened(tiny_run: Path) -> None:
     assert facts["training"]["steps"] == valid[-1]["step"] == rows[-1]["step"]
     assert len(list(tiny_run.glob("step-*.safetensors"))) == 2
     assert not list(tiny_run.glob("*.part"))
+
+
+def test_the_average_is_the_mean_of_what_was_validated_last(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter(range(100))
+    monkeypatch.setattr(Trainer, "_scores", lambda self, *, final: {"BLEU": next(scores), "chrF": 0.0})
+    facts = Trainer(load(toml), tmp_path / "run").fit()  # each scores higher than those before, the average highest
+    assert facts["training"]["weights"] == "average of 2"
+    whole, *members = (
+        weights(tmp_path / "run", path.name)
+        for path in (tmp_path / "run" / "model.safetensors", *(tmp_path / "run").glob("step-*.safetensors"))
+    )
+    assert len(members) == 2
+    for name, mean in whole.items():
+        torch.testing.assert_close(mean, (members[0][name] + members[1][name]) / 2)
+    assert not torch.equal(whole["bias"], members[0]["bias"])
+
+
+def test_the_scores_of_the_card_are_those_of_the_beam_it_names(tiny_run: Path, tiny_corpus: Path) -> None:
+    card = Run(tiny_run).read_json("run.json")["scores"]["validation"]
+    valid = Corpus(tiny_corpus).read("valid")
+    found = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=card["beam"])
+    for one in score([t.text for t in found], [p.target for p in valid], "xx", ter=False):
+        assert card[one.metric] == round(one.score, 2)
 
 
 def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
