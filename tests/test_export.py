@@ -91,6 +91,7 @@ def test_whole_search(cell: str, attention: str, heads: int, random_source: Sour
 
 def test_text_is_the_same_from_the_run_and_from_the_file(tiny_run: Path, tiny_file: Path) -> None:
     lines = [p.source for p in number_pairs(1000)[::17]] + ["", "12, 13; 14. " * 200, "\U0001f600"]
+    lines += [" ".join(str(n * step) for step in (1, 7, 31, 2)) for n in range(30)]
     mine, theirs = translator_of(Run(tiny_run)), Translator.load(tiny_file, self_test=True)
     for beam in (1, 3):
         a, b = (t.translate(lines, beam=beam, n_best=beam, alignments=True) for t in (mine, theirs))
