@@ -58,18 +58,18 @@ def test_mistakes_are_named(toml: Path, override: str, expected: str) -> None:
 
 
 def test_the_optimizer_that_is_left_out_goes_by_the_task(tmp_path: Path) -> None:
-    """Muon learns translation in fewer passes (docs/experiments.md); the rate goes with the optimizer."""
+    """Muon learns translation in fewer passes (docs/experiments.md); rate and weight decay go with the optimizer."""
     path = tmp_path / "c.toml"
     path.write_text('name = "c"\n[data]\ncorpus = "data/x"\n')
 
-    def found(*overrides: str) -> tuple[str, float]:
+    def found(*overrides: str) -> tuple[str, float, float]:
         training = load(path, [*overrides]).training
-        return training.optimizer, training.lr
+        return training.optimizer, training.lr, training.weight_decay
 
-    assert found() == ("muon", 4e-3)
-    assert found("training.optimizer=adamw") == ("adamw", 2e-3)
-    assert found("training.lr=0.01") == ("muon", 0.01)
-    assert found("task=classify") == ("adamw", 2e-3)
+    assert found() == ("muon", 4e-3, 0.1)
+    assert found("training.optimizer=adamw") == ("adamw", 2e-3, 0.01)
+    assert found("training.lr=0.01", "training.weight_decay=0.02") == ("muon", 0.01, 0.02)
+    assert found("task=classify") == ("adamw", 2e-3, 0.01)
     with pytest.raises(UserError, match=r"training\.optimizer = 3"):
         load(path, ["training.optimizer=3"])
     with pytest.raises(UserError, match="training = 3: "):

@@ -22,7 +22,10 @@ Rate = Annotated[float, Meta(ge=0, lt=1)]
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
-RATES = {"adamw": 2e-3, "muon": 4e-3}  # of learning, where a configuration says none
+# Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who read
+# their text once; docs/experiments.md has what it does for text that is read twenty times.
+RATES = {"adamw": 2e-3, "muon": 4e-3}
+WEIGHT_DECAYS = {"adamw": 0.01, "muon": 0.1}
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,7 +96,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warmup: Annotated[int, Meta(ge=0)] = 400  # steps
     decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
     label_smoothing: Rate = 0.1
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    weight_decay: Annotated[float, Meta(ge=0)] = WEIGHT_DECAYS["adamw"]  # in a file that says none: its optimizer's
     # Pascanu et al. 2013, "On the difficulty of training recurrent neural networks": the cure for exploding gradients.
     clip_norm: Annotated[float, Meta(gt=0)] = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -185,13 +188,15 @@ def to_tree(config: Config) -> dict[str, Any]:
 
 
 def _with_optimizer(config: Config, given: Collection[str]) -> Config:
-    """The optimizer and rate that were measured to learn a task soonest, where they are not among what was given."""
+    """The optimizer, rate and decay that were measured to learn a task best, where they are not among what was given."""
     training = config.training
     if "optimizer" not in given:
         optimizer = "muon" if config.task == "translate" else "adamw"
         training = msgspec.structs.replace(training, optimizer=optimizer)
     if "lr" not in given:
         training = msgspec.structs.replace(training, lr=RATES[training.optimizer])
+    if "weight_decay" not in given:
+        training = msgspec.structs.replace(training, weight_decay=WEIGHT_DECAYS[training.optimizer])
     return msgspec.structs.replace(config, training=training)
 
 
