@@ -35,7 +35,7 @@ def toml(tmp_path: Path) -> Path:
         ('training.epochs="many"', "training.epochs = 'many'"),
         ("training.epochs=many", "training.epochs = 'many'"),
         ("model.width=1000001", "model.width = 1000001: give a whole number, at least 1, at most 65536"),
-        ("data.max_length=600", "search.max_length = 256 is below data.max_length = 600"),
+        ("data.max_length=600", "search.max_length = 200 is below data.max_length = 600"),
         ("training.minutes=lots", "training.minutes = 'lots': give a number, above 0"),
         ("training.seed=-1", "training.seed = -1: give a whole number, at least 0, below 2147483648"),
         ("tokenizer.joint=maybe", "tokenizer.joint = 'maybe': give true or false"),

@@ -22,8 +22,8 @@ Rate = Annotated[float, Meta(ge=0, lt=1)]
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
-# Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who read
-# their text once; docs/experiments.md has what it does for text that is read twenty times.
+# Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who
+# read their text once; docs/experiments.md has what it does for text that is read twenty times.
 RATES = {"adamw": 2e-3, "muon": 4e-3}
 WEIGHT_DECAYS = {"adamw": 0.01, "muon": 0.1}
 
@@ -188,7 +188,7 @@ def to_tree(config: Config) -> dict[str, Any]:
 
 
 def _with_optimizer(config: Config, given: Collection[str]) -> Config:
-    """The optimizer, rate and decay that were measured to learn a task best, where they are not among what was given."""
+    """The optimizer, rate and decay that were measured to learn a task best, where none was given."""
     training = config.training
     if "optimizer" not in given:
         optimizer = "muon" if config.task == "translate" else "adamw"
