@@ -133,18 +133,9 @@ def read_lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def redraw(page: Path, text: str) -> None:
-    """Rewrite what stands between the marks of a page."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
-
-
-def main() -> int:
-    """Redraw the three pages."""
+def pages() -> dict[Path, str]:
+    """What is to stand between the marks of each page."""
     rows = read()
-    redraw(HERE / "results.md", tables(rows))
-    redraw(HERE.parent / "README.md", summary(rows))
     parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
     parts.append("The same at a later commit, when that shared machine was half as quick (kept as speed-slow.jsonl):\n")
     parts.append(speed(read_lines("speed-slow.jsonl")))
@@ -153,7 +144,24 @@ def main() -> int:
         "training-avx2.jsonl, lest they replace the ones above):\n"
     )
     parts += [speed(read_lines("speed-avx2.jsonl")), training(read_lines("training-avx2.jsonl"))]
-    redraw(HERE / "speed.md", "\n".join(parts))
+    return {
+        HERE / "results.md": tables(rows),
+        HERE / "speed.md": "\n".join(parts),
+        HERE.parent / "README.md": summary(rows),
+    }
+
+
+def redrawn(page: str, text: str) -> str:
+    """A page with a text between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+
+
+def main() -> int:
+    """Redraw all pages."""
+    for page, text in pages().items():
+        page.write_text(redrawn(page.read_text("utf-8"), text), "utf-8")
     return 0
 
 

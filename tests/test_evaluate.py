@@ -136,19 +136,31 @@ def test_references_are_normalised_as_translations_are(
     assert found[0] == found[1]
 
 
-def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
-    assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
-    output, reference = ((f).read_text().splitlines() for f in (tmp_path / "out", tiny_corpus / "test.xx"))
+def drawing() -> Any:  # noqa: ANN401 (a script, not a package's module)
+    """docs/tables.py, which `make results` runs."""
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
     assert spec
     assert spec.loader
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
+    return tables
+
+
+def test_pages_show_what_was_measured() -> None:
+    """No number of the tables is other than its file: `make results` would change nothing."""
+    tables = drawing()
+    for page, text in tables.pages().items():
+        assert tables.redrawn(page.read_text("utf-8"), text) == page.read_text("utf-8"), page.name
+
+
+def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
+    assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
+    output, reference = ((f).read_text().splitlines() for f in (tmp_path / "out", tiny_corpus / "test.xx"))
     found = {}
     for path in (tmp_path / "scores").glob("*.json"):
         row = json.loads(path.read_text())
-        assert not [key for key in tables.KEYS if row[key] in (None, "")]
+        assert not [key for key in drawing().KEYS if row[key] in (None, "")]
         found[row["metric"]] = row
     assert {(row["beam"], row["length_penalty"], row["seed"]) for row in found.values()} == {(3, 0.8, 1)}
     for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF()), ("TER", sacrebleu.TER())):
