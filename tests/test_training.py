@@ -208,6 +208,7 @@ def test_the_average_is_the_mean_of_what_was_validated_last(
 def test_the_scores_of_the_card_are_those_of_the_beam_it_names(tiny_run: Path, tiny_corpus: Path) -> None:
     card = Run(tiny_run).read_json("run.json")["scores"]["validation"]
     valid = Corpus(tiny_corpus).read("valid")
+    assert card["sentences"] == len(valid)
     found = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=card["beam"])
     for one in score([t.text for t in found], [p.target for p in valid], "xx", ter=False):
         assert card[one.metric] == round(one.score, 2)

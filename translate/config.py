@@ -102,7 +102,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1
     validate_every: Count = 1  # epochs
-    validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # of the validation set, for BLEU while training
+    validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # of the validation set, for BLEU
     patience: Annotated[int, Meta(ge=0)] = 0  # stop after so many validations without a better score; 0: never
     checkpoint_minutes: Annotated[float, Meta(gt=0)] = 2.0
     average: Annotated[int, Meta(ge=1)] = 5  # checkpoints in the final average

@@ -135,7 +135,7 @@ class Display:
     def finish(self, training: dict[str, Any], scores: dict[str, Any]) -> None:
         """The last lines of a run."""
         numbers = ", ".join(f"{k} {readable(v)}" for k, v in scores.items() if isinstance(v, float))
-        beam = f" (beam {scores['beam']})" if "beam" in scores else ""
+        beam = f" (beam {scores['beam']}, {scores['sentences']:,} sentences)" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
             f"{training['target_tokens_per_second']:,} {self.counted}/s; kept {training['weights']}: validation "

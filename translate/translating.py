@@ -168,14 +168,19 @@ class Translating(Task):
         assert isinstance(model, Seq2Seq)
         search = BeamSearch(model, self.limit_ratio, right_to_left=self.config.data.right_to_left)
         translator = Translator(TorchEngine(search.eval()), bundle_of(self.run))
-        valid = self.data.valid[: self.config.training.validation_sentences]
+        valid = self._scored
         beam = self.config.search.beam_size if final else 1
         results = translate_all(translator, [p.source for p in valid], beam=beam, batch_size=64)
         scores = score([r.text for r in results], [p.target for p in valid], self.corpus.languages[1], ter=False)
         return {s.metric: round(s.score, 2) for s in scores}
 
     def basis(self) -> dict[str, Any]:
-        return {"beam": self.config.search.beam_size, "basis": "cased"}
+        return {"beam": self.config.search.beam_size, "basis": "cased", "sentences": len(self._scored)}
+
+    @property
+    def _scored(self) -> list[Pair]:
+        """What of the validation set BLEU is of."""
+        return self.data.valid[: self.config.training.validation_sentences]
 
     def facts(self) -> dict[str, Any]:
         return {
