@@ -31,11 +31,7 @@ SUMMARY = (
         "en-de",
         ("st-de-1", "st-de-2"),
     ),
-    (
-        "En-Fr, from the pairs alone: 17 passes, 126 minutes on one core without bfloat16",
-        "en-fr",
-        ("fr-2",),
-    ),
+    ("En-Fr, from the pairs alone: 17 passes, 126 minutes on one core without bfloat16", "en-fr", ("fr-2",)),
     ("En-Fr, taught by three larger ones of a GPU: 58 minutes on one core", "en-fr", ("st-fr-1",)),
 )
 BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->"

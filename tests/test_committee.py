@@ -23,7 +23,7 @@ from dragoman.runtime.translator import Translation
 from dragoman.translate import distill as making
 from dragoman.translate import translating
 from dragoman.translate.batching import Batch, turned_round
-from dragoman.translate.checkpoint import Run, load_tensors, save_tensors
+from dragoman.translate.checkpoint import Run
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
 from dragoman.translate.corpus.store import Corpus, write_corpus
@@ -32,7 +32,7 @@ from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
 from dragoman.translate.tokenize import default_vocabulary, train_tokenizer
 from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_toml
+from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_config, tiny_toml
 
 SMALL = 7  # four special ids and three letters
 
@@ -111,10 +111,7 @@ def backwards_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_run: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"  # searches together with the tiny run, and so speaks for two of three
-    shutil.copytree(tiny_run, other)
-    weights = load_tensors(other / "model.safetensors")[0]
-    save_tensors(other / "model.safetensors", {name: 1.3 * w for name, w in weights.items()})
+    other = scaled(tiny_run, tmp_path / "other", 1.3)  # searches together with the tiny run: they are two of three
     translator = assemble([Run(tiny_run), Run(other), Run(backwards_run)])
     assert isinstance(translator.engine, Committee)
     lines = [p.source for p in number_pairs(400)[3:60:8]]

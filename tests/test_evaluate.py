@@ -156,11 +156,11 @@ def test_pages_show_what_was_measured() -> None:
 def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
     assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
-    output, reference = ((f).read_text().splitlines() for f in (tmp_path / "out", tiny_corpus / "test.xx"))
-    found = {}
+    output, reference = (path.read_text().splitlines() for path in (tmp_path / "out", tiny_corpus / "test.xx"))
+    found, keys = {}, drawing().KEYS
     for path in (tmp_path / "scores").glob("*.json"):
         row = json.loads(path.read_text())
-        assert not [key for key in drawing().KEYS if row[key] in (None, "")]
+        assert not [key for key in keys if row[key] in (None, "")]
         found[row["metric"]] = row
     assert {(row["beam"], row["length_penalty"], row["seed"]) for row in found.values()} == {(3, 0.8, 1)}
     for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF()), ("TER", sacrebleu.TER())):

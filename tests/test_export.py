@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from dragoman.export.parity import Level, company, compare_search, compare_steps
 from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import OnnxEngine, Translator
-from dragoman.translate.checkpoint import Run, load_tensors, save_tensors, write_atomically
+from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import load
 from dragoman.translate.evaluate import TorchEngine, translator_of
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_search, tiny_toml
+from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_bundle, tiny_search, tiny_toml
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
@@ -155,12 +154,8 @@ def test_parity_sees_a_score_that_is_no_number(tiny_run: Path, tiny_file: Path) 
 def test_verify_tells_of_another_model(
     tiny_run: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(tiny_run, tmp_path / "run")
-    path = tmp_path / "run" / "model.safetensors"
-    weights = load_tensors(path)[0]
-    save_tensors(path, {name: w + 0.5 * (name == "bias") * (torch.arange(len(w)) == 10).float() if name == "bias" else w
-                        for name, w in weights.items()})  # fmt: skip
-    assert main(["verify", str(tiny_file), "--against", str(tmp_path / "run")]) == 1
+    other = scaled(tiny_run, tmp_path / "run", 1.2)
+    assert main(["verify", str(tiny_file), "--against", str(other)]) == 1
     assert capsys.readouterr().out.endswith("NOT equal: do not use this file\n")
 
 

@@ -139,7 +139,8 @@ def test_ties_are_settled_the_same_way_every_time(random_source: Source) -> None
     for p in search.model.parameters():
         p.data.zero_()  # every id is as likely as every other
     source, length = random_source(3, 4)
-    together = search.search(source, length, beam=3, n_best=3, max_length=6).target
+    together, again = (search.search(source, length, beam=3, n_best=3, max_length=6).target for _ in range(2))
+    assert torch.equal(together, again)
     for b in range(3):
         alone = search.search(source[b : b + 1, : length[b]], length[b : b + 1], beam=3, n_best=3, max_length=6).target
         assert [strip(r) for r in alone[0]] == [strip(r) for r in together[b]]

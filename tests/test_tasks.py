@@ -33,7 +33,7 @@ from dragoman.runtime.reader import Classifier, Tagger
 from dragoman.runtime.series import Forecaster, OnnxSeries, Series, read_series, seasonal_naive, write_series
 from dragoman.runtime.translator import Floats, Ids
 from dragoman.translate.batching import AnyBatch
-from dragoman.translate.checkpoint import Run, load_tensors, read_rows, save_tensors
+from dragoman.translate.checkpoint import Run, load_tensors, read_rows
 from dragoman.translate.config import SeriesConfig, load
 from dragoman.translate.corpus.labelled import read_classes, read_tags
 from dragoman.translate.corpus.store import Corpus, Pair
@@ -44,7 +44,7 @@ from dragoman.translate.progress import Display, readable
 from dragoman.translate.reader import Reader
 from dragoman.translate.reading import label_reader
 from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, classes, tagged, temperatures, tiny_config, torchrun
+from tiny import CELLS, VOCABULARY, classes, scaled, tagged, temperatures, tiny_config, torchrun
 
 Read = Callable[[Path], Iterable[Pair]]
 
@@ -463,15 +463,14 @@ def test_what_differs_is_seen(
     runs: dict[str, Path], files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for task, path in files.items():
-        shutil.copytree(runs[task], tmp_path / task)
-        weights = load_tensors(tmp_path / task / "model.safetensors")[0]
-        save_tensors(tmp_path / task / "model.safetensors", {name: 1.2 * w for name, w in weights.items()})
-        assert main(["verify", str(path), "--against", str(tmp_path / task)]) == 1
+        other = scaled(runs[task], tmp_path / task, 1.2)
+        assert main(["verify", str(path), "--against", str(other)]) == 1
         assert "NOT equal" in capsys.readouterr().out
         model = load_model(path)
         case = dict(model.bundle.self_test["cases"][0])
         key = "forecast" if task == "forecast" else "probability"
-        case[key] = (np.array(case[key]) + 0.02 * float(np.abs(np.array(case[key])).max())).tolist()
+        said = np.array(case[key])
+        case[key] = (said + 0.02 * np.abs(said).max()).tolist()
         model.bundle = replace(model.bundle, self_test={"cases": [case]})
         with pytest.raises(BundleError, match="self-test failed"):
             model.self_test()
@@ -566,14 +565,14 @@ def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
             lengths.extend(source_length.tolist())
             return found
 
-    noted = Classifier(Noting(), classifier.bundle)
-    expected = np.average(rows, axis=0, weights=lengths) if noted.classify(mixed).parts == len(rows) else None
-    assert dict(noted.classify(mixed).probabilities) == pytest.approx(
-        dict(zip(classifier.bundle.labels, expected, strict=True)), abs=1e-6  # type: ignore[arg-type]  # there are some
-    )  # fmt: skip
+    result = Classifier(Noting(), classifier.bundle).classify(mixed)
+    assert result.parts == len(rows) > 1
+    mean = np.average(rows, axis=0, weights=lengths).tolist()
+    assert dict(result.probabilities) == pytest.approx(dict(zip(classifier.bundle.labels, mean, strict=True)), abs=1e-6)
     words = "Ada Byron walks in London".split() * 60
     found = tagger.tag(" ".join(words))
     assert found.words == (*words,)
+    assert found.labels[:5] == tuple("B-PER I-PER O O B-LOC".split())
     parts = len(tagger._cut(0, " ".join(words)))
     assert parts > 1
     right = sum(a == b for a, b in zip(found.labels, "B-PER I-PER O O B-LOC".split() * 60, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from dragoman.runtime.bundle import Bundle
+from dragoman.translate.checkpoint import load_tensors, save_tensors
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.corpus.store import Pair
 from dragoman.translate.model import Seq2Seq
@@ -91,6 +93,14 @@ beam_size = 3
 length_penalty = 0.8
 max_length = 200
 """
+
+
+def scaled(run: Path, to: Path, by: float) -> Path:
+    """A copy of a run, at a place, whose weights are so many times as large: all alike, and another model."""
+    shutil.copytree(run, to)
+    weights = load_tensors(to / "model.safetensors")[0]
+    save_tensors(to / "model.safetensors", {name: by * weight for name, weight in weights.items()})
+    return to
 
 
 def classes() -> str:

@@ -24,8 +24,7 @@ BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at mos
 TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
 # Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who
 # read their text once; docs/experiments.md has what it does for text that is read twenty times.
-RATES = {"adamw": 2e-3, "muon": 4e-3}
-WEIGHT_DECAYS = {"adamw": 0.01, "muon": 0.1}
+USUAL = {"adamw": {"lr": 2e-3, "weight_decay": 0.01}, "muon": {"lr": 4e-3, "weight_decay": 0.1}}
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,11 +91,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs: Count = 30
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
     optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that says none: Muon to translate
-    lr: Annotated[float, Meta(gt=0, le=1)] = RATES["adamw"]  # in a file that says none: that of its optimizer
+    lr: Annotated[float, Meta(gt=0, le=1)] = USUAL["adamw"]["lr"]  # in a file that says none: that of its optimizer
     warmup: Annotated[int, Meta(ge=0)] = 400  # steps
     decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
     label_smoothing: Rate = 0.1
-    weight_decay: Annotated[float, Meta(ge=0)] = WEIGHT_DECAYS["adamw"]  # in a file that says none: its optimizer's
+    weight_decay: Annotated[float, Meta(ge=0)] = USUAL["adamw"]["weight_decay"]  # likewise
     # Pascanu et al. 2013, "On the difficulty of training recurrent neural networks": the cure for exploding gradients.
     clip_norm: Annotated[float, Meta(gt=0)] = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -193,11 +192,8 @@ def _with_optimizer(config: Config, given: Collection[str]) -> Config:
     if "optimizer" not in given:
         optimizer = "muon" if config.task == "translate" else "adamw"
         training = msgspec.structs.replace(training, optimizer=optimizer)
-    if "lr" not in given:
-        training = msgspec.structs.replace(training, lr=RATES[training.optimizer])
-    if "weight_decay" not in given:
-        training = msgspec.structs.replace(training, weight_decay=WEIGHT_DECAYS[training.optimizer])
-    return msgspec.structs.replace(config, training=training)
+    usual = {key: value for key, value in USUAL[training.optimizer].items() if key not in given}
+    return msgspec.structs.replace(config, training=msgspec.structs.replace(training, **usual))
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
