@@ -1,4 +1,4 @@
-"""`make bench-train`: target tokens a second while training, the flagship, an LSTM of its size, and JoeyNMT.
+"""`make bench-train`: target tokens a second while training, the flagship, an LSTM of as many parameters, and JoeyNMT.
 
 All three train on the same pairs, cut into the same pieces (BPE-dropout is off, so that a sentence has as many tokens
 for each), on all cores, in turns; a turn is a process of its own. What is timed is the training loop alone, after its
@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.checkpoint import Run, write_atomically
-from dragoman.translate.comparison import WARM, training_rate
+from dragoman.translate.comparison import WARM, equal_hidden, training_rate
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.cldr import from_cldr
 from dragoman.translate.corpus.store import Corpus, write_corpus
@@ -105,16 +106,23 @@ def joeynmt(python: Path, folder: Path) -> float:
     """One turn of JoeyNMT, from what it logs of itself."""
     words = [str(python), "-m", "joeynmt", "train", str(folder / "bench.yaml"), "--skip-test"]
     out = subprocess.run(words, capture_output=True, text=True, check=False)
-    rates = [float(r) for r in re.findall(r"Tokens per Sec:\s*([\d.]+)", out.stdout + out.stderr)]
+    return joeynmt_rate(out.stdout + out.stderr)
+
+
+def joeynmt_rate(log: str) -> float:
+    """Target tokens a second from its log, a line every ten steps; the first steps do not count.
+
+    Each line's rate is of as many steps, so that their harmonic mean is the whole's but for the steps' sizes. Raises
+    SystemExit when there are fewer lines than steps call for.
+    """
+    rates = [float(r) for r in re.findall(r"Tokens per Sec:\s*([\d.]+)", log)]
     if len(rates) < STEPS // 10:
-        raise SystemExit(f"JoeyNMT did not train: {(out.stderr or out.stdout).strip().splitlines()[-1]}")
+        raise SystemExit(f"JoeyNMT did not train: {(log.strip().splitlines() or ['it said nothing'])[-1]}")
     return statistics.harmonic_mean(rates[WARM // 10 :])
 
 
-def prepare_joeynmt(folder: Path, corpus: Corpus, tokenizer: Path) -> None:
+def prepare_joeynmt(folder: Path, corpus: Corpus, pieces: Tokenizer) -> None:
     """Its data, pieces and configuration."""
-    run = Run(tokenizer)
-    pieces = run.tokenizers()[0]
     (folder / "pieces.model").write_bytes(pieces.model)
     names = pieces.pieces(range(4, len(pieces)))  # without the four special ones
     (folder / "vocab.txt").write_text("\n".join(names) + "\n", "utf-8")
@@ -135,12 +143,16 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         write_corpus(folder / "cldr", ("en", "de"), *from_cldr(("en", "de"), PHRASES, 500, 500, 1))
         corpus = Corpus(folder / "cldr")
     config = load(options.config, [f"data.corpus={json.dumps(str(corpus.folder))}"])
-    bfloat16 = Trainer(config, folder / "tokenizer").bfloat16  # makes it
-    prepare_joeynmt(folder, corpus, folder / "tokenizer")
+    trainer = Trainer(config, folder / "tokenizer")  # makes it
+    source, target = Run(folder / "tokenizer").tokenizers()
+    prepare_joeynmt(folder, corpus, source)
+    lstm = ["model.cell=lstm"]
+    hidden = equal_hidden(load(options.config, lstm), (len(source), len(target)), trainer.parameters) // 8 * 8
+    lstm.append(f"model.hidden={hidden}")  # a multiple of eight, which products like
     turns: dict[str, list[float]] = {"flagship": [], "lstm": [], "JoeyNMT": []}
     sizes = {}
     for _ in range(options.repeat):
-        for name, changes in (("flagship", []), ("lstm", ["model.cell=lstm"])):
+        for name, changes in (("flagship", []), ("lstm", lstm)):
             rate, sizes[name] = ours(options, corpus.folder, changes)
             turns[name].append(rate)
         turns["JoeyNMT"].append(joeynmt(Path(options.peer), folder))
@@ -149,12 +161,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         yield {
             "figure": f"training, {name}, {sizes[name] / 1e6:.1f}M parameters",
             "threads": os.cpu_count(),
-            "precision": "bfloat16 products" if bfloat16 else "float32",  # of ours
+            "precision": "bfloat16 products" if trainer.bfloat16 else "float32",  # of ours
             "ours": round(statistics.median(turns[name])),
             "peer": round(statistics.median(turns[peer])),
             "ratio": round(statistics.median(ratios), 2),
             "spread": [round(min(ratios), 2), round(max(ratios), 2)],
-            "against": "JoeyNMT 2.3.0, recurrent" if peer == "JoeyNMT" else f"{peer} of the same width",
+            "against": "JoeyNMT 2.3.0, recurrent" if peer == "JoeyNMT" else f"{peer} of as many parameters",
             "corpus": corpus.card.get("corpus", "unknown"),
         }
 

@@ -108,12 +108,14 @@ def speed(lines: list[dict[str, Any]]) -> str:
 
 def training(lines: list[dict[str, Any]]) -> str:
     """One row for each figure of `make bench-train`."""
-    out = ["| figure | threads | tokens/s | peer's tokens/s | ratio | lowest, highest turn | against | corpus |"]
-    out.append("|---|---|---|---|---|---|---|---|")
+    out = [
+        "| figure | threads | ours in | tokens/s | peer's tokens/s | ratio | lowest, highest turn | against | corpus |"
+    ]
+    out.append("|---|---|---|---|---|---|---|---|---|")
     for r in lines:
         out.append(
-            f"| {r['figure']} | {r['threads']} | {r['ours']:,} | {r['peer']:,} | **{r['ratio']}** "
-            f"| {r['spread'][0]}, {r['spread'][1]} | {r['against']} | {r['corpus']} |"
+            f"| {r['figure']} | {r['threads']} | {r.get('precision', 'not noted')} | {r['ours']:,} | {r['peer']:,} "
+            f"| **{r['ratio']}** | {r['spread'][0]}, {r['spread'][1]} | {r['against']} | {r['corpus']} |"
         )
     return "\n".join([*out, "", *commands(lines), ""])
 

@@ -26,7 +26,7 @@ from dragoman.translate.batching import Batch, turned_round
 from dragoman.translate.checkpoint import Run
 from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
-from dragoman.translate.corpus.store import Corpus, write_corpus
+from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
 from dragoman.translate.evaluate import sentence_chrf
 from dragoman.translate.model import Seq2Seq
 from dragoman.translate.search import BeamSearch
@@ -238,6 +238,35 @@ def test_distilled_corpus(
         ended = [h.text for h in both.translate(pair.source, beam=3, n_best=3).hypotheses if h.complete]
         assert pair.target == ended[0]
     assert Corpus(alone).card["distilled"]["added"] == -Corpus(alone).card["distilled"]["fewer"]
+
+
+def test_no_teacher_brings_in_a_held_out_reference(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = [Pair("one two", "eins zwei"), Pair("two one", "zwei, eins"), Pair("three", "drei")]
+    held_out = {"valid": [Pair("a", "Drei!")], "test": [Pair("b", "Eins, zwei."), Pair("c", "vier")]}
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    write_corpus(corpus, ("en", "xx"), {"train": train, **held_out}, {"corpus": "made"})
+    taught = [["Eins zwei!", "zwei"], ["EINS ZWEI", "zwei eins"], ["Vier.", "drei drei"]]
+
+    def translated(*given: Any, **_: Any) -> None:  # noqa: ANN401 (what `_translate` is given)
+        journal = given[3]
+        journal.bfloat16(torch.device("cpu"))
+        for texts in taught:
+            journal.note(texts)
+
+    monkeypatch.setattr(making, "_translate", translated)
+    words = ["distill", str(tiny_run), "--corpus", str(corpus), "--out", str(out), "--beam", "2", "--count", "2"]
+    assert main(words) == 0
+    assert Corpus(out).read("train")[len(train) :] == [
+        Pair("one two", "Eins zwei!"),  # its own pair says the same
+        Pair("one two", "zwei"),
+        Pair("two one", "zwei eins"),
+        Pair("three", "drei drei"),
+    ]
+    told = Corpus(out).card["distilled"]
+    assert (told["held_out"], told["added"], told["fewer"]) == (2, 4, 0)
+    assert "left out 2: translation is a target in a held-out part" in capsys.readouterr().out
 
 
 def test_what_distilling_refuses(

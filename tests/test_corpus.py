@@ -273,6 +273,15 @@ def test_multi30k_folder() -> None:
     assert card["dropped"] == {"source is in a held-out part": 1}
 
 
+@needs_multi30k
+@pytest.mark.parametrize("target", ["de", "fr"])
+def test_no_line_of_multi30ks_test_set_is_trained_on(target: str) -> None:
+    splits, _ = from_multi30k(str(MULTI30K), ("en", target))
+    train, test = list(splits["train"]), list(splits["test"])
+    for side in (0, 1):
+        assert not {nearly(p[side]) for p in train} & {nearly(p[side]) for p in test}
+
+
 def test_multi30k_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.en or train\.en\.gz is not there"):
         from_multi30k(str(tmp_path), ("en", "de"))

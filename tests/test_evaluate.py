@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -17,9 +16,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate import evaluate
 from dragoman.translate.evaluate import commit, exact_by_length, lowercase_tokenised, score, within_and_beyond
-from tiny import MULTI30K, needs_multi30k
-
-ROOT = Path(__file__).resolve().parents[1]
+from tiny import MULTI30K, needs_multi30k, script
 
 
 @needs_multi30k
@@ -136,19 +133,9 @@ def test_references_are_normalised_as_translations_are(
     assert found[0] == found[1]
 
 
-def drawing() -> Any:  # noqa: ANN401 (a script, not a package's module)
-    """docs/tables.py, which `make results` runs."""
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
-    assert spec
-    assert spec.loader
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
-    return tables
-
-
 def test_pages_show_what_was_measured() -> None:
     """No number of the tables is other than its file: `make results` would change nothing."""
-    tables = drawing()
+    tables = script("docs/tables.py")
     for page, text in tables.pages().items():
         assert tables.redrawn(page.read_text("utf-8"), text) == page.read_text("utf-8"), page.name
 
@@ -157,7 +144,7 @@ def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_c
     words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
     assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
     output, reference = (path.read_text().splitlines() for path in (tmp_path / "out", tiny_corpus / "test.xx"))
-    found, keys = {}, drawing().KEYS
+    found, keys = {}, script("docs/tables.py").KEYS
     for path in (tmp_path / "scores").glob("*.json"):
         row = json.loads(path.read_text())
         assert not [key for key in keys if row[key] in (None, "")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import random
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,9 +24,20 @@ from dragoman.translate.search import BeamSearch
 
 CELLS = ("elman", "lstm", "gru", "sru")
 VOCABULARY = 37
-MULTI30K = Path(__file__).resolve().parents[2] / "shared" / "data" / "multi30k"
+ROOT = Path(__file__).resolve().parents[1]
+MULTI30K = ROOT.parent / "shared" / "data" / "multi30k"
 
 needs_multi30k = pytest.mark.skipif(not MULTI30K.exists(), reason="the Multi30k captions are not on this machine")
+
+
+def script(path: str) -> Any:  # noqa: ANN401 (a script, not a package's module)
+    """One of the project's scripts, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int = 2, heads: int = 3) -> ModelConfig:

@@ -37,10 +37,12 @@ def distill(
     Sequence-level knowledge distillation (Kim and Rush 2016). likely: the `count` most likely translations; near: the
     `count` of the beam that are nearest to the reference, their sequence-level interpolation. keep: with the pairs
     themselves, too. What the longest length cut off teaches nothing, so that a source may have fewer: the card's
-    `distilled` counts those, and by how many pairs there are more now than texts (`added`), once the parts have been
-    gone through. Raises UserError when the journal holds other work.
+    `distilled` counts those, by how many pairs there are more now than texts (`added`), and how many translations were
+    left out because they are all but a target of a held-out part and not of their own source (`held_out`), once the
+    parts have been gone through. Raises UserError when the journal holds other work.
     """
     held_out = {part: corpus.read(part) for part in ("valid", "test")}
+    held_out_lines = _targets(held_out)
     lines = corpus.count("train")
     facts = {**_facts(runs, corpus, beam), "choice": choice, "count": count}
 
@@ -58,6 +60,7 @@ def distill(
         "choice": choice,
         "with_original": keep,
         "fewer": 0,
+        "held_out": 0,
         "added": (0 if keep else -lines) + corpus.card.get("distilled", {}).get("added", 0),
         **_origin(corpus, "distilled", made, beam),
     }
@@ -66,9 +69,12 @@ def distill(
         if keep:
             yield from corpus.pairs("train")
         for pair, texts in zip(corpus.pairs("train"), made, strict=True):
-            yield from (Pair(pair.source, text) for text in texts)
+            own = nearly(pair.target)
+            free = [text for text in texts if (like := nearly(text)) == own or like not in held_out_lines]
+            yield from (Pair(pair.source, text) for text in free)
             told["fewer"] += len(texts) < count
-            told["added"] += len(texts)
+            told["held_out"] += len(texts) - len(free)
+            told["added"] += len(free)
 
     return {"train": pairs(), **held_out}, {**corpus.card, "distilled": told}
 
@@ -85,7 +91,7 @@ def back_translate(
     holds other work, and when nothing could be translated back.
     """
     held_out = {part: corpus.read(part) for part in ("valid", "test")}
-    held_out_lines = {nearly(pair.target) for pairs in held_out.values() for pair in pairs}
+    held_out_lines = _targets(held_out)
     once: dict[str, None] = {}
     for line in text:
         left_out["duplicate"] += line in once
@@ -123,6 +129,11 @@ def back_translate(
             raise UserError(f"no translation back of {len(lines):,} lines came to an end")
 
     return {"train": pairs(), **held_out}, {**corpus.card, "tags": [TAG], "back_translated": told}
+
+
+def _targets(held_out: dict[str, list[Pair]]) -> set[str]:
+    """What the targets of held-out parts have in common with near copies of theirs."""
+    return {nearly(pair.target) for pairs in held_out.values() for pair in pairs}
 
 
 def _facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:

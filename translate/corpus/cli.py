@@ -379,6 +379,8 @@ def distill(a: argparse.Namespace) -> int:
     if fewer := card["distilled"]["fewer"]:
         what = "no translation" if a.count == 1 else f"fewer than {a.count} translations"
         print(f"  {fewer:,} sources have {what} that came to an end")
+    if held_out := card["distilled"]["held_out"]:
+        print(f"  left out {held_out:,}: translation is a target in a held-out part")
     return 0
 
 
