@@ -120,6 +120,20 @@ def test_columns_of_all_kinds(tmp_path: Path) -> None:
     assert [*read_tags(tmp_path / "b")] == [Pair("de 1\u00a0000", "ADP NUM")]
 
 
+def test_classes_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('good\t"He said ""fine"""\n"so\nso"\t"two\nlines"\n\t\nbad\tpoor\n')
+    assert [*read_classes(tmp_path / "a")] == [
+        Pair('He said "fine"', "good"),
+        Pair("two\nlines", "so so"),
+        Pair("poor", "bad"),
+    ]
+    (tmp_path / "a").write_text('good\t"Fine", he said.\nbad\t"Poor"\n')
+    assert [*read_classes(tmp_path / "a")] == [Pair('"Fine", he said.', "good"), Pair('"Poor"', "bad")]
+    (tmp_path / "a").write_text('good\t"He said ""fine"""\t\n"so\nso"\ttwo\t3\n')
+    with pytest.raises(UserError, match="line 3 has 3 columns"):  # where the row ends
+        [*read_classes(tmp_path / "a")]
+
+
 @pytest.mark.parametrize(
     ("read", "text", "message"),
     [

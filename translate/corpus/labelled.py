@@ -16,7 +16,7 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import normalise
 from dragoman.translate.corpus.cleaning import Duplicates
-from dragoman.translate.corpus.readers import decoded, read_raw
+from dragoman.translate.corpus.readers import decoded, read_raw, table_rows
 from dragoman.translate.corpus.store import (
     SPLITS,
     Pair,
@@ -41,18 +41,20 @@ Labelled = Literal["classify", "tag"]
 
 
 def read_classes(path: str | Path) -> Iterator[Pair]:
-    """Label, tab, text. Raises UserError with the line for anything else, and for further columns."""
-    for number, line in enumerate(read_raw(path), 1):
-        if not line.strip():
+    """Label, tab, text; quoted or not. Raises UserError with the line for anything else, and for further columns."""
+    for number, row in table_rows(Path(path)):
+        label, *texts = (decoded(field, path, number) for field in row or [b""])
+        if not label.strip() and not any(text.strip() for text in texts):
             continue
-        label, tab, text = decoded(line, path, number).partition("\t")
-        if not tab or not label.strip():
+        if not texts or not label.strip():
             raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
-        if further := text.rstrip().count("\t"):
+        while len(texts) > 1 and not texts[-1].strip():
+            texts.pop()
+        if len(texts) > 1:
             raise UserError(
-                f"{path}, line {number:,} has {2 + further} columns; leave label and text, with a tab between"
+                f"{path}, line {number:,} has {1 + len(texts)} columns; leave label and text, with a tab between"
             )
-        yield Pair(text, " ".join(label.split()))
+        yield Pair(texts[0], " ".join(label.split()))
 
 
 def read_tags(path: str | Path, word: int | None = None, tag: int | None = None) -> Iterator[Pair]:

@@ -150,10 +150,21 @@ def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[R
         fields = line.split(b"\t")
         return (fields[source - 1], fields[target - 1]) if max(source, target) <= len(fields) else Unread(wanted, line)
 
-    first = [line.decode("utf-8", "replace") for line in islice(read_raw(path), SNIFFED)]
+    first = _first_lines(path)
     if columns is None:
         _check_columns(path, first)
     return _quoted(path, (source, target), wanted) if _is_quoted(first) else _by_line(path, fields_of)
+
+
+def table_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The number of the line that each row of a table with tabs ends in, and its fields, unquoted as in read_table."""
+    if _is_quoted(_first_lines(path)):
+        return _quoted_rows(path)
+    return ((number, line.split(b"\t")) for number, line in enumerate(read_raw(path), 1))
+
+
+def _first_lines(path: Path) -> list[str]:
+    return [line.decode("utf-8", "replace") for line in islice(read_raw(path), SNIFFED)]
 
 
 def _check_columns(path: Path, first: Sequence[str]) -> None:
@@ -190,17 +201,22 @@ def _is_quoted(first: Sequence[str]) -> bool:
 
 
 def _quoted(path: Path, columns: tuple[int, int], wanted: str) -> Iterator[Raw]:
-    """Rows of a table of a spreadsheet. Raises UserError for a quotation that does not end."""
+    """Two columns of the rows of a spreadsheet's table."""
+    for _, fields in _quoted_rows(path):
+        if max(columns) <= len(fields):
+            yield fields[columns[0] - 1], fields[columns[1] - 1]
+        elif fields:
+            yield Unread(wanted, b"\t".join(fields))
+
+
+def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Rows of a spreadsheet's table, as table_rows has them. Raises UserError for a quotation that does not end."""
     csv.field_size_limit(1 << 20)
     lines = (line.decode("latin-1") + "\n" for line in read_raw(path))  # bytes as characters, and back
     reader = csv.reader(lines, delimiter="\t")
     try:
         for row in reader:
-            fields = [field.encode("latin-1") for field in row]
-            if max(columns) <= len(fields):
-                yield fields[columns[0] - 1], fields[columns[1] - 1]
-            elif fields:
-                yield Unread(wanted, b"\t".join(fields))
+            yield reader.line_num, [field.encode("latin-1") for field in row]
     except csv.Error:
         raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}") from None
 
