@@ -21,6 +21,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
+from dragoman.runtime.cli import positive
 from dragoman.translate.comparison import WARM
 from dragoman.translate.config import load
 from dragoman.translate.progress import Display
@@ -29,13 +30,12 @@ from dragoman.translate.training import Trainer
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::addmm_"}
 PARTS = {
     "normalisation": ("native_layer_norm", "native_layer_norm_backward"),
-    "dropout": ("bernoulli_", "native_dropout", "native_dropout_backward"),
     "the recurrence and its gradient": ("_LinearRecurrence", "_LinearRecurrenceBackward"),
     "loss, but for its products": ("_Function", "_FunctionBackward"),
     "embedding": ("aten::embedding", "embedding_dense_backward", "aten::index_select"),
     "clipping the gradient": ("_foreach_norm", "_foreach_mul_", "linalg_vector_norm"),
 }
-REST, WHOLE = "the rest: activations, sums, copies, what Python takes", "a whole step, not profiled"
+REST, WHOLE = "the rest: activations, dropout, sums, copies, what Python takes", "a whole step, not profiled"
 
 
 def part_of(event: FunctionEvent) -> str:
@@ -73,7 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="what to train")
     parser.add_argument("--corpus", required=True, help="a corpus folder")
-    parser.add_argument("--steps", type=int, default=40, help="to profile")
+    parser.add_argument("--steps", type=positive, default=40, help="to profile, an epoch's at the most")
     parser.add_argument("--all", action="store_true", help="also print each operator's own time, longest first")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -93,9 +93,9 @@ def main() -> int:
             found[REST] += 1e6 * profiled - sum(found.values())
             about = {"threads": threads, "precision": "bfloat16 products" if trainer.bfloat16 else "float32"}
             for part, microseconds in [*(longest(each)[:40] if options.all else ()), *longest(found)]:
-                row = {"part": part, "ms": round(microseconds / 1e3 / options.steps, 2)}
+                row = {"part": part, "ms": round(microseconds / 1e3 / len(batches), 2)}
                 print(json.dumps({**about, **row, "share": round(microseconds / 1e6 / profiled, 3)}))
-            print(json.dumps({**about, "part": WHOLE, "ms": round(1e3 * whole / options.steps, 2)}))
+            print(json.dumps({**about, "part": WHOLE, "ms": round(1e3 * whole / len(batches), 2)}))
     return 0
 
 

@@ -1,8 +1,10 @@
-"""What `make bench-train` reads of its peer and gives to it."""
+"""What the benches of training read and give: JoeyNMT's log, data and pieces, and what operators are for."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,3 +44,26 @@ def test_the_peer_learns_from_the_same_pairs_in_the_same_pieces(
     assert "{lang: en," in told
     assert "{lang: xx," in told
     assert "{{" not in told
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (["aten::addmm", "aten::linear"], "the network's products"),
+        (["aten::mm", "Optimizer.step#Muon.step"], "Muon's products"),
+        (["aten::lerp_", "Optimizer.step#Muon.step"], "Muon, the rest"),
+        (["aten::_fused_adamw_", "Optimizer.step#AdamW.step"], "AdamW, the rest"),
+        (["aten::sub", "_Function"], "loss, but for its products"),
+        (["aten::mm", "_Function"], "the network's products"),
+        (["aten::addcmul", "_LinearRecurrenceBackward", "autograd::engine"], "the recurrence and its gradient"),
+        (["aten::native_layer_norm", "aten::layer_norm"], "normalisation"),
+        (["aten::embedding"], "embedding"),
+        (["aten::relu"], None),
+    ],
+)
+def test_each_operator_has_its_part(names: list[str], part: str | None) -> None:
+    event: Any = None
+    for name in reversed(names):
+        event = SimpleNamespace(name=name, cpu_parent=event)
+    bench = script("bench/step.py")
+    assert bench.part_of(event) == (part or bench.REST)

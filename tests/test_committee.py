@@ -244,10 +244,11 @@ def test_no_teacher_brings_in_a_held_out_reference(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = [Pair("one two", "eins zwei"), Pair("two one", "zwei, eins"), Pair("three", "drei")]
+    train.append(Pair("four", "vier, ja"))
     held_out = {"valid": [Pair("a", "Drei!")], "test": [Pair("b", "Eins, zwei."), Pair("c", "vier")]}
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     write_corpus(corpus, ("en", "xx"), {"train": train, **held_out}, {"corpus": "made"})
-    taught = [["Eins zwei!", "zwei"], ["EINS ZWEI", "zwei eins"], ["Vier.", "drei drei"]]
+    taught = [["eins zwei", "Eins, zwei."], ["EINS ZWEI", "zwei eins"], ["Vier.", "drei drei"], ["Drei", "vier vier"]]
 
     def translated(*given: Any, **_: Any) -> None:  # noqa: ANN401 (what `_translate` is given)
         journal = given[3]
@@ -259,14 +260,14 @@ def test_no_teacher_brings_in_a_held_out_reference(
     words = ["distill", str(tiny_run), "--corpus", str(corpus), "--out", str(out), "--beam", "2", "--count", "2"]
     assert main(words) == 0
     assert Corpus(out).read("train")[len(train) :] == [
-        Pair("one two", "Eins zwei!"),  # its own pair says the same
-        Pair("one two", "zwei"),
+        Pair("one two", "eins zwei"),  # its own pair says so
         Pair("two one", "zwei eins"),
         Pair("three", "drei drei"),
+        Pair("four", "vier vier"),
     ]
     told = Corpus(out).card["distilled"]
-    assert (told["held_out"], told["added"], told["fewer"]) == (2, 4, 0)
-    assert "left out 2: translation is a target in a held-out part" in capsys.readouterr().out
+    assert (told["held_out"], told["added"], told["fewer"]) == (4, 4, 0)
+    assert "left out 4: translation is a target in a held-out part" in capsys.readouterr().out
 
 
 def test_what_distilling_refuses(

@@ -217,6 +217,7 @@ def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) 
         '"I am here.\tIch bin hier.\nThat is it."\tDas ist es."\nx\ty\n',
         'He said "Hi".\tEr sagte "Hi".\n"two"\tzwei\n',
         '"one\teins\ntwo\tzwei\n',
+        'He said ""Hi""\teins\n"He said ""Hi"""\t"zwei\ntwo\tdrei\n',
     ):
         assert rows_of(tmp_path / "d.tsv", plain) == [tuple(line.split("\t")) for line in plain.splitlines()]
 
@@ -225,6 +226,11 @@ def test_a_quotation_that_does_not_end(tmp_path: Path) -> None:
     good = '"He said ""Hi"""\t"Er sagte ""Hi"""\n' * 1000
     with pytest.raises(UserError, match="a quotation does not end before line"):
         rows_of(tmp_path / "a.tsv", good + '"open\tx\n' + "line\tZeile\n" * 200_000)
+    with pytest.raises(UserError, match="a quotation does not end before line 1,004"):
+        rows_of(tmp_path / "b.tsv", good + '"open\tx\n' + "line\tZeile\n" * 2)
+    assert rows_of(tmp_path / "c.tsv", good + "end\tEnde\n\nend\tx\ry\nend\tEnde")[1000:] == [
+        ("end", "Ende"), ("end", "x y"), ("end", "Ende"),
+    ]  # fmt: skip
 
 
 @given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1, max_size=20)] * 2), min_size=1, max_size=20))

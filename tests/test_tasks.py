@@ -121,11 +121,16 @@ def test_columns_of_all_kinds(tmp_path: Path) -> None:
 
 
 def test_classes_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text('good\t"He said ""fine"""\n"so\nso"\t"two\nlines"\n\t\nbad\tpoor\n')
+    (tmp_path / "a").write_text('good\t"He said ""fine"""\n"so\nso"\t"two\nlines"\n\t\n\nbad\tpo\ror\n')
     assert [*read_classes(tmp_path / "a")] == [
         Pair('He said "fine"', "good"),
         Pair("two\nlines", "so so"),
-        Pair("poor", "bad"),
+        Pair("po or", "bad"),
+    ]
+    unclosed = 'good\t"He said ""fine"""\nbad\t"poor\nbad\tworse\n'
+    (tmp_path / "a").write_text(unclosed)
+    assert [*read_classes(tmp_path / "a")] == [
+        Pair(text, label) for label, text in (line.split("\t") for line in unclosed.splitlines())
     ]
     (tmp_path / "a").write_text('good\t"Fine", he said.\nbad\t"Poor"\n')
     assert [*read_classes(tmp_path / "a")] == [Pair('"Fine", he said.', "good"), Pair('"Poor"', "bad")]

@@ -38,8 +38,8 @@ def distill(
     `count` of the beam that are nearest to the reference, their sequence-level interpolation. keep: with the pairs
     themselves, too. What the longest length cut off teaches nothing, so that a source may have fewer: the card's
     `distilled` counts those, by how many pairs there are more now than texts (`added`), and how many translations were
-    left out because they are all but a target of a held-out part and not of their own source (`held_out`), once the
-    parts have been gone through. Raises UserError when the journal holds other work.
+    left out because they are all but a target of a held-out part and not to the letter that of their own source
+    (`held_out`), once the parts have been gone through. Raises UserError when the journal holds other work.
     """
     held_out = {part: corpus.read(part) for part in ("valid", "test")}
     held_out_lines = _targets(held_out)
@@ -69,8 +69,7 @@ def distill(
         if keep:
             yield from corpus.pairs("train")
         for pair, texts in zip(corpus.pairs("train"), made, strict=True):
-            own = nearly(pair.target)
-            free = [text for text in texts if (like := nearly(text)) == own or like not in held_out_lines]
+            free = [text for text in texts if text == pair.target or nearly(text) not in held_out_lines]
             yield from (Pair(pair.source, text) for text in free)
             told["fewer"] += len(texts) < count
             told["held_out"] += len(texts) - len(free)

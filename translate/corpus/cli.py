@@ -129,7 +129,8 @@ def add_commands(commands: Commands) -> None:
         help="make a corpus in which models teach a smaller one",
         description="Let trained models translate their training text together, and write a corpus of its pairs and of "
         "what they make of it: a small model trained on that comes near to all of them (Kim and Rush 2016). What is "
-        "cut short goes on where it was when the same command is given again.",
+        "all but a target of a held-out part, and not that of its own pair, is left out. What is cut short goes on "
+        "where it was when the same command is given again.",
     )
     p.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs: any cells, forwards or right to left")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")

@@ -183,6 +183,7 @@ def _check_columns(path: Path, first: Sequence[str]) -> None:
 # holds a tab, but text with quotations over several lines would look like that.)
 _FIELD = r'(?:[^"\t\n]*|"(?:[^"\t]|"")*")'
 _QUOTED_LINE = re.compile(rf"{_FIELD}(?:\t{_FIELD})*")
+END = "end"  # a row of its own after a table's last line, unless a quotation takes it in
 _SURELY_QUOTED = re.compile(r'\n|(?:^|\t)"(?:[^"\t]|"")*""')
 
 
@@ -190,6 +191,8 @@ def _is_quoted(first: Sequence[str]) -> bool:
     """Whether a table is one of a spreadsheet: quoted by its rules in all of its first lines, and not by chance."""
     sure, every, tabs, held = False, True, set(), ""
     for line in first:
+        if not (line or held):
+            continue
         held = f"{held}\n{line}" if held else line
         if held.count('"') % 2 and held.count("\n") < CELL:
             continue
@@ -197,6 +200,8 @@ def _is_quoted(first: Sequence[str]) -> bool:
         if len(tabs) > 1 or not _QUOTED_LINE.fullmatch(held):
             return False
         sure, every, held = sure or _SURELY_QUOTED.search(held) is not None, every and held.startswith('"'), ""
+    if held and len(first) < SNIFFED:  # a quotation that never ends
+        return False
     return bool(tabs) and (sure or every)
 
 
@@ -212,13 +217,26 @@ def _quoted(path: Path, columns: tuple[int, int], wanted: str) -> Iterator[Raw]:
 def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """Rows of a spreadsheet's table, as table_rows has them. Raises UserError for a quotation that does not end."""
     csv.field_size_limit(1 << 20)
-    lines = (line.decode("latin-1") + "\n" for line in read_raw(path))  # bytes as characters, and back
-    reader = csv.reader(lines, delimiter="\t")
+    over = False
+
+    def lines() -> Iterator[str]:
+        nonlocal over
+        for line in read_raw(path):  # bytes as characters, and back; csv takes a lone CR for the end of a line
+            yield line.decode("latin-1").replace("\r", " ") + "\n"
+        over = True
+        yield END
+
+    reader = csv.reader(lines(), delimiter="\t")
     try:
         for row in reader:
+            if over and row == [END]:
+                return
+            if over:
+                break
             yield reader.line_num, [field.encode("latin-1") for field in row]
     except csv.Error:
-        raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}") from None
+        pass
+    raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}")
 
 
 def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
