@@ -27,12 +27,12 @@ from dragoman.translate.config import load
 from dragoman.translate.progress import Display
 from dragoman.translate.training import Trainer
 
-PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::addmm_"}
+PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmm_"}
 PARTS = {
     "normalisation": ("native_layer_norm", "native_layer_norm_backward"),
     "the recurrence and its gradient": ("_LinearRecurrence", "_LinearRecurrenceBackward"),
     "loss, but for its products": ("_Function", "_FunctionBackward"),
-    "embedding": ("aten::embedding", "embedding_dense_backward", "aten::index_select"),
+    "embedding": ("embedding", "embedding_dense_backward", "index_select"),
     "clipping the gradient": ("_foreach_norm", "_foreach_mul_", "linalg_vector_norm"),
 }
 REST, WHOLE = "the rest: activations, dropout, sums, copies, what Python takes", "a whole step, not profiled"
@@ -40,17 +40,18 @@ REST, WHOLE = "the rest: activations, dropout, sums, copies, what Python takes",
 
 def part_of(event: FunctionEvent) -> str:
     """What an operator is for, by its own name and those of what called it."""
-    names, above = [event.name], event.cpu_parent
+    names: list[str] = []
+    above: FunctionEvent | None = event
     while above is not None:
-        names.append(above.name)
+        names.append(above.name.removeprefix("aten::"))
         above = above.cpu_parent
     optimizer = next((name.split("#")[1].split(".")[0] for name in names if name.startswith("Optimizer.step#")), None)
-    if event.name in PRODUCTS:
+    if names[0] in PRODUCTS:
         return f"{optimizer}'s products" if optimizer else "the network's products"
     if optimizer:
         return f"{optimizer}, the rest"
     for part, known in PARTS.items():
-        if any(name.removeprefix("aten::") in known or name in known for name in names):
+        if any(name in known for name in names):
             return part
     return REST
 

@@ -15,7 +15,7 @@ import pytest
 from dragoman.export.cli import main
 from dragoman.translate import cli
 from dragoman.translate.checkpoint import write_atomically
-from tiny import number_pairs, tiny_toml
+from tiny import ROOT, number_pairs, tiny_toml
 
 
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert ok("plot", "curves", "runs/tiny").strip().endswith("curves.png")
 
 
-FLAGSHIP = Path(__file__).resolve().parents[1] / "configs" / "multi30k-en-de.toml"
+FLAGSHIP = ROOT / "configs" / "multi30k-en-de.toml"
 
 
 @pytest.mark.parametrize(

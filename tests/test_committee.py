@@ -243,8 +243,12 @@ def test_distilled_corpus(
 def test_no_teacher_brings_in_a_held_out_reference(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = [Pair("one two", "eins zwei"), Pair("two one", "zwei, eins"), Pair("three", "drei")]
-    train.append(Pair("four", "vier, ja"))
+    train = [
+        Pair("one two", "eins zwei"),
+        Pair("two one", "zwei, eins"),
+        Pair("three", "drei"),
+        Pair("four", "vier, ja"),
+    ]
     held_out = {"valid": [Pair("a", "Drei!")], "test": [Pair("b", "Eins, zwei."), Pair("c", "vier")]}
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     write_corpus(corpus, ("en", "xx"), {"train": train, **held_out}, {"corpus": "made"})

@@ -8,9 +8,7 @@ import pytest
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import from_tree, load, to_tree
-from tiny import tiny_toml
-
-ROOT = Path(__file__).resolve().parents[1]
+from tiny import ROOT, tiny_toml
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 
 from dragoman.runtime.translator import Translator
-from tiny import number_pairs
+from tiny import ROOT, number_pairs
 
-SOURCES = Path(__file__).resolve().parents[1] / "runtime" / "cpp"
+SOURCES = ROOT / "runtime" / "cpp"
 HEADERS = Path(os.environ.get("ONNXRUNTIME_HEADERS", "/usr/include/onnxruntime"))
 OTHERS = [Path("/usr/include/sentencepiece_processor.h"), Path("/usr/include/unicode/normalizer2.h")]
 LIBRARY = Path(onnxruntime.__file__).parent / "capi"

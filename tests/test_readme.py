@@ -13,10 +13,10 @@ import pytest
 
 from dragoman.export import cli
 from dragoman.translate.config import from_tree
-from tiny import classes, number_pairs, tagged, temperatures, tiny_toml
+from tiny import ROOT, classes, number_pairs, tagged, temperatures, tiny_toml
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+CONFIGS = ROOT / "configs"
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -43,7 +43,7 @@ Labelled = Literal["classify", "tag"]
 def read_classes(path: str | Path) -> Iterator[Pair]:
     """Label, tab, text; quoted or not. Raises UserError with the line for anything else, and for further columns."""
     for number, row in table_rows(Path(path)):
-        label, *texts = (decoded(field, path, number) for field in row or [b""])
+        label, *texts = (decoded(field, path, number) for field in row)
         if not label.strip() and not any(text.strip() for text in texts):
             continue
         if not texts or not label.strip():

@@ -17,7 +17,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -146,14 +146,17 @@ def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[R
     source, target = columns or (1, 2)
     wanted = "no tab; each line needs source, tab, target" if columns is None else f"no column {max(source, target)}"
 
-    def fields_of(line: bytes) -> Raw:
-        fields = line.split(b"\t")
-        return (fields[source - 1], fields[target - 1]) if max(source, target) <= len(fields) else Unread(wanted, line)
+    def sides(fields: list[bytes]) -> Raw:
+        if max(source, target) <= len(fields):
+            return fields[source - 1], fields[target - 1]
+        return Unread(wanted, b"\t".join(fields))
 
     first = _first_lines(path)
     if columns is None:
         _check_columns(path, first)
-    return _quoted(path, (source, target), wanted) if _is_quoted(first) else _by_line(path, fields_of)
+    if _is_quoted(first):
+        return (sides(fields) for _, fields in _quoted_rows(path))
+    return _by_line(path, lambda line: sides(line.split(b"\t")))
 
 
 def table_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -183,8 +186,10 @@ def _check_columns(path: Path, first: Sequence[str]) -> None:
 # holds a tab, but text with quotations over several lines would look like that.)
 _FIELD = r'(?:[^"\t\n]*|"(?:[^"\t]|"")*")'
 _QUOTED_LINE = re.compile(rf"{_FIELD}(?:\t{_FIELD})*")
-END = "end"  # a row of its own after a table's last line, unless a quotation takes it in
 _SURELY_QUOTED = re.compile(r'\n|(?:^|\t)"(?:[^"\t]|"")*""')
+
+
+_END = "end"  # a row of its own after a table's last line, unless a quotation takes it in
 
 
 def _is_quoted(first: Sequence[str]) -> bool:
@@ -205,17 +210,11 @@ def _is_quoted(first: Sequence[str]) -> bool:
     return bool(tabs) and (sure or every)
 
 
-def _quoted(path: Path, columns: tuple[int, int], wanted: str) -> Iterator[Raw]:
-    """Two columns of the rows of a spreadsheet's table."""
-    for _, fields in _quoted_rows(path):
-        if max(columns) <= len(fields):
-            yield fields[columns[0] - 1], fields[columns[1] - 1]
-        elif fields:
-            yield Unread(wanted, b"\t".join(fields))
-
-
 def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """Rows of a spreadsheet's table, as table_rows has them. Raises UserError for a quotation that does not end."""
+    """Rows of a spreadsheet's table, as table_rows has them, but for empty lines.
+
+    Raises UserError for a quotation that does not end.
+    """
     csv.field_size_limit(1 << 20)
     over = False
 
@@ -224,18 +223,15 @@ def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
         for line in read_raw(path):  # bytes as characters, and back; csv takes a lone CR for the end of a line
             yield line.decode("latin-1").replace("\r", " ") + "\n"
         over = True
-        yield END
+        yield _END
 
     reader = csv.reader(lines(), delimiter="\t")
-    try:
+    with suppress(csv.Error):  # a field that is too long
         for row in reader:
-            if over and row == [END]:
+            if row and not over:
+                yield reader.line_num, [field.encode("latin-1") for field in row]
+            elif row == [_END]:
                 return
-            if over:
-                break
-            yield reader.line_num, [field.encode("latin-1") for field in row]
-    except csv.Error:
-        pass
     raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}")
 
 
