@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from dragoman.translate.config import load
-from dragoman.translate.corpus.store import CARD
-from dragoman.translate.evaluate import commit, machine
-from dragoman.translate.progress import Display
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.folder import CARD
+from dragoman.translate.evaluation.provenance import commit, machine
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.trainer import Trainer
 
 WORDS = 500_000
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]

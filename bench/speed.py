@@ -30,18 +30,19 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from dragoman.export.onnx import build, build_int8, to_onnx
+from dragoman.export.exporter import build, build_int8, to_onnx
 from dragoman.export.quantize import calibrate, quantised
-from dragoman.runtime.bundle import EOS
+from dragoman.runtime.contract import EOS, Ids
+from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.session import open_session
-from dragoman.runtime.translator import Ids, OnnxEngine
-from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import Config, load
-from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.store import Corpus, write_corpus
-from dragoman.translate.evaluate import commit, machine
-from dragoman.translate.search import BeamSearch
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.folder import Corpus, write_corpus
+from dragoman.translate.evaluation.provenance import commit, machine
+from dragoman.translate.files import write_atomically
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 
 LENGTH = 15  # ids in and out
 TURN = 5  # runs of one side before the other's turn
@@ -130,7 +131,7 @@ def timer(engine: OnnxEngine, vocabulary: int, batch: int, beam: int, steps: int
     def run() -> float:
         start = time.perf_counter()
         target, _, _ = engine.run(
-            source, length, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, attended=0
+            source, length, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0
         )
         took = time.perf_counter() - start
         assert target.shape[2] == steps
@@ -179,13 +180,13 @@ print(resident())
 THROUGHPUT = """
 import sys, time
 import numpy as np
-from dragoman.runtime.translator import OnnxEngine
+from dragoman.runtime.engine import OnnxEngine
 engine = OnnxEngine(open(sys.argv[1], "rb").read())
 source = np.array([[*range(4, 18), 3]])
 def run(seconds):
     end, count = time.perf_counter() + seconds, 0
     while time.perf_counter() < end:
-        engine.run(source, np.array([15]), beam_size=1, n_best=1, max_length=15, length_penalty=1.0, attended=0)
+        engine.run(source, np.array([15]), beam_size=1, n_best=1, max_length=15, length_penalty=1.0, n_aligned=0)
         count += 1
     return count
 run(0.5)

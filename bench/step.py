@@ -21,11 +21,11 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from dragoman.runtime.cli import positive
-from dragoman.translate.comparison import WARM
+from dragoman.runtime.console import positive
 from dragoman.translate.config import load
-from dragoman.translate.progress import Display
-from dragoman.translate.training import Trainer
+from dragoman.translate.evaluation.cell_comparison import WARM
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.trainer import Trainer
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmm_"}
 PARTS = {

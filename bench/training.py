@@ -26,13 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.tokenizer import Tokenizer
-from dragoman.translate.checkpoint import Run, write_atomically
-from dragoman.translate.comparison import WARM, equal_hidden, training_rate
 from dragoman.translate.config import Config, load
-from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.store import Corpus, write_corpus
-from dragoman.translate.evaluate import commit, machine
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.folder import Corpus, write_corpus
+from dragoman.translate.evaluation.cell_comparison import WARM, equal_hidden, training_rate
+from dragoman.translate.evaluation.provenance import commit, machine
+from dragoman.translate.files import write_atomically
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 
 PHRASES = 20000  # of the corpus that is made where none is given
 STEPS = 60  # of JoeyNMT, a turn

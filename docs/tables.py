@@ -1,14 +1,14 @@
-"""Draw the tables of docs/results.md and the README from docs/results/*.json, those of docs/speed.md from .jsonl there.
+"""Draw the tables of docs/results.md, docs/speed.md and the README from the files in docs/results (`make results`).
 
-What `make results` runs. Each .json file holds one measurement, an object with at least the keys in KEYS; each line
-of speed.jsonl is one figure of `make bench`, and of training.jsonl one of `make bench-train`. speed-avx2.jsonl and
-training-avx2.jsonl are the same of a processor that has AVX2 and no later products.
+scores.jsonl has a row for each run, test set, protocol and precision. speed.jsonl has the figures of `make bench`,
+training.jsonl those of `make bench-train`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 KEYS = (
-    "corpus pair set basis metric score signature beam seed precision parameters train_minutes command commit machine"
+    "run corpus pair set protocol metrics beam seed precision parameters train_minutes command commit machine"
 ).split()
 # What the README shows of them: what was trained, and the runs that differ by their seed alone.
 SUMMARY = (
@@ -38,28 +38,27 @@ BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->
 
 
 def read() -> list[dict[str, Any]]:
-    """All measurements, checked for their keys."""
+    """Return the rows of scores.jsonl with one metric each, checked for their keys."""
     rows = []
-    for path in sorted((HERE / "results").glob("*.json")):
-        row = json.loads(path.read_text("utf-8"))
+    for number, row in enumerate(read_lines("scores.jsonl"), 1):
         missing = [key for key in KEYS if key not in row]
         if missing:
-            raise SystemExit(f"{path}: missing {', '.join(missing)}")
-        rows.append(row)
+            raise SystemExit(f"scores.jsonl, line {number}: missing {', '.join(missing)}")
+        rows += [{**row, "metric": metric, **found} for metric, found in row["metrics"].items()]
     return rows
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
-    """A table for each corpus, pair and basis: scores of different bases never share one."""
+    """A table for each corpus, pair and protocol: scores of different protocols never share one."""
     out = []
-    for group in sorted({(r["corpus"], r["pair"], r["basis"]) for r in rows}):
-        corpus, pair, basis = group
-        out.append("### " + ", ".join(filter(None, (corpus, pair, f"basis {basis}"))) + "\n")
+    for group in sorted({(r["corpus"], r["pair"], r["protocol"]) for r in rows}):
+        corpus, pair, protocol = group
+        out.append("### " + ", ".join(filter(None, (corpus, pair, f"protocol {protocol}"))) + "\n")
         out.append(
             "| set | run | metric | score | beam | precision | seed | parameters | minutes | commit | scored on |"
         )
         out.append("|---|---|---|---|---|---|---|---|---|---|---|")
-        mine = [r for r in rows if (r["corpus"], r["pair"], r["basis"]) == group]
+        mine = [r for r in rows if (r["corpus"], r["pair"], r["protocol"]) == group]
         for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["score"], -r["beam"], r["precision"])):
             out.append(
                 f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam'] or ''} "
@@ -76,17 +75,17 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """What the README shows of Multi30k: BLEU of each seed and their mean, to one decimal, on either basis."""
+    """What the README shows of Multi30k: BLEU of each seed and their mean, to one decimal, on either protocol."""
     found = {
-        (r["pair"], r["run"], r["basis"], r["precision"]): r["score"]
+        (r["pair"], r["run"], r["protocol"], r["precision"]): r["score"]
         for r in rows
         if (r["corpus"], r["set"], r["metric"], r["beam"]) == ("multi30k", "test_2016_flickr", "BLEU", 5)
     }
     out = ["| BLEU of test_2016, beam 5 | lc.tok | int8, lc.tok | cased | int8, cased |", "|---|---|---|---|---|"]
     for what, pair, runs in SUMMARY:
         cells = []
-        for basis, precision in product(("lc.tok", "cased"), ("float32", "int8")):
-            scores = [found[pair, run, basis, precision] for run in runs]
+        for protocol, precision in product(("lc.tok", "cased"), ("float32", "int8")):
+            scores = [found[pair, run, protocol, precision] for run in runs]
             each = ", ".join(f"{score:.1f}" for score in scores)
             cells.append(f"**{fmean(scores):.1f}** ({each})" if len(scores) > 1 else each)
         out.append(f"| {what} | {' | '.join(cells)} |")
@@ -131,17 +130,17 @@ def read_lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
+def sections(name: str, table: Callable[[list[dict[str, Any]]], str]) -> list[str]:
+    """Return a table for each commit and machine in a file of figures."""
+    lines = read_lines(name)
+    origins = dict.fromkeys((r["commit"], r["machine"]) for r in lines)
+    return [table([r for r in lines if (r["commit"], r["machine"]) == origin]) for origin in origins]
+
+
 def pages() -> dict[Path, str]:
     """What is to stand between the marks of each page."""
     rows = read()
-    parts = [speed(read_lines("speed.jsonl")), training(read_lines("training.jsonl"))]
-    parts.append("The same at a later commit, when that shared machine was half as quick (kept as speed-slow.jsonl):\n")
-    parts.append(speed(read_lines("speed-slow.jsonl")))
-    parts.append(
-        "The same where there is AVX2 and nothing later, neither VNNI nor bfloat16 (kept as speed-avx2.jsonl and "
-        "training-avx2.jsonl, lest they replace the ones above):\n"
-    )
-    parts += [speed(read_lines("speed-avx2.jsonl")), training(read_lines("training-avx2.jsonl"))]
+    parts = [*sections("speed.jsonl", speed), *sections("training.jsonl", training)]
     return {
         HERE / "results.md": tables(rows),
         HERE / "speed.md": "\n".join(parts),

@@ -1,11 +1,4 @@
-"""PyTorch against the file, level by level: encoder, one step, chained steps, whole search, text; and alone or not.
-
-Both compute the same network, so in float32 tokens are equal and scores nearly so. In int8 the file is compared with
-PyTorch doing the same arithmetic on whole numbers; there a rounding at the edge may fall to the other side, which
-moves a score a little and now and then a choice between equals.
-
-Axis letters: B batch, S source length, T target length, K beam, V vocabulary.
-"""
+"""Parity of ONNX Runtime and PyTorch, level by level."""
 
 from __future__ import annotations
 
@@ -19,14 +12,19 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from dragoman.export.simplify import fixed_values
-from dragoman.runtime.bundle import BOS, EOS, PAD, Bundle
+from dragoman.export.graph_passes import fixed_values
+from dragoman.runtime.batching import pad
+from dragoman.runtime.contract import BOS, EOS, PAD, Ids
+from dragoman.runtime.engine import Engine, OnnxEngine, inputs_of
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.session import open_session
-from dragoman.runtime.translator import Engine, Ids, OnnxEngine, Translator, inputs_of, pad
-from dragoman.translate.search import EXTRA_LENGTH, BeamSearch, even_width
+from dragoman.runtime.translator import Translator
+from dragoman.translate.network.search import EXTRA_LENGTH, BeamSearch, even_width
 
 CHAINED = 30  # steps
+
+
 UNENDING = -1e4  # the bias of a </s> that never comes
 
 
@@ -99,24 +97,24 @@ def parity_batches(rows: Sequence[Sequence[int]], batch: int) -> list[tuple[Ids,
     return batches
 
 
-def own_settings(beam: int, bundle: Bundle) -> dict[str, Any]:
+def own_settings(beam: int, metadata: Metadata) -> dict[str, Any]:
     """A file's own settings of the search, but for the beam."""
-    defaults = bundle.defaults
+    defaults = metadata.defaults
     return {"beam_size": beam, "n_best": 1, "max_length": defaults["max_length"],
             "length_penalty": defaults["length_penalty"]}  # fmt: skip
 
 
 def compare_search(
-    reference: Engine, other: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, bundle: Bundle,
+    reference: Engine, other: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, metadata: Metadata,
     progress: Callable[[int], None] | None = None,
 ) -> Level:  # fmt: skip
     """Run both on the same batches and compare the best hypothesis of each sentence."""
-    settings = own_settings(beam, bundle)
+    settings = own_settings(beam, metadata)
     equal = sentences = 0
     worst = 0.0
     example = ""
     for source, length in batches:
-        one, two = (engine.run(source, length, attended=0, **settings) for engine in (reference, other))
+        one, two = (engine.run(source, length, n_aligned=0, **settings) for engine in (reference, other))
         for b in range(len(length)):
             ids = [[i for i in result[0][b, 0].tolist() if i != PAD] for result in (one, two)]
             sentences += 1
@@ -128,28 +126,28 @@ def compare_search(
         if progress:
             progress(sentences)
     name = f"whole search, beam {beam}, batches of {max(len(length) for _, length in batches)}"
-    return level(name, TOLERANCE[bundle.precision], sentences, equal, worst, example)
+    return level(name, TOLERANCE[metadata.precision], sentences, equal, worst, example)
 
 
-def company(
+def batch_invariance(
     model: bytes,
     rows: Sequence[Sequence[int]],
     beam: int,
-    bundle: Bundle,
+    metadata: Metadata,
     progress: Callable[[int], None] | None = None,
 ) -> Level:
     """A file against itself: each sentence alone, and in batches of all kinds and with two threads.
 
     Tokens are equal always; the scores of an int8 file to the last bit.
     """
-    settings = own_settings(beam, bundle)
+    settings = own_settings(beam, metadata)
 
     def results(engine: Engine, order: Sequence[int], batch: int, wider: int) -> Iterator[tuple[int, list[int], float]]:
         for start in range(0, len(order), batch):
             part = order[start : start + batch]
             ids, length = pad([rows[i] for i in part])
             ids = np.pad(ids, ((0, 0), (0, wider)))
-            target, score, _ = engine.run(ids, length, attended=0, **settings)
+            target, score, _ = engine.run(ids, length, n_aligned=0, **settings)
             for b, i in enumerate(part):
                 yield i, [t for t in target[b, 0].tolist() if t != PAD], float(score[b, 0])
 
@@ -167,13 +165,13 @@ def company(
         for i, ids, score in results(*form):
             if ids != alone[i][0]:
                 equal.discard(i)
-                example = example or f"sentence {i + 1} gives {alone[i][0]} alone and {ids} in company"
+                example = example or f"sentence {i + 1} gives {alone[i][0]} alone and {ids} in a batch"
             difference = abs(score - alone[i][1])
             worst = further(worst, difference)
         if progress:
             progress((number + 1) * len(rows))
-    exact = Tolerance(1.0, 0.0 if bundle.precision != "float32" else TOLERANCE["float32"].worst, 0.0)
-    return level(f"alone and in company, beam {beam}", exact, len(rows), len(equal), worst, example)
+    exact = Tolerance(1.0, 0.0 if metadata.precision != "float32" else TOLERANCE["float32"].worst, 0.0)
+    return level(f"batch invariance, beam {beam}", exact, len(rows), len(equal), worst, example)
 
 
 def opened(model: bytes) -> bytes:
@@ -216,17 +214,17 @@ def _step_of(loop: onnx.NodeProto) -> onnx.NodeProto | None:
     return next((n for n in loop.attribute[0].g.node if n.op_type == "LogSoftmax"), None)
 
 
-def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]], bundle: Bundle) -> list[Level]:
+def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]], metadata: Metadata) -> list[Level]:
     """Encoder, one step, and as many chained steps as the sentences allow up to CHAINED, greedily."""
     session = open_session(opened(model))
     names = [o.name for o in session.get_outputs()]
-    tolerance = TOLERANCE[bundle.precision]
+    tolerance = TOLERANCE[metadata.precision]
     # The longest sentences, since short ones are not allowed thirty steps; ragged, and each batch with noise around.
     rows = sorted(rows, key=len)[-64:]
     found: dict[str, list[Any]] = {}
     steps = CHAINED
     for source, length in parity_batches(rows[::2] + rows[1::2], 16):
-        inputs = inputs_of(source, length, beam_size=1, n_best=1, max_length=CHAINED, length_penalty=1.0, attended=0)
+        inputs = inputs_of(source, length, beam_size=1, n_best=1, max_length=CHAINED, length_penalty=1.0, n_aligned=0)
         theirs = dict(zip(names, session.run(None, inputs), strict=True))
         with torch.no_grad():
             ids = even_width(torch.from_numpy(source))
@@ -283,7 +281,7 @@ def compare_text(reference: Translator, other: Translator, lines: Sequence[str])
     equal = [pair for pair in pairs if pair[0].text == pair[1].text]
     worst = 0.0
     for a, b in (maps for pair in equal for maps in zip(pair[0].attention, pair[1].attention, strict=True)):
-        if a.target_pieces == b.target_pieces:
+        if a.target_subwords == b.target_subwords:
             worst = further(worst, float(np.abs(a.weights - b.weights).max()))
     name = "text, and where it looked" if attends else "text"
-    return level(name, TOLERANCE[other.bundle.precision], len(pairs), len(equal), worst, example)
+    return level(name, TOLERANCE[other.metadata.precision], len(pairs), len(equal), worst, example)

@@ -1,13 +1,4 @@
-"""int8: products of 8-bit weights and activations with fixed scales, so that a sentence's result is its own.
-
-A weight column j is stored as int8 with its own scale; a product's input x has one step a, found on the validation
-set, and is stored as uint8: q = clamp(round(x / a) + z, 0, 255), with z = 128, or 0 where x comes from a ReLU (which
-the clamp then does). y_j = a * scale_j * sum_i (q_i - z) w_ij + bias_j. Sums of integers are exact, and no scale
-depends on the batch: one row gives the same bits in any company. (Jacob et al. 2018, "Quantization and Training of
-Neural Networks for Efficient Integer-Arithmetic-Only Inference".)
-
-Axis letters: V vocabulary, E model width, I and O a product's input and output widths.
-"""
+"""The int8 network: integer products in place of float ones, in PyTorch."""
 
 from __future__ import annotations
 
@@ -22,14 +13,21 @@ from onnxscript import opset20 as op
 from onnxscript.values import Op, Opset
 from torch import Tensor, nn
 
-from dragoman.translate.model import Embedding, Seq2Seq
-from dragoman.translate.search import BeamSearch
+from dragoman.translate.network.layers import Embedding
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.checkpoint import current_name
 
 # Processors without VNNI or its like (x86 before 2019) add two products in 16 bits, and 255 * 127 * 2 does not fit:
 # files for any processor keep to 7-bit weights, for which it always fits.
 Target = Literal["portable", "vnni"]
+
+
 LARGEST: dict[str, int] = {"portable": 63, "vnni": 127}
+
+
 BINS = 2048  # of the histogram that a clipping point is chosen from
+
 
 # A product's step and zero point, by the product's name in the network: all that calibration finds.
 Calibration = Mapping[str, tuple[float, int]]
@@ -98,6 +96,7 @@ def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
 def quantised(search: BeamSearch, calibration: Calibration, target: str) -> BeamSearch:
     """A copy of a search whose products are in 8 bits."""
     model, largest = copy.deepcopy(search.model), LARGEST[target]
+    calibration = {current_name(name): found for name, found in calibration.items()}
     made: dict[int, Int8Embedding] = {}  # a shared table stays one
     for name, module in [*model.named_modules(remove_duplicate=False)]:
         if isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""The whole way, once, in five minutes: what a newcomer runs first."""
+"""The quickstart: corpus, training, export, verification and translations."""
 
 from __future__ import annotations
 
@@ -15,22 +15,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dragoman.export.onnx import PARITY_SENTENCES, build
+from dragoman.export.exporter import PARITY_SENTENCES, build
 from dragoman.export.parity import compare_search, parity_batches
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
-from dragoman.translate.checkpoint import Run, write_atomically
 from dragoman.translate.config import from_tree
-from dragoman.translate.corpus.cldr import from_cldr, parse_locale
+from dragoman.translate.corpus.builders.cldr import from_cldr, parse_locale
+from dragoman.translate.corpus.folder import Corpus, write_corpus
 from dragoman.translate.corpus.languages import parse_pair
-from dragoman.translate.corpus.store import Corpus, write_corpus
-from dragoman.translate.evaluate import TorchEngine, score, translate_all
-from dragoman.translate.plots import draw_attention, draw_curves
-from dragoman.translate.progress import Display, clock
-from dragoman.translate.training import Trainer
+from dragoman.translate.evaluation.engine import TorchEngine, translate_all
+from dragoman.translate.evaluation.metrics import score
+from dragoman.translate.evaluation.plots import draw_attention, draw_curves
+from dragoman.translate.files import write_atomically
+from dragoman.translate.progress import clock
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 
 PHRASES = 40_000
+
+
 SHOWN = 10
+
+
 ENOUGH = 0.5  # of the held-out phrases exactly right; two cores of their own give nine in ten
 
 
@@ -70,7 +77,9 @@ def quickstart(pair: str, folder: Path, minutes: float | None = None) -> float:
     for level in levels:
         say(level.describe())
     rows = [translator.source_tokenizer.encode(s) for s in sources]
-    level = compare_search(TorchEngine(run.search()), translator.engine, parity_batches(rows, 32), 1, translator.bundle)
+    level = compare_search(
+        TorchEngine(run.search()), translator.engine, parity_batches(rows, 32), 1, translator.metadata
+    )
     say(level.describe())
     if not level.passed:
         raise UserError(f"{model} differs from PyTorch: {level.describe()}")

@@ -2,6 +2,6 @@
 
 import sys
 
-from dragoman.runtime.cli import main
+from dragoman.runtime.commands import main
 
 sys.exit(main())

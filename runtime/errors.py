@@ -1,4 +1,4 @@
-"""What ends a command early: a user's mistake, or the user."""
+"""The two ways in which a command ends early: a mistake of the user, or an interruption by the user."""
 
 from __future__ import annotations
 

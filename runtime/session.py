@@ -1,4 +1,4 @@
-"""Opening a file: its checksum, its place in ONNX Runtime, and what it says about itself."""
+"""Open a file in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any, Protocol, TypeVar
 
 import onnxruntime
 
-from dragoman.runtime.bundle import CONTRACTS, Bundle, BundleError, read_sealed
+from dragoman.runtime.contract import CONTRACTS
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.metadata import Metadata, ModelFileError, read_model_file
 
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
+
+
 MOST_THREADS = 1024
+
+
 _MISSING = (
     r"Could not find an implementation for ([\w.:]+)",
     r"No Op registered for ([\w.:]+)",
@@ -40,7 +45,7 @@ def texts_of(text: str | Sequence[str]) -> list[str]:
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the CPU. Raises BundleError when this onnxruntime cannot run it, UserError for too many threads."""
+    """A session on the CPU. Raises ModelFileError when this onnxruntime cannot run it, UserError for too many threads."""
     if not 0 <= threads <= MOST_THREADS:
         raise UserError(f"{threads} threads: give 1 to {MOST_THREADS:,}, or 0 for all cores")
     options = onnxruntime.SessionOptions()
@@ -52,7 +57,7 @@ def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base class for its errors
-        raise BundleError(_why_not(str(error))) from None
+        raise ModelFileError(_why_not(str(error))) from None
 
 
 def _why_not(error: str) -> str:
@@ -86,12 +91,12 @@ def session_for(
 ) -> onnxruntime.InferenceSession:
     """A session that takes and gives what a model for a task does; model: a file's bytes, or their session.
 
-    Raises BundleError for any other model.
+    Raises ModelFileError for any other model.
     """
     session = open_session(model, threads) if isinstance(model, bytes) else model
     found = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
     if found != tuple([*names] for names in CONTRACTS[task]):
-        raise BundleError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
+        raise ModelFileError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
     return session
 
 
@@ -99,30 +104,32 @@ class Model(Protocol):
     """What a file is opened as."""
 
     def self_test(self) -> None:
-        """Raise BundleError unless it computes here what it did when it was made."""
+        """Raise ModelFileError unless it computes here what it did when it was made."""
         ...
 
 
 Opened = TypeVar("Opened", bound=Model)
-Maker = Callable[[onnxruntime.InferenceSession, Bundle], Opened]
+
+
+Maker = Callable[[onnxruntime.InferenceSession, Metadata], Opened]
 
 
 def load_as(path: str | Path, makers: Mapping[str, Maker[Opened]], threads: int, *, self_test: bool) -> Opened:
     """A file made by `dragoman export`, opened by the maker for what it was made to do.
 
-    Raises BundleError when it is not one, is damaged, cannot run here, is made for something else, or (with self_test)
+    Raises ModelFileError when it is not one, is damaged, cannot run here, is made for something else, or (with self_test)
     does not compute what it computed when it was made.
     """
-    session = open_session(read_sealed(path), threads)
+    session = open_session(read_model_file(path), threads)
     try:
-        bundle = Bundle.from_metadata(session.get_modelmeta().custom_metadata_map)
-        if bundle.task not in makers:
-            raise BundleError(
-                f"the model was made to {bundle.task}, not to {', '.join(makers)}; `dragoman run` runs any"
+        metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
+        if metadata.task not in makers:
+            raise ModelFileError(
+                f"the model was made to {metadata.task}, not to {', '.join(makers)}; `dragoman run` runs any"
             )
-        model = makers[bundle.task](session, bundle)
-    except BundleError as error:
-        raise BundleError(f"{path}: {error}") from None
+        model = makers[metadata.task](session, metadata)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     return_memory()
     if self_test:
         model.self_test()

@@ -1,57 +1,39 @@
-"""Text in, text out: one `run()` of the file for each batch of sentences."""
+"""Translate text: normalise, split, tokenise, run the file once a batch, detokenise and join."""
 
 from __future__ import annotations
 
 import heapq
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
+from typing import NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime
 
-from dragoman.runtime.bundle import EOS, INPUTS, PAD, PRECISIONS, Bundle, BundleError
+from dragoman.runtime.alignment import Attention, word_alignment
+from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS, batches_of, pad
+from dragoman.runtime.contract import EOS, PAD, PRECISIONS
+from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.session import Maker, load_as, outputs_of, return_memory, session_for, texts_of
-from dragoman.runtime.text import FULL_WIDTH, sentences, spaced, split_text
-from dragoman.runtime.tokenizer import Tokenizer, normalise
+from dragoman.runtime.metadata import Metadata, ModelFileError
+from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.segmentation import FULL_WIDTH, sentences, spaced, split_text
+from dragoman.runtime.session import Maker, load_as, return_memory, texts_of
+from dragoman.runtime.tokenizer import Tokenizer
 
-Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-
-BATCH_SIZE = 32
-# Source ids of a batch, padding included: bounds the memory that long lines take, and more do not fit the cache and
-# are slower, not faster.
-BATCH_TOKENS = 512
 RETURN_EVERY = 32  # batches, after which free memory goes back to the system: too often costs time
+
+
 MOST_LENGTH = 1_000_000  # ids of a translation that may be asked for
+
+
 _BREAKS = re.compile(r"((?:\r\n?|\n)+)")
+
+
 # Where a line was wrapped: it is long, ends in a word or comma, and the next goes on with a small letter (see below).
 _WRAPPED = re.compile(r"(?<=[^\r\n]{30}[\w,;])[ \t]*(?:\r\n?|\n)[ \t]*(?=(\w))")
-
-
-class Engine(Protocol):
-    """Whatever runs the search: ONNX Runtime here, PyTorch while training."""
-
-    def run(
-        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
-        length_penalty: float, attended: int,
-    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
-        """(B, S), (B) -> target (B, K, T), score (B, K), attention (B, A, T, S)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Where each target piece looked: weights (T, S), rows summing to 1."""
-
-    source_pieces: tuple[str, ...]
-    target_pieces: tuple[str, ...]
-    weights: Floats
 
 
 @dataclass(frozen=True)
@@ -123,48 +105,6 @@ def _goes_on(parts: Sequence[_Part]) -> list[tuple[bool, bool]]:
     return out
 
 
-def inputs_of(
-    source: Ids,
-    source_length: Ids,
-    *,
-    beam_size: int,
-    n_best: int,
-    max_length: int,
-    length_penalty: float,
-    attended: int,
-) -> dict[str, npt.NDArray[Any]]:
-    """What a session is given, by the names and types of the contract."""
-    values = (source, source_length, beam_size, n_best, max_length, length_penalty, attended)
-    return {
-        name: np.asarray(value, dtype=dtype) for (name, (dtype, _)), value in zip(INPUTS.items(), values, strict=True)
-    }
-
-
-class OnnxEngine:
-    """The file itself, run by ONNX Runtime on the CPU."""
-
-    def __init__(self, model: bytes | onnxruntime.InferenceSession, threads: int = 1) -> None:
-        """model: the file's bytes, or the session that they were opened in."""
-        self.session = session_for(model, "translate", threads)
-
-    def run(
-        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
-        length_penalty: float, attended: int,
-    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
-        """See Engine. A batch of no sentences gives no translations, without ONNX Runtime, which refuses it."""
-        if not len(source):
-            none = np.zeros((0, beam_size), np.float32)
-            return none.astype(np.int64)[..., None], none, np.zeros((0, attended, 1, source.shape[1]), np.float32)
-        target, score, attention = outputs_of(
-            self.session,
-            inputs_of(
-                source, source_length, beam_size=beam_size, n_best=n_best, max_length=max_length,
-                length_penalty=length_penalty, attended=attended,
-            ),
-        )  # fmt: skip
-        return target, score, attention
-
-
 class Translator:
     """Translates text with an engine, a pair of tokenizers and a file's defaults.
 
@@ -172,34 +112,36 @@ class Translator:
     >>> translator.translate("two dogs run").text
     """
 
-    def __init__(self, engine: Engine, bundle: Bundle) -> None:
-        self.engine, self.bundle, self.batches = engine, bundle, 0
-        self.source_tokenizer = Tokenizer(bundle.source_tokenizer)
-        self._spaces_source, self._spaces_target = spaced(bundle.source_language), spaced(bundle.target_language)
-        joint = bundle.source_tokenizer == bundle.target_tokenizer
-        self.target_tokenizer = self.source_tokenizer if joint else Tokenizer(bundle.target_tokenizer)
+    def __init__(self, engine: Engine, metadata: Metadata) -> None:
+        self.engine, self.metadata, self.batches = engine, metadata, 0
+        self.source_tokenizer = Tokenizer(metadata.source_tokenizer)
+        self._spaces_source, self._spaces_target = spaced(metadata.source_language), spaced(metadata.target_language)
+        joint = metadata.source_tokenizer == metadata.target_tokenizer
+        self.target_tokenizer = self.source_tokenizer if joint else Tokenizer(metadata.target_tokenizer)
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, self_test: bool = False) -> Translator:
         """Open a file made by `dragoman export`.
 
-        Raises BundleError, a UserError, when it is not one, is damaged, cannot run here, or (with self_test) does not
+        Raises ModelFileError, a UserError, when it is not one, is damaged, cannot run here, or (with self_test) does not
         compute what it computed when it was made.
         """
-        makers: dict[str, Maker[Translator]] = {"translate": lambda session, bundle: cls(OnnxEngine(session), bundle)}
+        makers: dict[str, Maker[Translator]] = {
+            "translate": lambda session, metadata: cls(OnnxEngine(session), metadata)
+        }
         return load_as(path, makers, threads, self_test=self_test)
 
     def self_test(self) -> None:
-        """Translate the ids stored in the file. Raises BundleError unless tokens and scores are those stored."""
-        tolerance = PRECISIONS[self.bundle.precision]
-        for case in self.bundle.self_test["cases"]:
+        """Translate the ids stored in the file. Raises ModelFileError unless tokens and scores are those stored."""
+        tolerance = PRECISIONS[self.metadata.precision]
+        for case in self.metadata.self_test["cases"]:
             source = np.array([case["source"]], dtype=np.int64)
             target, score, _ = self.engine.run(
-                source, np.array([source.shape[1]]), attended=0, **self.bundle.self_test["settings"]
+                source, np.array([source.shape[1]]), n_aligned=0, **self.metadata.self_test["settings"]
             )
             given = [i for i in target[0, 0].tolist() if i != PAD]
             if given != case["target"] or not abs(float(score[0, 0]) - case["score"]) <= tolerance:
-                raise BundleError(
+                raise ModelFileError(
                     f"self-test failed: source {case['source']} gave {given} ({score[0, 0]:.5f}), and when the file "
                     f"was made it gave {case['target']} ({case['score']:.5f}); do not trust this runtime"
                 )
@@ -237,7 +179,7 @@ class Translator:
         Raises UserError when a text is no str, n_best is more than beam, a number is out of range, or alignments are
         asked of a model without attention; TypeError when what counts is no whole number.
         """
-        defaults, lines = self.bundle.defaults, texts_of(text)
+        defaults, lines = self.metadata.defaults, texts_of(text)
         n_best, batch_size = operator.index(n_best), operator.index(batch_size)
         wanted = n_best if n_best == 1 else 2 * n_best  # some are the same text in other pieces
         if beam is None:
@@ -262,7 +204,7 @@ class Translator:
             "n_best": min(wanted, beam),
             "max_length": max_length,
             "length_penalty": length_penalty,
-            "attended": int(alignments),
+            "n_aligned": int(alignments),
         }
         parts = [self._parts(line) for line in lines]
         pending = sorted((p for line in parts for p in line if p.ids), key=lambda p: len(p.ids))
@@ -277,7 +219,7 @@ class Translator:
     @property
     def attends(self) -> bool:
         """Whether the network has attention, from which alignments are made."""
-        return bool(self.bundle.config.get("model", {}).get("attention") != "none")
+        return bool(self.metadata.config.get("model", {}).get("attention") != "none")
 
     def check_beam(self, beam: int) -> None:
         """Raise UserError for a beam that the search cannot fill."""
@@ -304,7 +246,7 @@ class Translator:
     def _parts_of_line(self, text: str) -> list[_Part]:
         if not text:
             return []
-        limit, most, language = self.bundle.max_source, self.bundle.max_sentences, self.bundle.source_language
+        limit, most, language = self.metadata.max_source, self.metadata.max_sentences, self.metadata.source_language
         ids = self._encoded(text) if len(text) <= 16 * limit else None
         if ids is not None and len(ids) <= limit and sentences(text, language) <= most:
             return [_Part(text, "", ids)]
@@ -345,7 +287,7 @@ class Translator:
                 text = self.target_tokenizer.decode(ids)
                 found.setdefault(text, Hypothesis(text, float(score[b, k]), ids[-1:] == [EOS]))
             part.hypotheses.extend(found.values())
-            if settings["attended"]:
+            if settings["n_aligned"]:
                 ids = [i for i in target[b, 0].tolist() if i != PAD]
                 part.attention = Attention(
                     tuple(self.source_tokenizer.pieces(part.ids)),
@@ -376,72 +318,3 @@ class Translator:
             first.text, first.score, first.complete, word_alignment(maps, _goes_on(parts)), maps,
             tuple(hypotheses.values()), len(translated),
         )  # fmt: skip
-
-
-def pad(rows: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]]) -> tuple[Ids, Ids]:
-    """Rows of ids as one matrix (B, S) filled up with `<pad>`, and their lengths (B)."""
-    length = np.array([len(row) for row in rows], dtype=np.int64)
-    out = np.full((len(rows), int(length.max())), PAD, dtype=np.int64)
-    for into, row in zip(out, rows, strict=True):
-        into[: len(row)] = row
-    return out, length
-
-
-class HasIds(Protocol):
-    """Whatever is run by its ids."""
-
-    ids: list[int]
-
-
-Part = TypeVar("Part", bound=HasIds)
-
-
-def batches_of(parts: Iterable[Part], batch_size: int, batch_tokens: int = BATCH_TOKENS) -> Iterator[list[Part]]:
-    """Runs of parts sorted by length, within the limits on sentences and on padded ids."""
-    batch: list[Part] = []
-    for part in parts:
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * len(part.ids) > batch_tokens):
-            yield batch
-            batch = []
-        batch.append(part)
-    if batch:
-        yield batch
-
-
-def word_alignment(maps: Sequence[Attention], joined: Sequence[tuple[bool, bool]]) -> tuple[tuple[int, int], ...]:
-    """For each target word the source word that it attended to most, as (source, target), over all parts of a text.
-
-    joined: whether a part's source, and its translation, follow those before without a space, and so go on with their
-    last word.
-    """
-    pairs = []
-    source_offset = target_offset = 0
-    inside = True  # whether no space has come since the last target word
-    for one, goes_on in zip(maps, joined, strict=False):
-        inside = inside and goes_on[1]
-        if goes_on[0] and source_offset:
-            source_offset -= 1
-        source, target = _words(one.source_pieces), _words(one.target_pieces)
-        weights = np.zeros((max(target) + 1, max(source) + 1))
-        np.add.at(weights, (np.array(target)[:, None], np.array(source)[None, :]), one.weights)
-        closing = target[-1] if one.target_pieces[-1] == "</s>" else None
-        written = max(target) + (closing is None)  # words
-        if inside and written and target_offset:
-            target_offset -= 1
-        inside = inside or bool(written)
-        for word in range(max(target) + 1):
-            if word != closing and max(source) > 0:
-                best = int(weights[word, : max(source)].argmax())  # the last "word" is </s>
-                pairs.append((source_offset + best, target_offset + word))
-        source_offset += max(source)
-        target_offset += written
-    return tuple(dict.fromkeys(pairs))
-
-
-def _words(pieces: Sequence[str]) -> list[int]:
-    """The word that each piece belongs to; `</s>` is a word of its own."""
-    numbers: list[int] = []
-    for piece in pieces:
-        new = piece == "</s>" or piece.startswith("▁")
-        numbers.append((numbers[-1] + (1 if new else 0)) if numbers else 0)
-    return numbers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dragoman.translate.corpus.store import write_corpus
+from dragoman.translate.corpus.folder import write_corpus
 from tiny import VOCABULARY, number_pairs, tiny_toml
 
 
@@ -47,7 +47,7 @@ def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
 def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run; good for nothing but tests."""
     from dragoman.translate.config import load
-    from dragoman.translate.training import Trainer
+    from dragoman.translate.training.trainer import Trainer
 
     folder = tmp_path_factory.mktemp("runs")
     (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus))
@@ -58,8 +58,9 @@ def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one file exported from the tiny run."""
-    from dragoman.export.onnx import build
-    from dragoman.translate.checkpoint import Run, write_atomically
+    from dragoman.export.exporter import build
+    from dragoman.translate.files import write_atomically
+    from dragoman.translate.training.run import Run
 
     path = tmp_path_factory.mktemp("files") / "tiny.onnx"
     data, _ = build(Run(tiny_run), [p.source for p in number_pairs(40)])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dragoman.translate.checkpoint import Run
-from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.corpus.folder import Corpus
+from dragoman.translate.training.run import Run
 from tiny import script
 
 LINE = "2026-01-01 - INFO - joeynmt.training - Epoch 1, Step: {:8}, Batch Loss: 5.0, Tokens per Sec: {:8}, Lr: 0.001"

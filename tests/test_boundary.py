@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {"runtime": {"runtime"}, "translate": {"runtime", "translate"}, "export": {"runtime", "translate", "export"}}
@@ -35,7 +35,7 @@ LIGHT = {"dragoman", "numpy", "onnxruntime", "sentencepiece"} | sys.stdlib_modul
 
 def python(code: str, *arguments: str) -> str:
     """Standard output of a fresh interpreter that sees only the project."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "namespace")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=True
     )
@@ -53,7 +53,7 @@ def test_the_runtime_is_light(tiny_file: Path) -> None:
 
 
 def test_the_command_starts_light() -> None:
-    code = f"import sys, dragoman.export.cli; print([m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules])"
+    code = f"import sys, dragoman.cli; print([m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
 
 
@@ -79,10 +79,10 @@ def test_missing_extras_are_one_sentence(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         f"for m in {HEAVY!r}: sys.modules[m] = None\n"
-        "from dragoman.export.cli import main\n"
+        "from dragoman.cli import main\n"
         "sys.exit(0 if main(['train', 'x.toml']) == 2 else 1)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "namespace")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr.count("\n") == 1
     assert "pip install '.[train]' in Dragoman's folder" in done.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dragoman.translate.cells import CELLS, MatrixCell, Recurrent, _LinearRecurrence
+from dragoman.translate.network.cells import CELLS, MatrixCell, Recurrent, _LinearRecurrence
 
 B, S, E, H = 3, 7, 6, 5
 
@@ -22,7 +22,7 @@ def test_sequence_equals_chained_steps(name: str) -> None:
     x, state = torch.randn(S, B, E), torch.randn(B, layer.state_size)
     whole = layer.sequence(x, state, everywhere(S, B))
     for t in range(S):
-        out, state = layer.step(layer.prepare(x[t]), state)
+        out, state = layer.step(layer.precompute(x[t]), state)
         torch.testing.assert_close(out, whole[t], atol=1e-6, rtol=1e-5)
 
 
@@ -41,7 +41,7 @@ def test_padding_changes_nothing(name: str) -> None:
 def test_reverse_direction_is_the_forward_one_on_the_flipped_sequence(name: str) -> None:
     torch.manual_seed(0)
     both, one = Recurrent(name, E, H, 2), Recurrent(name, E, H, 1)  # type: ignore[arg-type]
-    one.drive[0].load_state_dict(both.drive[1].state_dict())
+    one.input_projection[0].load_state_dict(both.input_projection[1].state_dict())
     if isinstance(one.cell, MatrixCell) and isinstance(both.cell, MatrixCell):
         one.cell.recurrent[0].load_state_dict(both.cell.recurrent[1].state_dict())
     both.output.weight.data[:, :H] = 0  # what remains is what the reverse direction says

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.translate.corpus.cleaning import Cleaner, numbers, other_numbers, scrub
+from dragoman.translate.corpus.folder import Corpus, Pair
 from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.corpus.store import Corpus, Pair
 
 USUAL = [Pair("a sentence of some length", "ein Satz von einiger Länge")] * 5
 

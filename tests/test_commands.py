@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.export.cli import main
-from dragoman.translate import cli
-from dragoman.translate.checkpoint import write_atomically
+from dragoman.cli import main
+from dragoman.translate.evaluation import commands as cli
+from dragoman.translate.files import write_atomically
 from tiny import ROOT, number_pairs, tiny_toml
 
 
@@ -43,7 +43,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert names[3:] == [
         "whole search, beam 1, batches of 1", "whole search, beam 1, batches of 20",
         "whole search, beam 3, batches of 1", "whole search, beam 3, batches of 20",
-        "alone and in company, beam 3", "text, and where it looked",
+        "batch invariance, beam 3", "text, and where it looked",
     ]  # fmt: skip
     assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
     shutil.copytree("runs/tiny", "runs/other")
@@ -58,7 +58,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     ]  # fmt: skip
     assert scores[0]["BLEU"] == scores[1]["BLEU"]
     assert "signature" in scores[0]["chrF"]
-    assert "lc.tok" in ok("evaluate", "n.onnx", "--source", "all.en", "--reference", "all.xx", "--basis", "lc.tok")
+    assert "lc.tok" in ok("evaluate", "n.onnx", "--source", "all.en", "--reference", "all.xx", "--protocol", "lc.tok")
     rows = [json.loads(line) for line in ok("translate", "n.onnx", "12", "", "--alignments", "--json").splitlines()]
     assert [r["source"] for r in rows] == ["12", ""]
     assert len(ok("translate", "n.onnx", "12", "--scores", "--alignments").split("\t")) == 3
@@ -135,12 +135,12 @@ def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
     reverse = tmp_path / "reverse"
     assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(cli, "_translated", None)
+    monkeypatch.setattr(cli, "translate_lines", None)
     for options, expected in (
         (["--corpus", str(reverse)], f"{tiny_run} translates en-xx, and {reverse} needs a model for xx-en"),
         (["--corpus", str(tiny_corpus), "--output", str(tmp_path / "none" / "x")], "there is no folder"),
-        (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "file")], "cannot make the folder"),
-        (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "s"), "--name", "a/b"], "one without a slash"),
+        (["--corpus", str(tiny_corpus), "--record", str(tmp_path)], "is a folder; name a file"),
+        (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "none" / "x")], "there is no folder"),
         (["--corpus", str(tiny_corpus), "--name", "a"], "--name is for what --record writes"),
         (["--corpus", str(tiny_corpus), "--report", str(tmp_path)], "is a folder; name a file"),
     ):
@@ -189,7 +189,7 @@ def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:
 
 WRITES = """
 from pathlib import Path
-from dragoman.translate.checkpoint import write_atomically
+from dragoman.translate.files import write_atomically
 print("first")
 write_atomically(Path({!r}), b"second\\n")
 print("third")
@@ -209,7 +209,7 @@ def test_standard_output_that_is_a_file_goes_on(tmp_path: Path, name: str) -> No
 
 COMMAND = """
 import sys
-from dragoman.runtime.cli import run_commands
+from dragoman.runtime.console import run_commands
 from dragoman.runtime.errors import UserError
 
 def ends(_):

@@ -16,22 +16,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.export.cli import main
-from dragoman.runtime.bundle import BOS, EOS, PAD
+from dragoman.cli import main
+from dragoman.runtime.contract import BOS, EOS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translation
-from dragoman.translate import distill as making
-from dragoman.translate import translating
-from dragoman.translate.batching import Batch, turned_round
-from dragoman.translate.checkpoint import Run
-from dragoman.translate.committee import Committee, Ensemble, Party, assemble
 from dragoman.translate.config import load
-from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
-from dragoman.translate.evaluate import sentence_chrf
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.search import BeamSearch
-from dragoman.translate.tokenize import default_vocabulary, train_tokenizer
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.folder import Corpus, Pair, write_corpus
+from dragoman.translate.distillation import backtranslate, distil
+from dragoman.translate.distillation import journal as making
+from dragoman.translate.encoding.batching import Batch, reversed_ids
+from dragoman.translate.encoding.subwords import default_vocabulary, train_tokenizer
+from dragoman.translate.evaluation.metrics import sentence_chrf
+from dragoman.translate.evaluation.reranking import Proposer, Reranker, assemble
+from dragoman.translate.files import read_rows
+from dragoman.translate.network.ensemble import Ensemble
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.tasks import translation as translating
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_config, tiny_toml
 
 SMALL = 7  # four special ids and three letters
@@ -76,8 +79,8 @@ def test_ensemble_equals_brute_force() -> None:
 def test_ensemble_of_a_network_with_itself_changes_nothing() -> None:
     model = network(1)
     source, length = torch.randint(4, VOCABULARY, (5, 6)), torch.tensor([6, 2, 3, 6, 5])
-    alone = BeamSearch(model, 2).eval().search(source, length, beam=3, attended=1)
-    twice = BeamSearch(Ensemble([model, model]), 2).eval().search(source, length, beam=3, attended=1)
+    alone = BeamSearch(model, 2).eval().search(source, length, beam=3, n_aligned=1)
+    twice = BeamSearch(Ensemble([model, model]), 2).eval().search(source, length, beam=3, n_aligned=1)
     assert torch.equal(alone.target, twice.target)
     torch.testing.assert_close(alone.score, twice.score)
     torch.testing.assert_close(alone.attention, twice.attention)
@@ -86,9 +89,9 @@ def test_ensemble_of_a_network_with_itself_changes_nothing() -> None:
 def test_right_to_left_reads_forwards() -> None:
     model = network(2)
     source, length = torch.randint(4, VOCABULARY, (5, 6)), torch.tensor([6, 2, 3, 6, 5])
-    written = BeamSearch(model, 2).eval().search(source, length, beam=3, n_best=3, max_length=9, attended=2)
+    written = BeamSearch(model, 2).eval().search(source, length, beam=3, n_best=3, max_length=9, n_aligned=2)
     read = BeamSearch(model, 2, right_to_left=True).eval().search(
-        source, length, beam=3, n_best=3, max_length=9, attended=2
+        source, length, beam=3, n_best=3, max_length=9, n_aligned=2
     )  # fmt: skip
     assert torch.equal(written.score, read.score)
     for b, k in itertools.product(range(5), range(3)):
@@ -113,21 +116,21 @@ def backwards_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_committee_ranks_by_the_mean_of_all_members(tiny_run: Path, backwards_run: Path, tmp_path: Path) -> None:
     other = scaled(tiny_run, tmp_path / "other", 1.3)  # searches together with the tiny run: they are two of three
     translator = assemble([Run(tiny_run), Run(other), Run(backwards_run)])
-    assert isinstance(translator.engine, Committee)
+    assert isinstance(translator.engine, Reranker)
     lines = [p.source for p in number_pairs(400)[3:60:8]]
     results = translator.translate(lines, beam=4, n_best=4)
     for line, result in zip(lines, results, strict=True):
         judged = []
         for hypothesis in result.hypotheses:
             total = 0.0
-            for party in ([tiny_run, other], [backwards_run]):
-                source, target = Run(party[0]).tokenizers()
-                models = [Run(folder).search().model.eval() for folder in party]
+            for proposer in ([tiny_run, other], [backwards_run]):
+                source, target = Run(proposer[0]).tokenizers()
+                models = [Run(folder).search().model.eval() for folder in proposer]
                 ids = source.encode(line)
                 written = target.encode(hypothesis.text)
-                written = turned_round(written) if party == [backwards_run] else written
+                written = reversed_ids(written) if proposer == [backwards_run] else written
                 told = expected(models, torch.tensor([ids]), torch.tensor([len(ids)]), tuple(written))  # type: ignore[arg-type]  # each a Seq2Seq
-                total += len(party) * told
+                total += len(proposer) * told
             length = len(translator.target_tokenizer.encode(hypothesis.text))
             judged.append(total / 3 / length**0.8)
         assert [h.score for h in result.hypotheses] == pytest.approx(judged, abs=1e-4)
@@ -143,29 +146,29 @@ def test_right_to_left_is_what_is_learnt(toml: Path, tmp_path: Path) -> None:
             assert isinstance(batch, Batch)
             for source, target in zip(batch.source.tolist(), batch.target_out.tolist(), strict=True):
                 written = [i for i in target if i != PAD]
-                pairs.add((tuple(source), (*(turned_round(written) if turned else written),)))
+                pairs.add((tuple(source), (*(reversed_ids(written) if turned else written),)))
         return pairs
 
-    forwards = pairs_of(turned=False)
-    assert forwards == pairs_of(turned=True)
-    assert len(forwards) > 200
+    to_left_to_right = pairs_of(turned=False)
+    assert to_left_to_right == pairs_of(turned=True)
+    assert len(to_left_to_right) > 200
 
 
 def test_members_with_equal_tokenizers_search_together(tiny_run: Path) -> None:
     translator = assemble([Run(tiny_run), Run(tiny_run)])
-    assert not isinstance(translator.engine, Committee)
+    assert not isinstance(translator.engine, Reranker)
     alone = assemble([Run(tiny_run)])
     assert translator.translate("217").text == alone.translate("217").text
-    assert translator.bundle.config["name"] == "tiny+tiny"
+    assert translator.metadata.config["name"] == "tiny+tiny"
 
 
 def test_judging_takes_any_number_of_lines(backwards_run: Path) -> None:
-    party = Party([Run(backwards_run)])
-    source = [party.tokenizers[0].encode(str(n)) for n in range(100)]
-    target = [party.written(party.tokenizers[1].encode("one two")) for _ in source]
+    proposer = Proposer([Run(backwards_run)])
+    source = [proposer.tokenizers[0].encode(str(n)) for n in range(100)]
+    target = [proposer.written(proposer.tokenizers[1].encode("one two")) for _ in source]
     together, apart = (
-        party.judge(source, target),
-        torch.cat([party.judge([s], [t]) for s, t in zip(source, target, strict=True)]),
+        proposer.score_targets(source, target),
+        torch.cat([proposer.score_targets([s], [t]) for s, t in zip(source, target, strict=True)]),
     )
     torch.testing.assert_close(together, apart)
 
@@ -177,13 +180,16 @@ def test_evaluate_takes_several_runs(
     files = ["--source", str(tiny_corpus / "test.en"), "--reference", str(tiny_corpus / "test.xx"), "--json"]
     assert main(["evaluate", str(tiny_run), str(backwards_run), *files]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == [str(tiny_run), str(backwards_run)]
-    assert main(["evaluate", str(tiny_run), str(backwards_run), *files, "--record", str(tmp_path / "scores")]) == 0
+    assert (
+        main(["evaluate", str(tiny_run), str(backwards_run), *files, "--record", str(tmp_path / "scores.jsonl")]) == 0
+    )
     capsys.readouterr()
-    bleu = json.loads((tmp_path / "scores" / "tiny+backwards-test-cased-bleu-beam3-float32-seed1+2.json").read_text())
-    assert [m["seed"] for m in bleu["members"]] == [1, 2]
+    (row,) = read_rows(tmp_path / "scores.jsonl")
+    assert (row["run"], row["set"], row["seed"]) == ("tiny+backwards", "test", "1+2")
+    assert [m["seed"] for m in row["members"]] == [1, 2]
     own = Run(tiny_run).read_json("run.json")
-    assert bleu["members"][0]["train_command"] == own["command"]
-    assert bleu["commit"] == f"{own['commit']}+{Run(backwards_run).read_json('run.json')['commit']}"
+    assert row["members"][0]["train_command"] == own["command"]
+    assert row["commit"] == f"{own['commit']}+{Run(backwards_run).read_json('run.json')['commit']}"
     assert main(["evaluate", str(tiny_run), str(tiny_file), *files]) == 2
     assert "is not a run's folder" in capsys.readouterr().err
     assert main(["evaluate", str(tiny_run), str(backwards_run), *files, "--show", "1", "--report", "page.html"]) == 2
@@ -254,13 +260,13 @@ def test_no_teacher_brings_in_a_held_out_reference(
     write_corpus(corpus, ("en", "xx"), {"train": train, **held_out}, {"corpus": "made"})
     taught = [["eins zwei", "Eins, zwei."], ["EINS ZWEI", "zwei eins"], ["Vier.", "drei drei"], ["Drei", "vier vier"]]
 
-    def translated(*given: Any, **_: Any) -> None:  # noqa: ANN401 (what `_translate` is given)
+    def translated(*given: Any, **_: Any) -> None:  # noqa: ANN401 (what `translate_into` is given)
         journal = given[3]
         journal.bfloat16(torch.device("cpu"))
         for texts in taught:
             journal.note(texts)
 
-    monkeypatch.setattr(making, "_translate", translated)
+    monkeypatch.setattr(distil, "translate_into", translated)
     words = ["distill", str(tiny_run), "--corpus", str(corpus), "--out", str(out), "--beam", "2", "--count", "2"]
     assert main(words) == 0
     assert Corpus(out).read("train")[len(train) :] == [
@@ -303,7 +309,7 @@ def test_what_distilling_refuses(
 
 
 def test_one_process_makes_a_taught_corpus(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys; from dragoman.translate.folders import *; hold(real(sys.argv[1]), '', ''); print(); input()"
+    code = "import sys; from dragoman.translate.files import *; hold(real(sys.argv[1]), '', ''); print(); input()"
     words = [sys.executable, "-uc", code, str(tmp_path / "made.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -379,7 +385,7 @@ def test_products_in_bfloat16_teach_much_the_same(
     for wanted in (False, True):
         monkeypatch.setattr(making, "wants_bfloat16", lambda *_, wanted=wanted: wanted)
         settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": False}
-        splits, _ = making.distill(
+        splits, _ = distil.distill(
             [run], assemble([run]), corpus, tmp_path / str(wanted), progress=lambda *_: None, **settings
         )
         found.append([*splits["train"]])
@@ -406,17 +412,17 @@ def test_interrupted_work_goes_on(
     settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": True}
     monkeypatch.setattr(translator, "translate", counted)
     with pytest.raises(KeyboardInterrupt):
-        making.distill([run], translator, corpus, journal, progress=lambda *_: None, **settings)
+        distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **settings)
     with open(journal, "a") as file:
         file.write('["cut sho')  # as a power cut leaves it
     monkeypatch.setattr(translator, "translate", translate)
     seen: list[int] = []
-    splits, _ = making.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings)
+    splits, _ = distil.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings)
     assert seen[0] == 150
-    again, _ = making.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
+    again, _ = distil.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
     assert [*map(list, splits.values())] == [*map(list, again.values())]
     with pytest.raises(UserError, match="holds 300 lines of other work, which differs in its beam"):
-        making.distill([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
+        distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
 
 
 def test_a_broken_corpus_is_refused_before_it_is_translated(
@@ -430,7 +436,7 @@ def test_a_broken_corpus_is_refused_before_it_is_translated(
     shutil.copytree(tiny_corpus, broken)
     with open(broken / "valid.en", "a") as file:
         file.write("one more\n")
-    monkeypatch.setattr(making, "_translate", None)
+    monkeypatch.setattr(distil, "translate_into", None)
     assert main(["distill", str(tiny_run), "--corpus", str(broken), "--out", str(tmp_path / "out")]) == 2
     assert re.search(r"broken: valid has \d+ source and \d+ target lines", capsys.readouterr().err)
 
@@ -457,7 +463,7 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
         Corpus(out),
         {p.target for p in Corpus(tiny_corpus).read("test") + Corpus(tiny_corpus).read("valid")},
     )
-    added = [p for p in made.read("train") if p.source.startswith(making.TAG)]
+    added = [p for p in made.read("train") if p.source.startswith(backtranslate.TAG)]
     assert {p.target for p in added} <= {line for line in more if line} - held_out
     assert len(added) > 10  # but for those whose translation never ended
     left_out = made.card["back_translated"]["left_out"]
@@ -488,7 +494,7 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     (tmp_path / "b.toml").write_text(tiny_toml(out, "with-tags").replace("vocabulary = 300", ""))
     Trainer(load(tmp_path / "b.toml", ["training.epochs=1"]), tmp_path / "tagged").fit()
     tokenizer = Run(tmp_path / "tagged").tokenizers()[0]
-    assert tokenizer.processor.PieceToId(making.TAG) in tokenizer.encode(added[0].source)
+    assert tokenizer.processor.PieceToId(backtranslate.TAG) in tokenizer.encode(added[0].source)
     assert main(["corpus", "reversed", str(out), "--out", str(tmp_path / "back")]) == 2
     assert "holds text that a model translated back" in capsys.readouterr().err
     assert main([*words, "--corpus", str(reverse)]) == 2

@@ -16,24 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.files import from_multi30k, make
+from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.builders.multi30k import from_multi30k
+from dragoman.translate.corpus.builders.parallel import make
+from dragoman.translate.corpus.cleaning import clean, counting
+from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, write_corpus
 from dragoman.translate.corpus.languages import parse_pair
-from dragoman.translate.corpus.readers import Raw, read_files
+from dragoman.translate.corpus.readers.files import read_files
+from dragoman.translate.corpus.readers.raw import Raw
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.corpus.store import (
-    SPLITS,
-    Corpus,
-    Pair,
-    clean,
-    counting,
-    hold_out,
-    nearly,
-    write_corpus,
-)
-from dragoman.translate.folders import LOCK
+from dragoman.translate.corpus.split import hold_out, nearly
+from dragoman.translate.files import LOCK
 from tiny import MULTI30K, needs_multi30k, number_pairs
 
 
@@ -138,7 +133,7 @@ def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
             from_files([str(tmp_path / name)], None, None)
 
 
-HOLD = "import sys; from dragoman.translate.folders import *; hold(Path(sys.argv[1]), '', ''); print(); input()"
+HOLD = "import sys; from dragoman.translate.files import *; hold(Path(sys.argv[1]), '', ''); print(); input()"
 
 
 def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
@@ -185,7 +180,7 @@ def test_what_another_process_has_begun_is_left_alone(tmp_path: Path, monkeypatc
         raise UserError("is being made")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dragoman.translate.corpus.store.hold", another_holds)
+        patch.setattr("dragoman.translate.corpus.folder.hold", another_holds)
         with pytest.raises(UserError, match="is being made"):
             write_corpus(tmp_path / "corpus", ("en", "xx"), splits, {})
     assert sorted(p.name for p in beside.iterdir()) == [LOCK, "train.en"]

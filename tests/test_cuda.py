@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.translate import committee, evaluate, workers
-from dragoman.translate.checkpoint import Run, read_rows
-from dragoman.translate.committee import assemble
 from dragoman.translate.config import load
-from dragoman.translate.training import Trainer
+from dragoman.translate.evaluation import engine as evaluate
+from dragoman.translate.evaluation import reranking as committee
+from dragoman.translate.evaluation.reranking import assemble
+from dragoman.translate.files import read_rows
+from dragoman.translate.training import distributed as workers
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 from tiny import number_pairs, torchrun
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")

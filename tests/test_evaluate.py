@@ -1,9 +1,8 @@
-"""Scores: the published basis is reproduced, and every number carries its signature."""
+"""Scores: the published protocol is reproduced, and every number carries its signature."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 import pytest
 import sacrebleu
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
-from dragoman.translate import evaluate
-from dragoman.translate.evaluate import commit, exact_by_length, lowercase_tokenised, score, within_and_beyond
+from dragoman.translate.evaluation import provenance
+from dragoman.translate.evaluation.metrics import exact_by_length, lowercase_tokenised, score, within_and_beyond
+from dragoman.translate.evaluation.provenance import commit
+from dragoman.translate.files import read_rows
 from tiny import MULTI30K, needs_multi30k, script
 
 
@@ -60,7 +61,7 @@ def test_signatures_tell_the_bases_apart() -> None:
     assert [s.metric for s in cased] == ["BLEU", "chrF", "TER"]
     assert "tok:13a" in cased[0].signature
     assert "tok:none" in lowered[0].signature
-    assert {s.basis for s in lowered} == {"lc.tok"}
+    assert {s.protocol for s in lowered} == {"lc.tok"}
     assert cased[2].score == pytest.approx(50.0)  # `läuft.` for `läuft`, and a missing word, in four
 
 
@@ -101,7 +102,7 @@ def test_a_changed_tree_is_not_its_commit(tmp_path: Path, monkeypatch: pytest.Mo
     git("add", "a")
     git("commit", "-qm", "one")
     git("tag", "v1")
-    monkeypatch.setattr(evaluate, "__file__", str(tmp_path / "translate" / "evaluate.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "translate" / "evaluation" / "provenance.py"))
     (tmp_path / "beside").write_text("")
     assert commit() == git("rev-parse", "--short=12", "HEAD").strip()
     (tmp_path / "a").write_text("2")
@@ -142,14 +143,12 @@ def test_pages_show_what_was_measured() -> None:
 
 def test_what_is_recorded_is_the_score_of_what_is_written(tiny_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     words = ["evaluate", str(tiny_run), "--corpus", str(tiny_corpus), "--name", "test"]
-    assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores")]) == 0
+    assert main([*words, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "scores.jsonl")]) == 0
     output, reference = (path.read_text().splitlines() for path in (tmp_path / "out", tiny_corpus / "test.xx"))
-    found, keys = {}, script("docs/tables.py").KEYS
-    for path in (tmp_path / "scores").glob("*.json"):
-        row = json.loads(path.read_text())
-        assert not [key for key in keys if row[key] in (None, "")]
-        found[row["metric"]] = row
-    assert {(row["beam"], row["length_penalty"], row["seed"]) for row in found.values()} == {(3, 0.8, 1)}
+    (row,) = read_rows(tmp_path / "scores.jsonl")
+    assert not [key for key in script("docs/tables.py").KEYS if row[key] in (None, "")]
+    assert (row["beam"], row["length_penalty"], row["seed"]) == (3, 0.8, 1)
+    found = row["metrics"]
     for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF()), ("TER", sacrebleu.TER())):
         expected = metric.corpus_score(output, [reference])
         assert found[name]["score"] == pytest.approx(expected.score, abs=1e-3)

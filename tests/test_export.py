@@ -13,24 +13,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.export import onnx as export_onnx
+from dragoman.cli import main
+from dragoman.export import exporter as export_onnx
 from dragoman.export import parity
-from dragoman.export.cli import main
-from dragoman.export.onnx import build, to_onnx
-from dragoman.export.parity import Level, company, compare_search, compare_steps, parity_batches
-from dragoman.runtime.bundle import EOS, INPUTS, OUTPUTS, PAD
+from dragoman.export.exporter import build, to_onnx
+from dragoman.export.parity import Level, batch_invariance, compare_search, compare_steps, parity_batches
+from dragoman.runtime.contract import EOS, INPUTS, OUTPUTS, PAD
+from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import OnnxEngine, Translator
-from dragoman.translate.checkpoint import Run, write_atomically
+from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
-from dragoman.translate.evaluate import TorchEngine, translator_of
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.training import Trainer
-from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_bundle, tiny_search, tiny_toml
+from dragoman.translate.evaluation.engine import TorchEngine, translator_of
+from dragoman.translate.files import write_atomically
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
+from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_metadata, tiny_search, tiny_toml
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
-BUNDLE = tiny_bundle()
+BUNDLE = tiny_metadata()
 
 # The exporter takes some ten seconds a graph: one cell runs among the fast tests, all among the slow ones.
 every_cell = pytest.mark.parametrize(
@@ -69,20 +71,26 @@ def test_whole_search(cell: str, attention: str, heads: int, random_source: Sour
     assert [o.name for o in model.graph.output] == [*OUTPUTS]
     engine, reference = OnnxEngine(model.SerializeToString()), TorchEngine(search)
     worst = 0.0
-    for B, S, K, N, longest, attended, penalty in (
+    for B, S, K, N, longest, n_aligned, penalty in (
         (1, 1, 1, 1, 20, 0, 1.0), (1, 5, 1, 1, 20, 1, 0.0), (3, 7, 4, 2, 30, 2, 1.0), (5, 9, 5, 5, 256, 0, 0.6),
         (2, 12, 6, 1, 9, 6, 1.0), (1, 4, 3, 3, 1, 0, 2.0), (7, 3, 2, 1, 33, 1, 1.0),
     ):  # fmt: skip
         source, length = random_source(B, S)
         noise = torch.where(torch.arange(S) < length[:, None], source, torch.randint(0, VOCABULARY, (B, S)))
-        settings = {"beam_size": K, "n_best": N, "max_length": longest, "length_penalty": penalty, "attended": attended}
+        settings = {
+            "beam_size": K,
+            "n_best": N,
+            "max_length": longest,
+            "length_penalty": penalty,
+            "n_aligned": n_aligned,
+        }
         mine = reference.run(source.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]  # by name
         theirs = engine.run(noise.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]
         assert np.array_equal(mine[0], theirs[0])
         assert mine[2].shape == theirs[2].shape
         worst = max(worst, float(np.abs(mine[1] - theirs[1]).max()))
-        if attended:
-            written = (mine[0][:, :attended] != PAD)[..., None]
+        if n_aligned:
+            written = (mine[0][:, :n_aligned] != PAD)[..., None]
             worst = max(worst, float((np.abs(mine[2] - theirs[2]) * written).max()))
     print(f"{cell}, {attention}: search differs by at most {worst:.1e}")
     assert worst < 1e-4
@@ -105,12 +113,12 @@ def test_text_is_the_same_from_the_run_and_from_the_file(tiny_run: Path, tiny_fi
 def test_the_file_carries_its_card(tiny_file: Path, tiny_run: Path) -> None:
     model = onnx.load(tiny_file)
     onnx.checker.check_model(model)
-    bundle = Translator.load(tiny_file).bundle
-    assert bundle.card["corpus"]["corpus"] == "numbers"
-    assert bundle.card["scores"]["validation"]["beam"] == 3
-    assert bundle.config["model"]["cell"] == "sru"
-    assert bundle.defaults == {"beam_size": 3, "length_penalty": 0.8, "max_length": 200}
-    assert len(bundle.self_test["cases"]) == 4
+    metadata = Translator.load(tiny_file).metadata
+    assert metadata.card["corpus"]["corpus"] == "numbers"
+    assert metadata.card["scores"]["validation"]["beam"] == 3
+    assert metadata.config["model"]["cell"] == "sru"
+    assert metadata.defaults == {"beam_size": 3, "length_penalty": 0.8, "max_length": 200}
+    assert len(metadata.self_test["cases"]) == 4
     names = [t.name for t in model.graph.initializer if t.dims == [300, 24]]
     assert len(names) <= 2  # the tied embedding, and its transpose for the output product
     assert str(tiny_run.parent) not in str(model)
@@ -131,7 +139,7 @@ def test_parity_sees_another_model(tiny_run: Path, tiny_file: Path) -> None:
     search.model.bias.data[10] += 50
     translator = Translator.load(tiny_file)
     rows = [translator.source_tokenizer.encode(p.source) for p in number_pairs(20)]
-    level = compare_search(TorchEngine(search), translator.engine, parity_batches(rows, 4), 1, translator.bundle)
+    level = compare_search(TorchEngine(search), translator.engine, parity_batches(rows, 4), 1, translator.metadata)
     assert not level.passed
     assert "first difference" in level.describe()
 
@@ -146,7 +154,7 @@ def test_parity_sees_a_score_that_is_no_number(tiny_run: Path, tiny_file: Path) 
             return target, score * np.nan, attention
 
     rows = [translator.source_tokenizer.encode("12")]
-    level = compare_search(reference, Broken(), parity_batches(rows, 1), 1, translator.bundle)  # type: ignore[arg-type]  # a stand-in
+    level = compare_search(reference, Broken(), parity_batches(rows, 1), 1, translator.metadata)  # type: ignore[arg-type]  # a stand-in
     assert level.equal == 1
     assert not level.passed
 
@@ -175,9 +183,9 @@ def test_company_sees_what_depends_on_it(by: str, what: str, monkeypatch: pytest
 
     monkeypatch.setattr(parity, "OnnxEngine", Depends)
     rows = [[4 + n % 5] * (1 + n % 9) + [EOS] for n in range(40)]
-    assert not company(b"", rows, 3, tiny_bundle("int8")).passed
+    assert not batch_invariance(b"", rows, 3, tiny_metadata("int8")).passed
     same = [[4] * (1 + n % 9) + [EOS] for n in range(40)]
-    assert company(b"", same, 3, tiny_bundle("int8")).passed == (what == "tokens")
+    assert batch_invariance(b"", same, 3, tiny_metadata("int8")).passed == (what == "tokens")
 
 
 def test_two_vocabularies_and_three_matrices(tiny_corpus: Path, tmp_path: Path) -> None:

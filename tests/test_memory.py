@@ -11,19 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate import comparison
-from dragoman.translate.checkpoint import Run
-from dragoman.translate.comparison import BY_HEART, SMALL, equal_hidden
 from dragoman.translate.config import from_tree
-from dragoman.translate.corpus.algorithms import ALGORITHMS, LANGUAGES, from_algorithm, length_of
-from dragoman.translate.corpus.store import write_corpus
-from dragoman.translate.evaluate import translator_of
-from dragoman.translate.memory import reach, sensitivity
-from dragoman.translate.model import Embedding, Encoder, Seq2Seq
-from dragoman.translate.reading import encoder_of
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.builders.algorithms import ALGORITHMS, LANGUAGES, from_algorithm, length_of
+from dragoman.translate.corpus.folder import write_corpus
+from dragoman.translate.evaluation import cell_comparison as comparison
+from dragoman.translate.evaluation.cell_comparison import BY_HEART, SMALL, equal_hidden
+from dragoman.translate.evaluation.engine import translator_of
+from dragoman.translate.evaluation.sensitivity import reach, sensitivity
+from dragoman.translate.network.layers import Embedding
+from dragoman.translate.network.seq2seq import Encoder, Seq2Seq
+from dragoman.translate.tasks.labelling import encoder_of
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 from tiny import CELLS, VOCABULARY, tiny_config
 
 
@@ -127,8 +128,8 @@ def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
         Trainer(from_tree(tree, cell), tmp_path / cell).fit()
         run = Run(tmp_path / cell)
         ids = run.source_tokenizer().encode("m t c a s b r q d k f g h")
-        forwards, backwards = sensitivity(*encoder_of(run), ids)[0]
-        fades[cell] = np.maximum(reach(forwards), reach(backwards, backwards=True))
+        to_left_to_right, backwards = sensitivity(*encoder_of(run), ids)[0]
+        fades[cell] = np.maximum(reach(to_left_to_right), reach(backwards, backwards=True))
     assert fades["elman"][5] < 0.1
     assert fades["elman"][8] < 0.02
     for cell in ("lstm", "sru"):

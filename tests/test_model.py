@@ -8,8 +8,9 @@ import msgspec
 import pytest
 import torch
 
-from dragoman.runtime.bundle import BOS
-from dragoman.translate.model import Dropout, Embedding, Seq2Seq
+from dragoman.runtime.contract import BOS
+from dragoman.translate.network.layers import Dropout, Embedding
+from dragoman.translate.network.seq2seq import Seq2Seq
 from tiny import CELLS, VOCABULARY, tiny_config, tiny_search
 
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]

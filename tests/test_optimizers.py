@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from dragoman.translate.config import TrainingConfig
-from dragoman.translate.optimizers import Muon, gains_by_bfloat16, make_optimizers, orthogonalized, wants_bfloat16
+from dragoman.translate.training.optimizers import (
+    Muon,
+    gains_by_bfloat16,
+    make_optimizers,
+    orthogonalized,
+    wants_bfloat16,
+)
 
 SHAPES = [(24, 16), (16, 24), (16, 16), (1, 8), (40, 16), (16, 32)]
 

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from dragoman.export import onnx as export_onnx
-from dragoman.export.cli import main
-from dragoman.export.onnx import Comparison, build_int8, compare_precisions, self_test_of, to_onnx
-from dragoman.export.parity import company, compare_search, compare_steps, parity_batches
+from dragoman.cli import main
+from dragoman.export import exporter as export_onnx
+from dragoman.export import int8_check
+from dragoman.export.exporter import build_int8, self_test_of, to_onnx
+from dragoman.export.int8_check import Comparison, compare_precisions
+from dragoman.export.parity import batch_invariance, compare_search, compare_steps, parity_batches
 from dragoman.export.quantize import (
     LARGEST,
     Calibration,
@@ -29,18 +31,19 @@ from dragoman.export.quantize import (
     quantise_rows,
     quantised,
 )
-from dragoman.runtime.bundle import BOS, EOS
+from dragoman.runtime.contract import BOS, EOS, Floats, Ids
+from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import Floats, Ids, OnnxEngine, Translator
-from dragoman.translate.checkpoint import Run
+from dragoman.runtime.translator import Translator
 from dragoman.translate.config import ModelConfig
-from dragoman.translate.corpus.store import Pair
-from dragoman.translate.evaluate import TorchEngine
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.search import BeamSearch
-from tiny import CELLS, VOCABULARY, number_pairs, tiny_bundle, tiny_config, tiny_search
+from dragoman.translate.corpus.folder import Pair
+from dragoman.translate.evaluation.engine import TorchEngine
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.run import Run
+from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_metadata, tiny_search
 
-BUNDLE = tiny_bundle("int8")
+BUNDLE = tiny_metadata("int8")
 
 # 8-bit weights saturate on a processor without VNNI, which is what the portable target's 7 bits are for.
 CPUINFO = Path("/proc/cpuinfo")
@@ -115,7 +118,7 @@ def test_neighbours_and_padding_do_not_matter_in_pytorch() -> None:
     engine = TorchEngine(small)
 
     def run(batch: tuple[Ids, Ids]) -> tuple[Ids, Floats, Floats]:
-        return engine.run(*batch, beam_size=3, n_best=1, max_length=30, length_penalty=1.0, attended=0)
+        return engine.run(*batch, beam_size=3, n_best=1, max_length=30, length_penalty=1.0, n_aligned=0)
 
     alone = [run(batch) for batch in parity_batches(rows, 1)]
     (together,) = [run(batch) for batch in parity_batches(rows, 9)]
@@ -137,7 +140,7 @@ def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str
     level = compare_search(TorchEngine(small), OnnxEngine(data), parity_batches(rows, 16), 3, BUNDLE)
     print(f"{cell}, {attention}: {level.describe()}")
     assert level.passed
-    level = company(data, rows, 3, BUNDLE)
+    level = batch_invariance(data, rows, 3, BUNDLE)
     print(f"{cell}, {attention}: {level.describe()}")
     assert level.passed
     assert level.worst == 0.0
@@ -151,7 +154,7 @@ def test_company_changes_no_bit_of_a_network_of_the_usual_size() -> None:
     torch.manual_seed(0)
     search = BeamSearch(Seq2Seq(ModelConfig(), VOCABULARY, VOCABULARY), 2).eval().requires_grad_(False)
     data = to_onnx(quantised(search, calibration_of(search), TARGET)).SerializeToString()
-    level = company(data, random_rows(60, 40), 3, BUNDLE)
+    level = batch_invariance(data, random_rows(60, 40), 3, BUNDLE)
     assert (level.passed, level.worst) == (True, 0.0)
 
 
@@ -170,7 +173,7 @@ def test_int8_is_written_only_where_it_is_worth_having(
     tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, pairs = Run(tiny_run), number_pairs(40)
-    monkeypatch.setattr(export_onnx, "_make", lambda search, bundle, rows: (onnx.load(tiny_file), bundle, []))
+    monkeypatch.setattr(export_onnx, "_make", lambda search, metadata, rows: (onnx.load(tiny_file), metadata, []))
     worse = Comparison(40, 30.0, 29.75, "s", 5, {"1": 2.0}, "m")
     monkeypatch.setattr(export_onnx, "compare_precisions", lambda *_: worse)
     with pytest.raises(UserError, match=r"int8 was not written: it loses 0\.25 BLEU"):
@@ -189,10 +192,10 @@ def test_what_is_lost_is_lost_by_the_second(tiny_file: Path, monkeypatch: pytest
             target = np.broadcast_to(self.ids, (len(source), beam_size, len(self.ids)))
             return target, np.full(target.shape[:2], -1.0), np.zeros((len(source), 0, 1, 1))
 
-    monkeypatch.setattr(export_onnx, "OnnxEngine", Says)
+    monkeypatch.setattr(int8_check, "OnnxEngine", Says)
     pairs = [Pair(str(n), "one two three four five") for n in range(40)]
     rows = [translator.source_tokenizer.encode(pair.source) for pair in pairs]
-    found = compare_precisions(b"one two three four five", b"five six", translator.bundle, pairs, rows)
+    found = compare_precisions(b"one two three four five", b"five six", translator.metadata, pairs, rows)
     assert found.float32_bleu == pytest.approx(100)
     assert found.int8_bleu < 10
 
@@ -262,7 +265,7 @@ def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "calibration" not in about["quantisation"]
     assert main(["verify", str(file), "--against", str(tiny_run), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert next(level for level in report["levels"] if "company" in level["name"])["worst"] == 0
+    assert next(level for level in report["levels"] if "batch_invariance" in level["name"])["worst"] == 0
     assert main(["export", str(file), "-o", str(tmp_path / "again.onnx"), "--int8"]) == 2
     assert "is exported already, in int8" in capsys.readouterr().err
     lines = [p.source for p in number_pairs(400)[::7]]

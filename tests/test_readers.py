@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus import libreoffice
-from dragoman.translate.corpus.readers import check_endings, read_files
-from dragoman.translate.corpus.store import Corpus
+from dragoman.translate.corpus.builders import libreoffice
+from dragoman.translate.corpus.folder import Corpus
+from dragoman.translate.corpus.readers.files import check_endings, read_files
 
 EN_DE = ("en", "de")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dragoman.export import cli
+from dragoman import cli
 from dragoman.translate.config import from_tree
 from tiny import ROOT, classes, number_pairs, tagged, temperatures, tiny_toml
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import sacrebleu
 
-from dragoman.export.cli import main
-from dragoman.translate.report import as_text, by_length, compared, comparison, most_changed, of_two, page, verdict
+from dragoman.cli import main
+from dragoman.translate.evaluation.compare import as_text, by_length, compared, comparison, most_changed, verdict
+from dragoman.translate.evaluation.report import of_two, page
 
 SOURCE = ["one", "one two three four five six", "a b c d e f g h i j k l", "", "two words"] * 4
 REFERENCE = ["eins", "eins zwei drei vier fünf sechs", "a b c d e f g h i j k l", "nichts", "zwei Wörter"] * 4

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.export.cli import main
+from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.tokenizer import normalise
+from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translator import Translation
 from dragoman.translate.config import AugmentConfig, TokenizerConfig, load
-from dragoman.translate.corpus.ragged import Ragged
-from dragoman.translate.corpus.shards import build
-from dragoman.translate.corpus.store import Corpus, Pair, write_corpus
-from dragoman.translate.corpus.variants import CHANGES, bare, typo
-from dragoman.translate.robustness import _judge, loops
-from dragoman.translate.tokenize import train_tokenizer
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.folder import Corpus, Pair, write_corpus
+from dragoman.translate.encoding.augmentation import CHANGES, bare, typo
+from dragoman.translate.encoding.ragged import Ragged
+from dragoman.translate.encoding.shards import build
+from dragoman.translate.encoding.subwords import train_tokenizer
+from dragoman.translate.evaluation.robustness import _judge, loops
+from dragoman.translate.training.trainer import Trainer
 from tiny import tiny_toml
 
 

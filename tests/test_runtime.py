@@ -18,18 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from dragoman.runtime.bundle import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Bundle, BundleError, read_sealed, seal
-from dragoman.runtime.cli import chunks, main
+from dragoman.runtime.alignment import Attention, word_alignment
+from dragoman.runtime.commands import main
+from dragoman.runtime.console import chunks
+from dragoman.runtime.contract import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Ids
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.metadata import Metadata, ModelFileError, append_checksum, read_model_file
+from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
-from dragoman.runtime.tokenizer import normalise
-from dragoman.runtime.translator import Attention, Ids, Translator, word_alignment
+from dragoman.runtime.translator import Translator
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.tokenize import train_tokenizer
+from dragoman.translate.encoding.subwords import train_tokenizer
 
 TOKENIZER = train_tokenizer([f"copy this line, number {i}. And that one!" for i in range(80)], TokenizerConfig(), 330)
 
-BUNDLE = Bundle(
+METADATA = Metadata(
     source_language="en",
     target_language="xx",
     source_tokenizer=TOKENIZER.model,
@@ -76,10 +79,10 @@ def copying_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def file_of(path: Path, bundle: Bundle = BUNDLE) -> Path:
+def file_of(path: Path, metadata: Metadata = METADATA) -> Path:
     model = copying_model()
-    helper.set_model_props(model, bundle.to_metadata())
-    path.write_bytes(seal(model.SerializeToString()))
+    helper.set_model_props(model, metadata.to_props())
+    path.write_bytes(append_checksum(model.SerializeToString()))
     return path
 
 
@@ -89,9 +92,9 @@ def copier(tmp_path_factory: pytest.TempPathFactory) -> Translator:
 
 
 def test_bundle_survives_the_file(copier: Translator) -> None:
-    assert copier.bundle == BUNDLE
-    other = replace(BUNDLE, target_tokenizer=b"another")
-    assert Bundle.from_metadata(other.to_metadata()) == other
+    assert copier.metadata == METADATA
+    other = replace(METADATA, target_tokenizer=b"another")
+    assert Metadata.from_props(other.to_props()) == other
 
 
 def test_onnx_tools_see_the_checksum_as_a_property(tmp_path: Path) -> None:
@@ -168,7 +171,7 @@ def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
         def run(self, source: object, source_length: object, **settings: object) -> tuple[object, ...]:
             return np.array([[[10, 11]]]), np.array([[-1.0]]), np.zeros((1, 0, 2, 1))
 
-    result = Translator(Endless(), BUNDLE).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
+    result = Translator(Endless(), METADATA).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
     assert not result.complete
 
 
@@ -186,7 +189,7 @@ class Cut:
 
 @pytest.mark.parametrize("text", ["Copy 7. That one.", "Copy. That one 7.", "Copy.\n\nCopy 7.\n\nThat one."])
 def test_a_part_that_was_cut_short_cuts_its_text_short(text: str) -> None:
-    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a stand-in
     assert not translator.translate(text).complete
     assert translator.translate(text.replace("7", "6")).complete
 
@@ -194,7 +197,7 @@ def test_a_part_that_was_cut_short_cuts_its_text_short(text: str) -> None:
 def test_lines_that_were_cut_short_are_told_by_their_number(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a stand-in
     monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
     lines = "".join(f"line {7 if n in (3, 38) else 5}\n" for n in range(1, 41))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
@@ -215,13 +218,13 @@ def test_what_is_asked_of_the_search_arrives(monkeypatch: pytest.MonkeyPatch) ->
             return target, score, np.zeros((len(source), 1, target.shape[2], source.shape[1]))
 
     engine = Noting(*((letter, -0.1) for letter in "abcdef"))
-    bundle = replace(BUNDLE, defaults={"beam_size": 2, "length_penalty": 0.7, "max_length": 33})
-    translator = Translator(engine, bundle)
+    metadata = replace(METADATA, defaults={"beam_size": 2, "length_penalty": 0.7, "max_length": 33})
+    translator = Translator(engine, metadata)
     translator.translate("x", beam=3, n_best=2, length_penalty=0.6, max_length=17, alignments=True)
     translator.translate("x")
     monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
     assert main(["translate", "m.onnx", "x", "--length-penalty", "1.4", "--beam", "4"]) == 0
-    names = ("beam_size", "n_best", "max_length", "length_penalty", "attended")
+    names = ("beam_size", "n_best", "max_length", "length_penalty", "n_aligned")
     assert [tuple(one[name] for name in names) for one in asked] == [
         (3, 3, 17, 0.6, 1), (2, 1, 33, 0.7, 0), (4, 1, 33, 1.4, 0)
     ]  # fmt: skip
@@ -235,7 +238,7 @@ def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
             sizes.append(source.shape)
             return np.full((len(source), 1, 1), EOS), np.full((len(source), 1), -1.0), np.zeros((len(source), 0, 1, 1))
 
-    translator = Translator(Counting(), BUNDLE)  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(Counting(), METADATA)  # type: ignore[arg-type]  # a stand-in
     lines = ["copy copy copy copy copy copy"] * 100
     for sentences, ids in ((32, 512), (100, 512), (100, 16384), (100, 1)):
         sizes.clear()
@@ -261,14 +264,14 @@ def test_word_alignment_counts_words_over_parts() -> None:
         (lambda d: b"", "not a Dragoman model"),
         (lambda d: b"PK\x03\x04" + bytes(500), "not a Dragoman model"),
         (lambda d: copying_model().SerializeToString(), "not a Dragoman model"),
-        (lambda d: seal(copying_model().SerializeToString()), "has no dragoman.schema"),
-        (lambda d: seal(b"not a protobuf"), "cannot run this model"),
+        (lambda d: append_checksum(copying_model().SerializeToString()), "has no dragoman.schema"),
+        (lambda d: append_checksum(b"not a protobuf"), "cannot run this model"),
     ],
 )
 def test_what_is_not_a_whole_model_is_refused(tmp_path: Path, damage: object, message: str) -> None:
     path = file_of(tmp_path / "m.onnx")
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a function of bytes
-    with pytest.raises(BundleError, match=message) as caught:
+    with pytest.raises(ModelFileError, match=message) as caught:
         Translator.load(path)
     assert "\n" not in str(caught.value)
 
@@ -281,18 +284,18 @@ def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
         broken = bytearray(data)
         broken[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(bytes(broken))
-        with pytest.raises(BundleError):
-            read_sealed(path)
+        with pytest.raises(ModelFileError):
+            read_model_file(path)
 
 
 def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="of schema 99"):
-        Translator.load(file_of(tmp_path / "m.onnx", replace(BUNDLE, schema=99)))
+    with pytest.raises(ModelFileError, match="of schema 99"):
+        Translator.load(file_of(tmp_path / "m.onnx", replace(METADATA, schema=99)))
     model = copying_model()
     model.graph.output[0].name = model.graph.node[15].output[0] = "tokens"
-    helper.set_model_props(model, BUNDLE.to_metadata())
-    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
-    with pytest.raises(BundleError, match="inputs and outputs"):
+    helper.set_model_props(model, METADATA.to_props())
+    (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
+    with pytest.raises(ModelFileError, match="inputs and outputs"):
         Translator.load(tmp_path / "m.onnx")
 
 
@@ -300,9 +303,9 @@ def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
     model = copying_model()
     model.graph.node[0].op_type, model.graph.node[0].domain = "MatMulIntegerToDream", "com.microsoft"
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    helper.set_model_props(model, BUNDLE.to_metadata())
-    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
-    with pytest.raises(BundleError, match=rf"MatMulIntegerToDream.*onnxruntime {MINIMUM_ONNXRUNTIME} or newer"):
+    helper.set_model_props(model, METADATA.to_props())
+    (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
+    with pytest.raises(ModelFileError, match=rf"MatMulIntegerToDream.*onnxruntime {MINIMUM_ONNXRUNTIME} or newer"):
         Translator.load(tmp_path / "m.onnx")
     pyproject = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
     assert f'"onnxruntime>={MINIMUM_ONNXRUNTIME}"' in pyproject
@@ -323,8 +326,8 @@ def test_each_sentence_is_translated_by_itself_unless_more_were_learnt(tmp_path:
     text = "copy this. And that one! And"
     one = Translator.load(file_of(tmp_path / "1.onnx")).translate(text)
     assert (one.text, one.parts) == (text, 3)
-    translator = Translator.load(file_of(tmp_path / "2.onnx", replace(BUNDLE, max_sentences=2)))
-    assert translator.bundle.max_sentences == 2
+    translator = Translator.load(file_of(tmp_path / "2.onnx", replace(METADATA, max_sentences=2)))
+    assert translator.metadata.max_sentences == 2
     two = translator.translate(text)
     assert (two.text, two.parts) == (text, 2)
 
@@ -365,8 +368,8 @@ def test_a_sealed_file_whose_metadata_are_not_ours_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, said: str
 ) -> None:
     model = copying_model()
-    helper.set_model_props(model, {**BUNDLE.to_metadata(), f"dragoman.{key}": value})
-    (tmp_path / "m.onnx").write_bytes(seal(model.SerializeToString()))
+    helper.set_model_props(model, {**METADATA.to_props(), f"dragoman.{key}": value})
+    (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
     assert main(["info", str(tmp_path / "m.onnx")]) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -374,9 +377,9 @@ def test_a_sealed_file_whose_metadata_are_not_ours_is_refused(
 
 
 def test_a_file_that_does_not_say_how_many_sentences_takes_one() -> None:
-    metadata = BUNDLE.to_metadata()
-    del metadata["dragoman.max_sentences"]
-    assert Bundle.from_metadata(metadata) == BUNDLE
+    props = METADATA.to_props()
+    del props["dragoman.max_sentences"]
+    assert Metadata.from_props(props) == METADATA
 
 
 def test_what_is_no_text_or_no_whole_number(tmp_path: Path) -> None:
@@ -388,7 +391,7 @@ def test_what_is_no_text_or_no_whole_number(tmp_path: Path) -> None:
     for name in ("beam", "n_best", "max_length", "batch_size"):
         with pytest.raises(TypeError):
             translator.translate("a", **{name: 1.5})  # type: ignore[call-overload]  # as from JSON
-    with pytest.raises(BundleError, match="null"):
+    with pytest.raises(ModelFileError, match="null"):
         Translator.load("x\0y")
 
 
@@ -397,7 +400,7 @@ def test_no_sentences(tmp_path: Path) -> None:
     assert translator.translate([]) == []
     target, score, attention = translator.engine.run(
         np.zeros((0, 5), np.int64), np.zeros(0, np.int64), beam_size=3, n_best=1, max_length=9, length_penalty=1.0,
-        attended=2,
+        n_aligned=2,
     )  # fmt: skip
     assert (target.shape[:2], score.shape, attention.shape[:2]) == ((0, 3), (0, 3), (0, 2))
 
@@ -413,13 +416,13 @@ def test_a_file_of_the_first_version_translates_as_it_did() -> None:
 
 def test_self_test_sees_another_result(tmp_path: Path) -> None:
     cases = [{"source": [10, 11, EOS], "target": [10, 12, EOS], "score": -0.5}]
-    path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))
+    path = file_of(tmp_path / "m.onnx", replace(METADATA, self_test={**METADATA.self_test, "cases": cases}))
     Translator.load(path)
-    with pytest.raises(BundleError, match="self-test failed"):
+    with pytest.raises(ModelFileError, match="self-test failed"):
         Translator.load(path, self_test=True)
     cases = [{"source": [10, 11, EOS], "target": [10, 11, EOS], "score": -0.51}]
-    path = file_of(tmp_path / "m.onnx", replace(BUNDLE, self_test={**BUNDLE.self_test, "cases": cases}))
-    with pytest.raises(BundleError, match="self-test failed"):
+    path = file_of(tmp_path / "m.onnx", replace(METADATA, self_test={**METADATA.self_test, "cases": cases}))
+    with pytest.raises(ModelFileError, match="self-test failed"):
         Translator.load(path, self_test=True)
 
 
@@ -473,7 +476,7 @@ class Fixed:
 
 def test_the_n_best_differ_and_are_the_best_of_joined_parts() -> None:
     engine = Fixed(("a", -0.1), ("a", -0.2), ("b", -0.3), ("c", -0.9), ("c", -1.0), ("d", -1.1))
-    translator = Translator(engine, replace(BUNDLE, max_source=8))  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(engine, replace(METADATA, max_source=8))  # type: ignore[arg-type]  # a stand-in
     found = translator.translate("x", n_best=3)
     assert [(h.text, round(h.score, 6)) for h in found.hypotheses] == [("a", -0.1), ("b", -0.3), ("c", -0.9)]
     found = translator.translate("x y z x y z. x y z x y z.", n_best=4)
@@ -497,8 +500,8 @@ def test_the_n_best_differ_and_are_the_best_of_joined_parts() -> None:
 def test_parts_are_joined_as_the_target_language_is_written(
     languages: tuple[str, str], text: str, expected: str
 ) -> None:
-    bundle = replace(BUNDLE, source_language=languages[0], target_language=languages[1], max_source=9)
-    translator = Translator(Fixed(("a", -0.1)), bundle)  # type: ignore[arg-type]  # a stand-in
+    metadata = replace(METADATA, source_language=languages[0], target_language=languages[1], max_source=9)
+    translator = Translator(Fixed(("a", -0.1)), metadata)  # type: ignore[arg-type]  # a stand-in
     translator.source_tokenizer.encode = lambda text: [*map(ord, text), EOS]  # type: ignore[method-assign]
     assert translator.translate(text, beam=1).text == expected
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.runtime.bundle import BOS, EOS, PAD
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.search import BeamSearch, follow
+from dragoman.runtime.contract import BOS, EOS, PAD
+from dragoman.translate.network.search import BeamSearch, follow
+from dragoman.translate.network.seq2seq import Seq2Seq
 from tiny import CELLS, VOCABULARY, tiny_search
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
@@ -74,10 +74,10 @@ def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
 def test_batch_of_many_equals_batches_of_one(beam: int, heads: int, random_source: Source) -> None:
     search = tiny_search(heads=heads)
     source, length = random_source(7, 9)
-    together = search.search(source, length, beam=beam, n_best=beam, attended=1)
+    together = search.search(source, length, beam=beam, n_best=beam, n_aligned=1)
     for b in range(7):
         S = int(length[b])
-        alone = search.search(source[b : b + 1, :S], length[b : b + 1], beam=beam, n_best=beam, attended=1)
+        alone = search.search(source[b : b + 1, :S], length[b : b + 1], beam=beam, n_best=beam, n_aligned=1)
         assert [strip(r) for r in alone.target[0]] == [strip(r) for r in together.target[b]]
         torch.testing.assert_close(alone.score[0], together.score[b], atol=1e-5, rtol=1e-5)
         T = len(strip(alone.target[0, 0]))
@@ -124,7 +124,7 @@ def test_attention_is_where_each_id_looked(heads: int, random_source: Source) ->
     assert isinstance(model, Seq2Seq)
     seen: list[Tensor] = []
     source, length = random_source(4, 7)
-    out = search.search(source, length, beam=3, n_best=2, attended=2)
+    out = search.search(source, length, beam=3, n_best=2, n_aligned=2)
     model.decoder.layers[-1].attention.register_forward_hook(lambda *call: seen.append(call[2][1]))
     for b, k in itertools.product(range(4), range(2)):
         ids, S = strip(out.target[b, k]), int(length[b])

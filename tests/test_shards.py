@@ -16,19 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.runtime.bundle import PAD
+from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
-from dragoman.translate import batching
-from dragoman.translate.batching import Epoch
 from dragoman.translate.config import TokenizerConfig, load
-from dragoman.translate.corpus import shards
-from dragoman.translate.corpus.ragged import Ragged, joined, ragged, spans
-from dragoman.translate.corpus.shards import Shards, build
-from dragoman.translate.corpus.store import Corpus
-from dragoman.translate.progress import Display
-from dragoman.translate.tokenize import encode, train_tokenizer
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.folder import Corpus
+from dragoman.translate.encoding import batching, shards
+from dragoman.translate.encoding.batching import Epoch
+from dragoman.translate.encoding.ragged import Ragged, joined, ragged, spans
+from dragoman.translate.encoding.shards import Shards, build
+from dragoman.translate.encoding.subwords import encode, train_tokenizer
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.trainer import Trainer
 from tiny import tiny_toml
 
 rows = st.lists(st.lists(st.integers(0, 1000), max_size=6), min_size=1, max_size=12)
@@ -144,7 +143,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     """However it ended: they would wait for ever, and hold their memory."""
     script = tmp_path / "encode.py"
     script.write_text(
-        "import multiprocessing, time\nfrom dragoman.translate.corpus.shards import FEW, _workers\n"
+        "import multiprocessing, time\nfrom dragoman.translate.encoding.shards import FEW, _workers\n"
         'if __name__ == "__main__":\n    with _workers(FEW) as run:\n        list(run(abs, range(4)))\n'
         "        print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n        time.sleep(600)\n"
     )

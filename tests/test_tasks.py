@@ -19,31 +19,34 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from dragoman.export import reader as export_reader
-from dragoman.export import series as export_series
-from dragoman.export.cli import main
+from dragoman.cli import main
+from dragoman.export import forecasting as export_series
+from dragoman.export import labelling as export_reader
+from dragoman.export.forecasting import forecaster_to_onnx
+from dragoman.export.labelling import _compared
 from dragoman.export.parity import Level, refuse_unequal
-from dragoman.export.reader import _compared
-from dragoman.export.series import series_to_onnx
-from dragoman.runtime.bundle import EOS, BundleError
-from dragoman.runtime.clock import Clock
+from dragoman.runtime.contract import EOS, Floats, Ids
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.runtime.models import load as load_model
-from dragoman.runtime.reader import Classifier, Tagger
-from dragoman.runtime.series import Forecaster, OnnxSeries, Series, read_series, seasonal_naive, write_series
-from dragoman.runtime.translator import Floats, Ids
-from dragoman.translate.batching import AnyBatch
-from dragoman.translate.checkpoint import Run, load_tensors, read_rows
+from dragoman.runtime.forecasting import Forecaster, OnnxSeriesEngine, seasonal_naive
+from dragoman.runtime.labelling import Classifier, Tagger
+from dragoman.runtime.loading import load as load_model
+from dragoman.runtime.metadata import ModelFileError
+from dragoman.runtime.series import Series, read_series, write_series
+from dragoman.runtime.timestamps import Clock
 from dragoman.translate.config import SeriesConfig, load
-from dragoman.translate.corpus.labelled import read_classes, read_tags
-from dragoman.translate.corpus.store import Corpus, Pair
-from dragoman.translate.forecaster import SeriesNetwork
-from dragoman.translate.forecasting import Windows, forecaster_of, series_scores, windows_of
-from dragoman.translate.labels import accuracy, entities, entity_f1, is_chunked, macro_f1
-from dragoman.translate.progress import Display, readable
-from dragoman.translate.reader import Reader
-from dragoman.translate.reading import label_reader
-from dragoman.translate.training import Trainer
+from dragoman.translate.corpus.builders.labelled import read_classes, read_tags
+from dragoman.translate.corpus.folder import Corpus, Pair
+from dragoman.translate.encoding.batching import AnyBatch
+from dragoman.translate.evaluation.label_metrics import accuracy, entities, entity_f1, is_chunked, macro_f1
+from dragoman.translate.files import read_rows
+from dragoman.translate.network.heads import LabelNetwork, SeriesNetwork
+from dragoman.translate.progress import readable
+from dragoman.translate.tasks.forecasting import Windows, forecaster_of, series_scores, windows_of
+from dragoman.translate.tasks.labelling import label_model_of
+from dragoman.translate.training.checkpoint import load_tensors
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.trainer import Trainer
 from tiny import CELLS, VOCABULARY, classes, scaled, tagged, temperatures, tiny_config, torchrun
 
 Read = Callable[[Path], Iterable[Pair]]
@@ -225,7 +228,7 @@ def test_a_text_does_not_depend_on_its_neighbours(
     cell: str, each: bool, random_source: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
     torch.manual_seed(1)
-    reader = Reader(tiny_config(cell), VOCABULARY, 5, each=each).eval()
+    reader = LabelNetwork(tiny_config(cell), VOCABULARY, 5, each=each).eval()
     source, length = random_source(6, 9)
     together = reader(source, length)
     for b in range(len(length)):
@@ -240,7 +243,7 @@ def test_a_forecast_does_not_depend_on_its_neighbours(variables: int, window: in
     series = SeriesConfig(window=window, horizon=horizon, period=period)
     network = SeriesNetwork(tiny_config(), series, torch.full((variables,), 8.0), torch.full((variables,), 3.0))
     torch.nn.init.normal_(network.head.weight, std=0.1)
-    engine = OnnxSeries(series_to_onnx(network, window).SerializeToString())
+    engine = OnnxSeriesEngine(forecaster_to_onnx(network, window).SerializeToString())
     values = 8 + 3 * np.random.default_rng(1).normal(size=(17, window, variables)).astype(np.float32)
     values[3, ::4] = np.nan
     together = engine.run(values)
@@ -458,7 +461,7 @@ def test_the_one_file_of_each(
         corpus = Run(runs[task]).config().data.corpus
         found = []
         for model in (runs[task], path):
-            words = ["evaluate", str(model), "--corpus", corpus, "--json", "--record", str(tmp_path)]
+            words = ["evaluate", str(model), "--corpus", corpus, "--json", "--record", str(tmp_path / "scores.jsonl")]
             assert main(words) == 0
             found.append({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "model"})
         assert found[0] == found[1]
@@ -466,14 +469,15 @@ def test_the_one_file_of_each(
         assert "--int8 is for translators" in capsys.readouterr().err
         assert main(["translate", str(path), "x"]) == 2
         assert f"the model was made to {task}, not to translate" in capsys.readouterr().err
-    assert len([*tmp_path.glob("*.json")]) == 2 + 2 + 5  # a record for each score
-    with pytest.raises(BundleError, match="made to tag, not to classify"):
+    rows = read_rows(tmp_path / "scores.jsonl")  # the file replaces the row of its run
+    assert [(row["protocol"], len(row["metrics"])) for row in rows] == [("classify", 2), ("tag", 2), ("forecast", 5)]
+    with pytest.raises(ModelFileError, match="made to tag, not to classify"):
         Classifier.load(files["tag"])
     assert main(["verify", str(files["tag"]), "--against", str(runs["classify"])]) == 2
     data = bytearray(files["forecast"].read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "broken.onnx").write_bytes(data)
-    with pytest.raises(BundleError, match="is damaged"):
+    with pytest.raises(ModelFileError, match="is damaged"):
         load_model(tmp_path / "broken.onnx")
 
 
@@ -486,27 +490,27 @@ def test_what_differs_is_seen(
         assert main(["verify", str(path), "--against", str(other)]) == 1
         assert "NOT equal" in capsys.readouterr().out
         model = load_model(path)
-        case = dict(model.bundle.self_test["cases"][0])
+        case = dict(model.metadata.self_test["cases"][0])
         key = "forecast" if task == "forecast" else "probability"
         said = np.array(case[key])
         case[key] = (said + 0.02 * np.abs(said).max()).tolist()
-        model.bundle = replace(model.bundle, self_test={"cases": [case]})
-        with pytest.raises(BundleError, match="self-test failed"):
+        model.metadata = replace(model.metadata, self_test={"cases": [case]})
+        with pytest.raises(ModelFileError, match="self-test failed"):
             model.self_test()
 
 
 def test_a_file_that_differs_is_not_made(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Level("labels", compared=9, equal=8, worst=0.0, passed=False)
-    for module, compare in ((export_reader, "compare_reader"), (export_series, "compare_series")):
+    for module, compare in ((export_reader, "compare_labelling"), (export_series, "compare_forecaster")):
         monkeypatch.setattr(module, compare, lambda *_: [wrong])
         monkeypatch.setattr(module, "sealed", lambda *_: b"")
-    monkeypatch.setattr(export_reader, "reader_to_onnx", lambda *_: None)
-    monkeypatch.setattr(export_series, "series_to_onnx", lambda *_: None)
+    monkeypatch.setattr(export_reader, "labelling_to_onnx", lambda *_: None)
+    monkeypatch.setattr(export_series, "forecaster_to_onnx", lambda *_: None)
     for task in ("classify", "tag"):
         with pytest.raises(UserError, match="differs from PyTorch"):
-            export_reader.build_reader(Run(runs[task]), ["Ada Byron walks"])
+            export_reader.build_labelling(Run(runs[task]), ["Ada Byron walks"])
     with pytest.raises(UserError, match="differs from PyTorch"):
-        export_series.build_series(Run(runs["forecast"]))
+        export_series.build_forecaster(Run(runs["forecast"]))
 
 
 def test_windows_of_a_part_look_at_what_comes_before_it() -> None:
@@ -567,7 +571,7 @@ def test_what_a_forecaster_is_given(files: dict[str, Path]) -> None:
 
 
 def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
-    classifier, tagger = label_reader(Run(runs["classify"])), label_reader(Run(runs["tag"]))
+    classifier, tagger = label_model_of(Run(runs["classify"])), label_model_of(Run(runs["tag"]))
     assert isinstance(classifier, Classifier)
     assert isinstance(tagger, Tagger)
     result = classifier.classify("what a lovely street. " * 100)
@@ -584,10 +588,12 @@ def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
             lengths.extend(source_length.tolist())
             return found
 
-    result = Classifier(Noting(), classifier.bundle).classify(mixed)
+    result = Classifier(Noting(), classifier.metadata).classify(mixed)
     assert result.parts == len(rows) > 1
     mean = np.average(rows, axis=0, weights=lengths).tolist()
-    assert dict(result.probabilities) == pytest.approx(dict(zip(classifier.bundle.labels, mean, strict=True)), abs=1e-6)
+    assert dict(result.probabilities) == pytest.approx(
+        dict(zip(classifier.metadata.labels, mean, strict=True)), abs=1e-6
+    )
     words = "Ada Byron walks in London".split() * 60
     found = tagger.tag(" ".join(words))
     assert found.words == (*words,)
@@ -604,7 +610,7 @@ def test_long_texts_are_read_in_parts(runs: dict[str, Path]) -> None:
 
 @given(text=st.text())
 def test_every_word_gets_a_label(runs: dict[str, Path], text: str) -> None:
-    tagger = label_reader(Run(runs["tag"]))
+    tagger = label_model_of(Run(runs["tag"]))
     assert isinstance(tagger, Tagger)
     found = tagger.tag(text)
     assert len(found.words) == len(found.labels) == len(found.probabilities)
@@ -615,8 +621,8 @@ def test_a_translator_is_no_reader(tiny_run: Path, runs: dict[str, Path], capsys
     assert "only translators work together" in capsys.readouterr().err
     assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--beam", "3"]) == 2
     assert "--beam is for translators" in capsys.readouterr().err
-    assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--basis", "lc.tok"]) == 2
-    assert "--basis is for translators" in capsys.readouterr().err
+    assert main(["evaluate", str(runs["tag"]), "--corpus", "x", "--protocol", "lc.tok"]) == 2
+    assert "--protocol is for translators" in capsys.readouterr().err
 
 
 def test_hand_edited_labels(runs: dict[str, Path], tmp_path: Path) -> None:

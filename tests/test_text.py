@@ -13,14 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.runtime.bundle import EOS, BundleError
+from dragoman.runtime.contract import EOS
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.text import sentences, split_text
-from dragoman.runtime.tokenizer import Tokenizer, has_control_characters, normalise
+from dragoman.runtime.metadata import ModelFileError
+from dragoman.runtime.normalisation import has_control_characters, normalise
+from dragoman.runtime.segmentation import sentences, split_text
+from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.corpus.cldr import from_cldr
-from dragoman.translate.corpus.ragged import ragged
-from dragoman.translate.tokenize import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
+from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.encoding.ragged import ragged
+from dragoman.translate.encoding.subwords import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
 
 nasty = st.text(
     st.one_of(
@@ -140,7 +142,7 @@ def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> N
     code = (
         "import sys; from pathlib import Path; from dragoman.runtime.tokenizer import Tokenizer\n"
         "from dragoman.translate.config import TokenizerConfig\n"
-        "from dragoman.translate.tokenize import segmentations\n"
+        "from dragoman.translate.encoding.subwords import segmentations\n"
         "t = Tokenizer(Path(sys.argv[1]).read_bytes())\n"
         "config = TokenizerConfig(kind=sys.argv[2], sampling=0.3)\n"
         "print(segmentations(t, 'The quick brown fox jumps'.split(), [5] * 5, config, 1).pieces.flat.tolist())"
@@ -198,7 +200,7 @@ def test_vocabulary_holds_the_characters_of_a_small_corpus() -> None:
 
 
 def test_foreign_tokenizers_are_refused() -> None:
-    with pytest.raises(BundleError, match="not a SentencePiece model"):
+    with pytest.raises(ModelFileError, match="not a SentencePiece model"):
         Tokenizer(b"nonsense")
 
 

@@ -20,22 +20,28 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dragoman.runtime.bundle import BOS, EOS
+from dragoman.runtime.contract import BOS, EOS
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.translate import checkpoint, training
-from dragoman.translate import loss as loss_module
-from dragoman.translate.batching import make_batch, plan
-from dragoman.translate.checkpoint import Run, load_tensors, read_rows, weights_of
 from dragoman.translate.config import ModelConfig, TrainingConfig, load
-from dragoman.translate.corpus.store import Corpus
-from dragoman.translate.evaluate import score, translate_all, translator_of
-from dragoman.translate.loss import SmoothedLoss
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.progress import Display, bar
-from dragoman.translate.search import BeamSearch
-from dragoman.translate.training import Trainer, learning_rate
-from dragoman.translate.translating import limit_ratio, most_sentences
-from dragoman.translate.workers import WorkerLost
+from dragoman.translate.corpus.folder import Corpus
+from dragoman.translate.encoding.batching import make_batch, plan
+from dragoman.translate.evaluation.engine import translate_all, translator_of
+from dragoman.translate.evaluation.metrics import score
+from dragoman.translate.files import read_rows
+from dragoman.translate.network import loss as loss_module
+from dragoman.translate.network.loss import SmoothedLoss
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.progress import bar
+from dragoman.translate.tasks.translation import limit_ratio, most_sentences
+from dragoman.translate.training import checkpoint
+from dragoman.translate.training import trainer as training
+from dragoman.translate.training.checkpoint import load_tensors, weights_of
+from dragoman.translate.training.display import Display
+from dragoman.translate.training.distributed import WorkerLost
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.schedule import learning_rate
+from dragoman.translate.training.trainer import Trainer
 from tiny import CELLS, torchrun
 
 
@@ -361,7 +367,7 @@ def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dragoman.export", "train", str(toml), "--set", "training.epochs=400"]
+    command = [sys.executable, "-m", "dragoman", "train", str(toml), "--set", "training.epochs=400"]
     process = subprocess.Popen(
         [*command, "--set", "training.checkpoint_minutes=0.001"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
@@ -383,7 +389,7 @@ def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> N
 def test_two_trainings_in_one_folder_are_refused(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml), tmp_path / "run")
     code = (
-        "import sys; from dragoman.translate.config import load; from dragoman.translate.training import Trainer\n"
+        "import sys; from dragoman.translate.config import load; from dragoman.translate.training.trainer import Trainer\n"
         "from dragoman.runtime.errors import UserError\n"
         "try: Trainer(load(sys.argv[1]), sys.argv[2])\n"
         "except UserError as error: print(error)"
@@ -469,7 +475,7 @@ LEAVING = """
 import sys
 from pathlib import Path
 from dragoman.translate.config import load
-from dragoman.translate.training import Trainer
+from dragoman.translate.training.trainer import Trainer
 
 def threads():
     return sum("gloo" in t.read_text() for t in Path("/proc/self/task").glob("*/comm"))

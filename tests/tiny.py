@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 
-from dragoman.runtime.bundle import Bundle
-from dragoman.translate.checkpoint import load_tensors, save_tensors
+from dragoman.runtime.metadata import Metadata
 from dragoman.translate.config import ModelConfig
-from dragoman.translate.corpus.store import Pair
-from dragoman.translate.model import Seq2Seq
-from dragoman.translate.search import BeamSearch
+from dragoman.translate.corpus.folder import Pair
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.checkpoint import load_tensors, save_tensors
 
 CELLS = ("elman", "lstm", "gru", "sru")
 VOCABULARY = 37
@@ -65,10 +65,10 @@ def tiny_search(
     return BeamSearch(model.requires_grad_(False), 2).eval()
 
 
-def tiny_bundle(precision: str = "float32") -> Bundle:
+def tiny_metadata(precision: str = "float32") -> Metadata:
     """What comparisons need to know of a network that was never trained."""
     defaults = {"beam_size": 3, "length_penalty": 1.0, "max_length": 40}
-    return Bundle("en", "xx", b"", b"", 40, defaults, {}, {}, {}, precision=precision)
+    return Metadata("en", "xx", b"", b"", 40, defaults, {}, {}, {}, precision=precision)
 
 
 def number_pairs(count: int) -> list[Pair]:

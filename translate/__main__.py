@@ -2,6 +2,6 @@
 
 import sys
 
-from dragoman.translate.cli import main
+from dragoman.translate.commands import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""The configuration: frozen, typed and closed. `load` is the only door, since constructors do not validate."""
+"""The configuration: frozen, typed and closed. Use `load`; the constructors do not validate."""
 
 from __future__ import annotations
 
@@ -13,15 +13,45 @@ from msgspec import Meta
 
 from dragoman.runtime.errors import UserError
 
+
+def differing_keys(a: Config, b: Config) -> list[str]:
+    """Dotted keys whose values differ."""
+
+    def walk(x: Any, y: Any, prefix: str) -> list[str]:  # noqa: ANN401 (a tree of plain values)
+        if isinstance(x, dict) and isinstance(y, dict):
+            return [k for key in x for k in walk(x[key], y.get(key), f"{prefix}.{key}" if prefix else key)]
+        return [] if x == y else [prefix]
+
+    return walk(msgspec.to_builtins(a), msgspec.to_builtins(b), "")
+
+
 CellName = Literal["elman", "lstm", "gru", "sru"]
+
+
 TaskName = Literal["translate", "classify", "tag", "forecast"]
+
+
 Count = Annotated[int, Meta(ge=1)]
+
+
 Layers = Annotated[int, Meta(ge=1, le=1000)]
+
+
 Width = Annotated[int, Meta(ge=1, le=65536)]  # of a layer
+
+
 Rate = Annotated[float, Meta(ge=0, lt=1)]
+
+
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
+
+
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+
+
 TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
+
+
 # Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who
 # read their text once; docs/experiments.md has what it does for text that is read twenty times.
 USUAL = {"adamw": {"lr": 2e-3, "weight_decay": 0.01}, "muon": {"lr": 4e-3, "weight_decay": 0.1}}

@@ -1,4 +1,4 @@
-"""Rules that tell pairs that teach from pairs that mislead, each of which can be turned off."""
+"""Cleaning: drop pairs that cannot be used or that mislead."""
 
 from __future__ import annotations
 
@@ -12,26 +12,43 @@ from itertools import islice
 import regex
 from ftfy.badness import is_bad
 
+from dragoman.runtime.normalisation import has_control_characters, normalise
+from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.languages import script_of
+from dragoman.translate.corpus.readers.raw import Raw, Unread
 from dragoman.translate.corpus.rules import MAX_CHARACTERS, RULES
-from dragoman.translate.corpus.store import Pair, nearly, short_hash
+from dragoman.translate.corpus.split import nearly, short_hash
 
 # A side may be this many times as long as the corpus's usual ratio makes the other, give or take SLACK characters,
 # which short texts need: "Yes" is "Jawohl".
 RATIO, SLACK = 2.5, 12
+
+
 SAMPLE, FIRST = 2000, 50_000  # pairs that the usual ratio is found from, and of which first ones they are taken
+
+
 HUNDRED, HOURS, YEARS = 100, 12, 2200  # years are below the last
+
+
 POWERS = (1, 3, 4, 5, 6, 7, 8, 9)  # of ten, by which units such as 万, lakh and million differ
+
+
 DIGITS = 4000  # of a number that are looked at; Python reads no more than 4,300
+
+
 LETTERS = 6  # fewer in a script say nothing: names, units, codes
+
 
 # Scripts that CLDR names for a language and that text mixes, by Unicode's names.
 TOGETHER = {"Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
+
+
 # Digits, perhaps in groups of three, or in pairs before the last three as in India; and the hour of a time.
 NUMBER = regex.compile(
     r"(?<!\p{Nd})(?:(?P<hour>\p{Nd}{1,2})(?=:\p{Nd}{2})"
     r"|\p{Nd}{1,3}(?:[.,\u00a0\u202f' ]\p{Nd}{3})+(?!\p{Nd})|\p{Nd}{1,2}(?:,\p{Nd}{2})+,\p{Nd}{3}(?!\p{Nd})|\p{Nd}+)"
 )
+
 
 Rule = Callable[[Pair], bool]
 
@@ -207,3 +224,43 @@ def scrub(
                 dropped(rule, pair)
             else:
                 yield pair
+
+
+def reason_to_drop(row: Raw) -> str | None:
+    """Why a raw pair cannot be used, or None."""
+    if isinstance(row, Unread):
+        return row.problem
+    for side in row:
+        if isinstance(side, bytes):
+            try:
+                side = side.decode("utf-8")
+            except UnicodeDecodeError:
+                return "invalid UTF-8"
+        if not side.strip():
+            return "empty"
+        if has_control_characters(side):
+            return "control characters"
+        if not normalise(side):
+            return "empty"
+    return None
+
+
+def clean(rows: Iterable[Raw], dropped: Callable[[str, Pair], None]) -> Iterator[Pair]:
+    """The usable pairs, normalised; the others are given to `dropped` with the reason, and as far as they are text."""
+    for row in rows:
+        reason = reason_to_drop(row)
+        sides = (row.line, "") if isinstance(row, Unread) else row
+        pair = Pair(*(s.decode("utf-8", "backslashreplace") if isinstance(s, bytes) else s for s in sides))
+        if reason:
+            dropped(reason, pair)
+        else:
+            yield Pair(*map(normalise, pair))
+
+
+def counting(dropped: Counter[str]) -> Callable[[str, Pair], None]:
+    """What counts pairs by the reason that they are dropped for."""
+
+    def count(reason: str, pair: Pair) -> None:
+        dropped[reason] += 1
+
+    return count

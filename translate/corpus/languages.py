@@ -1,4 +1,4 @@
-"""Codes of languages as people write them, `pt-BR`, `pt_BR`, `zh-Hant-TW`, and what follows from them."""
+"""Language codes, and what CLDR knows of a language."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The names of the rules of cleaning (cleaning.py holds the rules): light, since `--help` tells them."""
+"""The names of the cleaning rules. cleaning.py holds the rules; this module stays light because `--help` prints it."""
 
 from __future__ import annotations
 
 MAX_CHARACTERS = 2000  # of a side: more is a document, not a sentence
+
+
 # The rules of cleaning, by the names that turn them off, in the order in which they are asked.
 RULES = {
     "duplicate": "the same pair once more",

@@ -1,0 +1,46 @@
+"""Train a small recurrent translator on your own parallel text and run it as one ONNX file on any CPU.
+
+>>> import dragoman
+>>> translator = dragoman.load("en-de.onnx")
+>>> translator.translate("two dogs run").text
+
+Importing this package is cheap: the names below load numpy, onnxruntime and sentencepiece when they are first used, and
+none of them loads PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dragoman.runtime.errors import UserError
+    from dragoman.runtime.forecasting import Forecaster
+    from dragoman.runtime.labelling import Classifier, Tagger
+    from dragoman.runtime.loading import load
+    from dragoman.runtime.translator import Translator
+
+__version__ = "0.2.0"
+__all__ = ["Classifier", "Forecaster", "Tagger", "Translator", "UserError", "__version__", "load"]
+
+_MODULES = {
+    "Classifier": "labelling",
+    "Forecaster": "forecasting",
+    "Tagger": "labelling",
+    "Translator": "translator",
+    "UserError": "errors",
+    "load": "loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"dragoman.runtime.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

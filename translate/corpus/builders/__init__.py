@@ -1,0 +1,1 @@
+"""Builders of corpora: from formulas, packages, labelled text and series."""

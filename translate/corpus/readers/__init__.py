@@ -1,0 +1,1 @@
+"""Readers of the formats that parallel text comes in. Each yields raw pairs, source first."""

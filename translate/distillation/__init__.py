@@ -1,0 +1,1 @@
+"""Training text that models make: distillation and back-translation."""

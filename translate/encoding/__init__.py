@@ -1,0 +1,1 @@
+"""Text to numbers: subwords, encoded shards, batches, augmentation."""

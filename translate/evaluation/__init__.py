@@ -1,0 +1,1 @@
+"""Evaluation: metrics, comparison, robustness, reports and plots."""

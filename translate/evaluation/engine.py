@@ -1,0 +1,92 @@
+"""Engines and translators that compute in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from dragoman.runtime.contract import Floats, Ids
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.metadata import Metadata
+from dragoman.runtime.translator import Translation, Translator
+from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.training.allocator import keep_freed_memory
+from dragoman.translate.training.distributed import device_of
+from dragoman.translate.training.run import Run
+
+
+class TorchEngine:
+    """A trained network in PyTorch, behind the same door as the exported file."""
+
+    def __init__(self, search: BeamSearch) -> None:
+        keep_freed_memory()
+        self.search = search
+
+    def run(
+        self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
+        length_penalty: float, n_aligned: int,
+    ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
+        """See runtime.translator.Engine."""
+        device = self.search.model.bias.device
+        ids, length = torch.from_numpy(source).to(device), torch.from_numpy(np.asarray(source_length)).to(device)
+        out = self.search.search(
+            ids, length, beam=beam_size, n_best=n_best, max_length=max_length, length_penalty=length_penalty,
+            n_aligned=n_aligned,
+        )  # fmt: skip
+        return out.target.cpu().numpy(), out.score.cpu().numpy(), out.attention.cpu().numpy()
+
+
+def card_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's facts its file tells."""
+    told = ("corpus", "training", "scores", "parameters", "commit", "command")
+    return {key: facts[key] for key in told if key in facts}
+
+
+def metadata_of(run: Run) -> Metadata:
+    """What an exported file says about a run, but for its self-test. Raises UserError when it does not translate."""
+    config = run.config()
+    if config.task != "translate":
+        raise UserError(f"{run.folder} was made to {config.task}, not to translate")
+    facts = run.read_json("run.json")
+    source, target = run.tokenizers()
+    return Metadata(
+        source_language=facts["source_language"],
+        target_language=facts["target_language"],
+        source_tokenizer=source.model,
+        target_tokenizer=target.model,
+        max_source=facts["max_source"],
+        max_sentences=facts.get("max_sentences", 1),
+        defaults={
+            "beam_size": config.search.beam_size,
+            "length_penalty": config.search.length_penalty,
+            "max_length": config.search.max_length,
+        },
+        config=run.read_json("config.json"),
+        card=card_of(facts),
+        self_test={},
+    )
+
+
+def translator_of(run: Run) -> Translator:
+    """A run as a Translator that computes in PyTorch."""
+    metadata = metadata_of(run)
+    return Translator(TorchEngine(run.search().to(device_of())), metadata)
+
+
+def translate_all(
+    translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
+    length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
+) -> list[Translation]:  # fmt: skip
+    """Best translations of many lines, in chunks so that progress can be shown."""
+    out: list[Translation] = []
+    chunk = batch_size * 8
+    for start in range(0, len(lines), chunk):
+        out += translator.translate(
+            lines[start : start + chunk], beam=beam, batch_size=batch_size, length_penalty=length_penalty
+        )
+        if progress:
+            progress(len(out))
+    return out

@@ -1,0 +1,107 @@
+"""The provenance of a score: command, commit, machine, seed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dragoman.runtime.metadata import Metadata
+from dragoman.translate.evaluation.metrics import Score
+from dragoman.translate.files import read_rows, write_rows
+
+# The keys of a row that tell it from others: a later row of the same keys replaces it.
+ROW_KEY = ("run", "set", "protocol", "precision", "beam", "length_penalty", "seed")
+
+
+def score_row(
+    scores: Sequence[Score], metadata: Metadata, *, name: str, beam: int, length_penalty: float
+) -> dict[str, Any]:
+    """Return one row of docs/results/scores.jsonl: all metrics of a test set, and what is needed to measure them again.
+
+    name: the test set. beam: 0 where nothing is searched for. An ensemble has the provenance of each member.
+    """
+    card = metadata.card
+    corpus = card.get("corpus", {})
+    members = [trained_by(member) for member in card.get("members", [])]
+    trained = trained_by(card)
+    if members:
+        trained["seed"], trained["commit"] = ("+".join(str(m[key]) for m in members) for key in ("seed", "commit"))
+        trained["members"] = members
+    return {
+        "run": metadata.config["name"],
+        "corpus": corpus.get("corpus", "unknown"),
+        "pair": "-".join(filter(None, (metadata.source_language, metadata.target_language))),
+        "set": name,
+        "protocol": scores[0].protocol,
+        "precision": metadata.precision,
+        "beam": beam,
+        "length_penalty": length_penalty,
+        "metrics": {s.metric: {"score": s.score, "signature": s.signature} for s in scores},
+        "parameters": card.get("parameters"),
+        **trained,
+        **{key: corpus[key] for key in ("distilled", "back_translated") if key in corpus},
+        "command": command(),
+        "evaluated_at": commit(),
+        "machine": machine(),
+    }
+
+
+def record(path: Path, row: dict[str, Any]) -> None:
+    """Write a row into a file of rows, in place of the row with the same ROW_KEY if there is one.
+
+    Raises UserError when the file cannot be read or written.
+    """
+    rows = read_rows(path) if path.exists() else []
+    key = [row[name] for name in ROW_KEY]
+    rows = [other for other in rows if [other.get(name) for name in ROW_KEY] != key]
+    write_rows(path, [*rows, row])
+
+
+def trained_by(card: dict[str, Any]) -> dict[str, Any]:
+    """What of a card says how the weights came about."""
+    training = card.get("training", {})
+    return {
+        "seed": training.get("seed"),
+        "train_minutes": training.get("minutes"),
+        "train_command": card.get("command"),
+        "commit": card.get("commit", "unknown"),
+    }
+
+
+def command() -> str:
+    """The command that this process was started by."""
+    return shlex.join(["dragoman", *sys.argv[1:]])
+
+
+def commit() -> str:
+    """The commit of the source tree that this runs from, `+changed` if it is not that, or the installed version."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        if (root / ".git").exists():
+            words = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changed", "--exclude=*"]
+            return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return "dragoman " + version("dragoman")
+    except (OSError, subprocess.CalledProcessError, PackageNotFoundError):
+        return "unknown"
+
+
+def machine() -> str:
+    """The processor and the software that a number was measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    vectors = torch.backends.cpu.get_cpu_capability()  # AVX2, AVX512: the same name may stand for either
+    return f"{name} ({vectors}), {os.cpu_count()} cores{gpu}, torch {torch.__version__}"

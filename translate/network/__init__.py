@@ -1,0 +1,1 @@
+"""The network: cells, layers, encoder-decoder, search, heads, ensemble, loss."""

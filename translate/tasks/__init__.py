@@ -1,0 +1,1 @@
+"""The tasks that a network learns: translation, classification, tagging, forecasting."""
