@@ -44,7 +44,7 @@ results: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv, which takes minutes"
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,moses,dev]'
 	touch $@
 
 .venv-peer/installed: bench/requirements.txt

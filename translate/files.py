@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from dragoman.runtime.errors import UserError
 
 STREAMS = {"stdout": 1, "stderr": 2}  # of /dev, and their descriptors
@@ -92,12 +94,6 @@ def read_rows(path: Path) -> list[Any]:
     return rows
 
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
-
-
 LOCK = "lock"  # the file that names the process
 
 
@@ -114,27 +110,26 @@ def real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def hold(path: Path, doing: str, otherwise: str) -> int:
-    """Hold a lock file for this process until the file that is returned is closed, or the process ends.
+def hold(path: Path, doing: str, otherwise: str) -> FileLock:
+    """Hold a lock file for this process until the lock is released, or the process ends.
 
-    Raises UserError when another process holds it, who is `doing` something; `otherwise` is what else can be done.
-    (Where there are no such locks, as on Windows, nobody holds any.)
+    Raises UserError when somebody else holds it. The message says what they are `doing` and what the user can do
+    `otherwise`.
     """
+    lock = FileLock(path, blocking=False, thread_local=False)
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock.acquire()
         try:
-            if fcntl is not None:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(file, 0)
-            os.write(file, f"{os.getpid()}\n".encode())
-        except (BlockingIOError, PermissionError):
-            holder = os.read(file, 20).decode("ascii", "replace").strip()
-            os.close(file)
-            raise UserError(f"{doing} by process {holder}; wait for it, or {otherwise}") from None
+            path.write_text(f"{os.getpid()}\n")
         except OSError:  # a full disk
-            os.close(file)
-            path.unlink()
+            lock.release()
+            path.unlink(missing_ok=True)
             raise
+    except Timeout:
+        holder = "another process"
+        with contextlib.suppress(OSError):  # Windows lets nobody read a locked file
+            holder = f"process {path.read_text('ascii', 'replace').strip()}"
+        raise UserError(f"{doing} by {holder}; wait for it, or {otherwise}") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    return file
+    return lock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -92,7 +91,7 @@ def write_folder(
             raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
         raise
     finally:
-        os.close(held)
+        held.release()
     return counts
 
 

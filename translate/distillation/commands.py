@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,4 +131,4 @@ def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, Progre
         journal.unlink(missing_ok=True)
     finally:
         lock.unlink(missing_ok=True)
-        os.close(held)
+        held.release()

@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock
 from torch import nn
 
 from dragoman.runtime.errors import UserError
@@ -51,11 +52,8 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path(name)} cannot be read: {error}") from None
 
-    def lock(self) -> int:
-        """Hold the folder for this process until the file that is returned is closed, or the process ends.
-
-        Raises UserError when another process holds it.
-        """
+    def lock(self) -> FileLock:
+        """Hold the folder for this process. Raises UserError when another process holds it."""
         return hold(self.path(LOCK), f"{self.folder} is being trained", "choose another name")
 
     def config(self) -> Config:

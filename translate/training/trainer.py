@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import weakref
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Trainer:
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
         self.position = Position(world=self.workers.world)
+        self.close: Callable[[], object] = lambda: None  # lets another process train in the folder
         self.task: Task = TASKS[config.task](config, self.run, self.workers, self.display)
         if self.workers.main:
             resuming = self._open(resume)
@@ -108,7 +109,7 @@ class Trainer:
         elif resume and not run.folder.exists():
             raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
         make_folder(run.folder)
-        weakref.finalize(self, os.close, run.lock())
+        self.close = weakref.finalize(self, run.lock().release)
         if not started:
             for left in (run.path("metrics.jsonl"), *run.folder.glob("step-*.safetensors")):  # by a start cut short
                 left.unlink(missing_ok=True)
@@ -219,6 +220,7 @@ class Trainer:
         finally:
             self.shared = self.objective
             self.workers.shutdown()
+            self.close()
 
     def _said_again(self) -> dict[str, Any]:
         """What run.json says of a training that ended before."""

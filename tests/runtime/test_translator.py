@@ -307,7 +307,7 @@ def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
     with pytest.raises(ModelFileError, match=rf"MatMulIntegerToDream.*onnxruntime {MINIMUM_ONNXRUNTIME} or newer"):
         Translator.load(tmp_path / "m.onnx")
-    pyproject = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
+    pyproject = (ROOT / "pyproject.toml").read_text()
     assert f'"onnxruntime>={MINIMUM_ONNXRUNTIME}"' in pyproject
 
 
@@ -407,7 +407,7 @@ def test_no_sentences(tmp_path: Path) -> None:
 
 def test_a_file_of_the_first_version_translates_as_it_did() -> None:
     """Of numbers, as tiny.number_pairs gives them; scores are what 0.1.0 printed."""
-    translator = Translator.load(Path(__file__).parent / "files" / "0.1.0.onnx", self_test=True)
+    translator = Translator.load(ROOT / "tests" / "files" / "0.1.0.onnx", self_test=True)
     found = translator.translate(["12", "345", "907", "8"], alignments=True)
     assert [t.text for t in found] == ["two one", "five four three", "seven zero nine", "eight"]
     assert [t.score for t in found] == pytest.approx([-0.4756, -0.2207, -0.1286, -0.2301], abs=1e-3)

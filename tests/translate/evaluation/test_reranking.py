@@ -309,7 +309,9 @@ def test_what_distilling_refuses(
 
 
 def test_one_process_makes_a_taught_corpus(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys; from dragoman.translate.files import *; hold(real(sys.argv[1]), '', ''); print(); input()"
+    code = (
+        "import sys; from dragoman.translate.files import *; lock = hold(real(sys.argv[1]), '', ''); print(); input()"
+    )
     words = [sys.executable, "-uc", code, str(tmp_path / "made.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None

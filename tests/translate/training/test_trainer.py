@@ -274,6 +274,7 @@ def test_resuming_beyond_a_lowered_limit_still_concludes(toml: Path, tmp_path: P
         trainer.train_step(batch, 1e-3)
     trainer.position.epoch, trainer.position.step = 3, 30
     trainer.save()
+    trainer.close()
     facts = Trainer(load(toml, [*late, "training.epochs=2"]), tmp_path / "run", resume=True).fit()
     assert facts["training"]["weights"] == "epoch 3"
 
@@ -281,6 +282,7 @@ def test_resuming_beyond_a_lowered_limit_still_concludes(toml: Path, tmp_path: P
 def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml), tmp_path / "run")
     trainer.save()
+    trainer.close()
     (tmp_path / "run" / "metrics.jsonl").write_text('{"kind": "train", "step": 0}\n{"kind": "train", "step": 9}\n{"ki')
     resumed = Trainer(load(toml), tmp_path / "run", resume=True)
     assert [row["step"] for row in read_rows(resumed.run.path("metrics.jsonl"))] == [0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gzip
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -133,7 +132,7 @@ def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
             from_files([str(tmp_path / name)], None, None)
 
 
-HOLD = "import sys; from dragoman.translate.files import *; hold(Path(sys.argv[1]), '', ''); print(); input()"
+HOLD = "import sys; from dragoman.translate.files import *; lock = hold(Path(sys.argv[1]), '', ''); print(); input()"
 
 
 def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
@@ -174,7 +173,7 @@ def test_what_another_process_has_begun_is_left_alone(tmp_path: Path, monkeypatc
     """It may come between this one's look at the folder and its lock."""
     beside, splits = tmp_path / "corpus.part", dict.fromkeys(SPLITS, number_pairs(3))
 
-    def another_holds(path: Path, *_: str) -> int:
+    def another_holds(path: Path, *_: str) -> None:
         path.write_text("1\n")
         (beside / "train.en").write_text("half of it")
         raise UserError("is being made")
@@ -190,7 +189,7 @@ def test_no_room_for_a_lock_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match="No space left on device"):
         write_corpus(tmp_path / "corpus", ("en", "xx"), dict.fromkeys(SPLITS, number_pairs(3)), {})
     assert not list(tmp_path.iterdir())
