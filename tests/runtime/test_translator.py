@@ -29,6 +29,7 @@ from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.encoding.subwords import train_tokenizer
+from tiny import ROOT
 
 TOKENIZER = train_tokenizer([f"copy this line, number {i}. And that one!" for i in range(80)], TokenizerConfig(), 330)
 
