@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check fast slow format results bench bench-train clean
+.PHONY: quickstart test check fast slow format docs results bench bench-train clean
 
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
@@ -41,10 +41,19 @@ bench-train: .venv/installed .venv-joeynmt/installed
 results: .venv/installed
 	$(BIN)/python docs/tables.py
 
+# The documentation as a site in docs/_build. A warning, such as a broken link, fails the build.
+docs: .venv/docs-installed
+	$(BIN)/python docs/commands.py
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build
+
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv, which takes minutes"
 	$(BIN)/pip install -q -c constraints.txt -e '.[train,moses,dev]'
+	touch $@
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 .venv-peer/installed: bench/requirements.txt
@@ -58,4 +67,4 @@ results: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peer .venv-joeynmt build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peer .venv-joeynmt docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,7 +1,8 @@
-"""Draw the tables of docs/results.md, docs/speed.md and the README from the files in docs/results (`make results`).
+"""Draw the tables of the README, docs/results.md, docs/results-details.md and docs/speed.md (`make results`).
 
-scores.jsonl has a row for each run, test set, protocol and precision. speed.jsonl has the figures of `make bench`,
-training.jsonl those of `make bench-train`.
+They are drawn from files in docs/results. scores.jsonl has a row for each run, test set, protocol and precision, and
+runs.toml says in words what each run is. speed.jsonl has the figures of `make bench`, training.jsonl those of
+`make bench-train`.
 """
 
 from __future__ import annotations
@@ -14,123 +15,216 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import msgspec
+
 HERE = Path(__file__).resolve().parent
 KEYS = (
     "run corpus pair set protocol metrics beam seed precision parameters train_minutes command commit machine"
 ).split()
-# What the README shows of them: what was trained, and the runs that differ by their seed alone.
+Rows = list[dict[str, Any]]
+# The README's table of Multi30k: a title, the pair, and the runs that differ by their seed alone.
 SUMMARY = (
-    ("En-De, from the pairs alone: 82 to 88 minutes on one core", "en-de", ("wd-01", "wd-01-2", "wd-01-3")),
-    (
-        "En-De, taught by two with four heads: two trainings of 85 minutes, 9 of translating, 88 to 112 of a student",
-        "en-de",
-        ("st-cpu-1", "st-cpu-2", "st-cpu-3"),
-    ),
-    (
-        "En-De, taught by four larger ones, which a GPU trained in 7 minutes: 53 and 56 minutes on one core",
-        "en-de",
-        ("st-de-1", "st-de-2"),
-    ),
-    ("En-Fr, from the pairs alone: 84 minutes on two cores without bfloat16", "en-fr", ("fr-wd-1",)),
-    ("En-Fr, taught by three larger ones of a GPU: 58 minutes on one core", "en-fr", ("st-fr-1",)),
+    ("En-De, one model trained on the pairs alone, 3 seeds", "en-de", ("wd-01", "wd-01-2", "wd-01-3")),
+    ("En-De, distilled from an ensemble of two, 3 seeds", "en-de", ("st-cpu-1", "st-cpu-2", "st-cpu-3")),
+    ("En-De, distilled from four larger models, 2 seeds", "en-de", ("st-de-1", "st-de-2")),
+    ("En-Fr, one model trained on the pairs alone", "en-fr", ("fr-wd-1",)),
+    ("En-Fr, distilled from three larger models", "en-fr", ("st-fr-1",)),
 )
+# Headings of the corpora and pairs, in the order of the page. Any other corpus follows under its own name.
+HEADINGS = {
+    ("multi30k", "en-de"): "Multi30k, English to German",
+    ("multi30k", "en-fr"): "Multi30k, English to French",
+    ("libreoffice", "en-de"): "LibreOffice, English to German",
+    ("sentiment", "en"): "Sentiment, English",
+    ("oanc", "en"): "Parts of speech, English",
+    ("pud", "cs"): "Parts of speech, Czech",
+    ("seattle", ""): "Temperature in Seattle",
+}
+PROTOCOLS = ("lc.tok", "cased")
+PRECISIONS = ("float32", "int8")
+# The figures of speed.jsonl in words.
+FIGURES = {
+    "against the peer": "int8 against CTranslate2",
+    "against its own float32 file": "int8 against the same network in float32",
+    "two processes on two cores, times one": "throughput of two processes on two cores, relative to one",
+    "file, tokenizer included, MB": "file size with tokenizer, MB",
+    "new process: import, load, first sentence, s": "new process until its first translation, s",
+    "resident after 1,000 mixed sentences, MiB": "resident memory after 1,000 sentences of mixed length, MiB",
+    "growth over the next 10,000, MiB": "growth of resident memory over the next 10,000, MiB",
+    "time per token at 512 ids against 16": "time per id at 512 ids, relative to 16 ids",
+    "share of the machine's limit in a step": "share of the machine's limit reached in a step",
+}
 BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->"
 
 
-def read() -> list[dict[str, Any]]:
-    """Return the rows of scores.jsonl with one metric each, checked for their keys."""
-    rows = []
-    for number, row in enumerate(read_lines("scores.jsonl"), 1):
+def read() -> Rows:
+    """Return the rows of scores.jsonl, checked for their keys and for an entry in runs.toml."""
+    rows, known = read_lines("scores.jsonl"), titles()
+    for number, row in enumerate(rows, 1):
         missing = [key for key in KEYS if key not in row]
         if missing:
             raise SystemExit(f"scores.jsonl, line {number}: missing {', '.join(missing)}")
-        rows += [{**row, "metric": metric, **found} for metric, found in row["metrics"].items()]
+        if row["run"] not in known:
+            raise SystemExit(f"scores.jsonl, line {number}: runs.toml has no entry for the run {row['run']}")
     return rows
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """A table for each corpus, pair and protocol: scores of different protocols never share one."""
+def titles() -> dict[str, dict[str, str]]:
+    """Return the title and the meaning of each run, in the order of runs.toml."""
+    found: dict[str, dict[str, str]] = msgspec.toml.decode((HERE / "results" / "runs.toml").read_bytes())
+    return found
+
+
+def groups(rows: Rows) -> list[tuple[str, Rows]]:
+    """Return the rows of each corpus, pair and test set under a heading; runs in the order of runs.toml."""
+    order, runs = [*HEADINGS], [*titles()]
+
+    def place(row: dict[str, Any]) -> tuple[Any, ...]:
+        key = (row["corpus"], row["pair"])
+        return order.index(key) if key in order else len(order), *key, row["set"], runs.index(row["run"])
+
+    found: dict[tuple[str, ...], Rows] = {}
+    for row in sorted(rows, key=place):
+        found.setdefault((row["corpus"], row["pair"], row["set"]), []).append(row)
+    names = {key: HEADINGS.get(key[:2], ", ".join(filter(None, key[:2]))) for key in found}
+    return [(names[key], found[key]) for key in found]
+
+
+def results(rows: Rows) -> str:
+    """Return a table for each corpus and pair: a row for each run, a column for each protocol and metric."""
     out = []
-    for group in sorted({(r["corpus"], r["pair"], r["protocol"]) for r in rows}):
-        corpus, pair, protocol = group
-        out.append("### " + ", ".join(filter(None, (corpus, pair, f"protocol {protocol}"))) + "\n")
-        out.append(
-            "| set | run | metric | score | beam | precision | seed | parameters | minutes | commit | scored on |"
-        )
-        out.append("|---|---|---|---|---|---|---|---|---|---|---|")
-        mine = [r for r in rows if (r["corpus"], r["pair"], r["protocol"]) == group]
-        for r in sorted(mine, key=lambda r: (r["set"], r["metric"], -r["score"], -r["beam"], r["precision"])):
-            out.append(
-                f"| {r['set']} | {r.get('run', '')} | {r['metric']} | {r['score']:.2f} | {r['beam'] or ''} "
-                f"| {r['precision']} | {r['seed']} | {r['parameters']:,} | {r['train_minutes']} "
-                f"| {r['commit']} | {r['machine']} |"
-            )
-        out.append("")
-        out.append("Signatures and commands:\n")
-        out += sorted({f"- {r['metric']}: `{r['signature']}`" for r in mine})
-        out += sorted({f"- trained by `{r['train_command']}`" for r in mine if r.get("train_command")})
-        out += sorted({f"- scored by `{r['command']}`" for r in mine})
+    for heading, mine in groups(rows):
+        columns = [*dict.fromkeys((r["protocol"], metric) for r in mine for metric in r["metrics"])]
+        columns.sort(key=lambda column: PROTOCOLS.index(column[0]) if column[0] in PROTOCOLS else 0)
+        precisions = [p for p in PRECISIONS if any(r["precision"] == p for r in mine)]
+        score = {
+            (r["run"], r["protocol"], r["precision"], metric): f"{value['score']:.2f}"
+            for r in mine
+            for metric, value in r["metrics"].items()
+        }
+        searched = f", beam {mine[0]['beam']}" if mine[0]["beam"] else ""
+        out += [f"### {heading}\n", f"Test set `{mine[0]['set']}`{searched}. Cells: {' / '.join(precisions)}.\n"]
+        labels = [f"{metric}, {protocol}" if protocol in PROTOCOLS else metric for protocol, metric in columns]
+        out += [f"| run | {' | '.join(labels)} |", "|---|" + "---|" * len(columns)]
+        for run in dict.fromkeys(r["run"] for r in mine):
+            cells = [
+                " / ".join(score.get((run, protocol, precision, metric), "-") for precision in precisions)
+                for protocol, metric in columns
+            ]
+            out.append(f"| [{titles()[run]['title']}](results-details.md#{run}) | {' | '.join(cells)} |")
         out.append("")
     return "\n".join(out)
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
-    """What the README shows of Multi30k: BLEU of each seed and their mean, to one decimal, on either protocol."""
+def details(rows: Rows) -> str:
+    """Return the provenance of all scores: signatures of each protocol, then a section for each run."""
+    signatures = {(r["protocol"], name, value["signature"]) for r in rows for name, value in r["metrics"].items()}
+    out = ["## Signatures\n", "| protocol | metric | signature |", "|---|---|---|"]
+    out += [f"| {protocol} | {metric} | {code(signature)} |" for protocol, metric, signature in sorted(signatures)]
+    out.append("")
+    for heading, mine in groups(rows):
+        out.append(f"## {heading}\n")
+        for run in dict.fromkeys(r["run"] for r in mine):
+            scored = [r for r in mine if r["run"] == run]
+            first = scored[0]
+            out += [
+                f"### {run}\n",
+                f"{titles()[run]['title']}: {titles()[run]['meaning']}.\n",
+                f"Seed {first['seed']}, {first['parameters']:,} parameters, {first['train_minutes']} minutes of "
+                f"training, commit {first['commit']}. Trained by:\n",
+                f"    {first['train_command']}\n",
+                "| protocol | precision | scored at commit | scored on | scored by |",
+                "|---|---|---|---|---|",
+            ]
+            out += [
+                f"| {r['protocol']} | {r['precision']} | {r['evaluated_at']} | {r['machine']} | `{r['command']}` |"
+                for r in scored
+            ]
+            out.append("")
+    return "\n".join(out)
+
+
+def code(text: str) -> str:
+    """Return a text as code inside a table, where a bar would end the cell."""
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def summary(rows: Rows) -> str:
+    """Return the README's table: BLEU of each seed and their mean, to one decimal, under both protocols."""
     found = {
-        (r["pair"], r["run"], r["protocol"], r["precision"]): r["score"]
+        (r["pair"], r["run"], r["protocol"], r["precision"]): r["metrics"]["BLEU"]["score"]
         for r in rows
-        if (r["corpus"], r["set"], r["metric"], r["beam"]) == ("multi30k", "test_2016_flickr", "BLEU", 5)
+        if (r["corpus"], r["set"], r["beam"]) == ("multi30k", "test_2016_flickr", 5)
     }
     out = ["| BLEU of test_2016, beam 5 | lc.tok | int8, lc.tok | cased | int8, cased |", "|---|---|---|---|---|"]
-    for what, pair, runs in SUMMARY:
+    for title, pair, runs in SUMMARY:
         cells = []
-        for protocol, precision in product(("lc.tok", "cased"), ("float32", "int8")):
+        for protocol, precision in product(PROTOCOLS, PRECISIONS):
             scores = [found[pair, run, protocol, precision] for run in runs]
-            each = ", ".join(f"{score:.1f}" for score in scores)
-            cells.append(f"**{fmean(scores):.1f}** ({each})" if len(scores) > 1 else each)
-        out.append(f"| {what} | {' | '.join(cells)} |")
+            listed = ", ".join(f"{score:.1f}" for score in scores)
+            cells.append(f"**{fmean(scores):.1f}** ({listed})" if len(scores) > 1 else listed)
+        out.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(out) + "\n"
 
 
-def speed(lines: list[dict[str, Any]]) -> str:
-    """One row for each figure of `make bench`."""
-    out = ["| figure | batch | beam | int8 ms | peer ms | ratio, or value | quartiles | against |"]
-    out.append("|---|---|---|---|---|---|---|---|")
-    for r in lines:
-        value = r.get("ratio", r.get("value"))
-        out.append(
-            f"| {r['figure']} | {r['batch']} | {r['beam']} | {r.get('ours_ms', '')} | {r.get('peer_ms', '')} "
-            f"| **{value}** | {r['spread'][0]} to {r['spread'][1]} | {r.get('peer', r.get('limit', ''))} |"
-        )
-    return "\n".join([*out, "", *commands(lines), ""])
-
-
-def training(lines: list[dict[str, Any]]) -> str:
-    """One row for each figure of `make bench-train`."""
+def speed(lines: Rows) -> str:
+    """Return the figures of one run of `make bench`: times against another program, then single values."""
+    times, values = ([r for r in lines if ("ours_ms" in r) is timed] for timed in (True, False))
     out = [
-        "| figure | threads | ours in | tokens/s | peer's tokens/s | ratio | lowest, highest turn | against | corpus |"
+        "| comparison | batch | beam | int8, ms | other, ms | ratio | quartiles |",
+        "|---|---|---|---|---|---|---|",
     ]
-    out.append("|---|---|---|---|---|---|---|---|---|")
-    for r in lines:
-        out.append(
-            f"| {r['figure']} | {r['threads']} | {r.get('precision', 'not noted')} | {r['ours']:,} | {r['peer']:,} "
-            f"| **{r['ratio']}** | {r['spread'][0]}, {r['spread'][1]} | {r['against']} | {r['corpus']} |"
-        )
-    return "\n".join([*out, "", *commands(lines), ""])
+    out += [
+        f"| {figure(r)} | {r['batch']} | {r['beam']} | {r['ours_ms']} | {r['peer_ms']} | **{r['ratio']}** "
+        f"| {quartiles(r)} |"
+        for r in times
+    ]
+    out += ["", "| figure | batch | value | quartiles |", "|---|---|---|---|"]
+    out += [f"| {figure(r)} | {r['batch']} | **{r.get('ratio', r.get('value'))}** | {quartiles(r)} |" for r in values]
+    return "\n".join([origin(lines), *out, ""])
 
 
-def commands(lines: list[dict[str, Any]]) -> list[str]:
-    """What figures were made by."""
-    return sorted({f"`{r['command']}`, commit {r['commit']}, {r['machine']}" for r in lines})
+def figure(line: dict[str, Any]) -> str:
+    """Return what a line of speed.jsonl measures, in words."""
+    name = FIGURES.get(line["figure"], line["figure"])
+    return f"{name} ({line['limit']})" if "limit" in line else name
 
 
-def read_lines(name: str) -> list[dict[str, Any]]:
-    """The figures of a bench; none where it was not run yet."""
+def quartiles(line: dict[str, Any]) -> str:
+    """Return the spread of a figure."""
+    low, high = line["spread"]
+    return f"{low} to {high}" if low != high else ""
+
+
+def training(lines: Rows) -> str:
+    """Return the figures of one run of `make bench-train`."""
+    out = [
+        "| Dragoman | against | precision | Dragoman, tokens/s | other, tokens/s | ratio | lowest, highest turn |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    out += [
+        f"| {r['figure'].removeprefix('training, ')} | {r['against']} | {r.get('precision', 'not recorded')} "
+        f"| {r['ours']:,} | {r['peer']:,} | **{r['ratio']}** | {r['spread'][0]}, {r['spread'][1]} |"
+        for r in lines
+    ]
+    return "\n".join([origin(lines), *out, ""])
+
+
+def origin(lines: Rows) -> str:
+    """Return the heading and the command of the figures of one machine and commit."""
+    first = lines[0]
+    extra = f" on {first['threads']} threads, corpus {first['corpus']}" if "corpus" in first else ""
+    by = "\n".join(f"    {command}" for command in sorted({r["command"] for r in lines}))
+    return f"### {first['machine']}, commit {first['commit'][:7]}\n\nMeasured{extra} by:\n\n{by}\n"
+
+
+def read_lines(name: str) -> Rows:
+    """Return the lines of a file of figures; none if there is no such file yet."""
     path = HERE / "results" / name
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def sections(name: str, table: Callable[[list[dict[str, Any]]], str]) -> list[str]:
+def sections(name: str, table: Callable[[Rows], str]) -> list[str]:
     """Return a table for each commit and machine in a file of figures."""
     lines = read_lines(name)
     origins = dict.fromkeys((r["commit"], r["machine"]) for r in lines)
@@ -138,18 +232,20 @@ def sections(name: str, table: Callable[[list[dict[str, Any]]], str]) -> list[st
 
 
 def pages() -> dict[Path, str]:
-    """What is to stand between the marks of each page."""
+    """Return the text between the markers of each page."""
     rows = read()
-    parts = [*sections("speed.jsonl", speed), *sections("training.jsonl", training)]
+    parts = ["## Translation, by machine\n", *sections("speed.jsonl", speed)]
+    parts += ["## Training, by machine\n", *sections("training.jsonl", training)]
     return {
-        HERE / "results.md": tables(rows),
+        HERE / "results.md": results(rows),
+        HERE / "results-details.md": details(rows),
         HERE / "speed.md": "\n".join(parts),
         HERE.parent / "README.md": summary(rows),
     }
 
 
 def redrawn(page: str, text: str) -> str:
-    """A page with a text between its marks."""
+    """Return a page with a text between its markers."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{text}\n{END}{after}"

@@ -1,0 +1,63 @@
+"""Configuration of Sphinx (`make docs`).
+
+The source directory is the root of the repository, so that the pages there and those under docs/ link to each other
+with the relative paths that a code host understands, too.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+project = "Dragoman"
+author = "The Dragoman authors"
+html_title = "Dragoman"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**.md"]
+exclude_patterns = ["docs/_build", ".*", "runs", "data", "build", "dist", "tests", "translate", "export", "runtime"]
+myst_heading_anchors = 4
+html_theme = "furo"
+html_show_sourcelink = False
+nitpicky = True
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_class_signature = "separated"
+python_use_unqualified_type_names = True
+# Types of other packages, for which no inventory is at hand, since the build reads nothing from the network; and
+# Dragoman's own types that are no part of the public API.
+nitpick_ignore_regex = [
+    ("py:.*", r"(np|npt|numpy|onnxruntime|collections|pathlib|typing|abc)\..*"),
+    ("py:.*", r"(Path|Sequence|Any|Floats|Ids|Engine|LabelEngine|SeriesEngine|Metadata|Clock|ModelFileError)"),
+    ("py:.*", r"dragoman\.runtime\..*"),
+]
+# These pages list others; the list becomes the table of contents in the sidebar. A directive would show as code on a
+# code host.
+INDEXES = ("docs/index", "docs/experiments")
+
+
+def add_table_of_contents(app: Any, page: str, source: list[str]) -> None:  # noqa: ANN401 (CI has no Sphinx to import)
+    """Append a hidden toctree for each section of an index page, of the pages that the section's list links to."""
+    if page not in INDEXES:
+        return
+    for section in re.split("^(?=## )", source[0], flags=re.MULTILINE):
+        links = re.findall(r"^- \[.*?\]\(([\w./-]+)\.md\)", section, re.MULTILINE)
+        if links:
+            heading = section.splitlines()[0].removeprefix("## ")
+            caption = f":caption: {heading}\n" if page == root_doc else ""
+            source[0] += "\n\n```{toctree}\n:hidden:\n" + caption + "\n" + "\n".join(links) + "\n```\n"
+
+
+def leave_folders(app: Any, env: Any, node: Any, text: Any) -> Any:  # noqa: ANN401 (CI has no Sphinx to import)
+    """Show a link to a folder as text: a code host lists the folder, and a site has nothing to show."""
+    folder = Path(app.srcdir, node.get("refdoc", "")).parent / node.get("reftarget", "")
+    return text if node.get("reftype") == "myst" and folder.is_dir() else None
+
+
+def setup(app: Any) -> None:  # noqa: ANN401 (CI has no Sphinx to import)
+    """Register the functions above."""
+    app.connect("source-read", add_table_of_contents)
+    app.connect("missing-reference", leave_folders)
