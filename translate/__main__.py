@@ -1,4 +1,4 @@
-"""`python -m dragoman.translate`."""
+"""Entry point of `python -m dragoman.translate`."""
 
 import sys
 

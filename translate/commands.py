@@ -1,4 +1,4 @@
-"""All commands of dragoman.translate: corpora, training, distillation and evaluation."""
+"""The commands of dragoman.translate: corpora, training, distillation and evaluation."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def add_commands(commands: Commands) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m dragoman.translate` and return its exit status."""
-    return run_commands("dragoman", "Make corpora, train and score.", [add_commands], argv)
+    return run_commands("dragoman", "Build corpora, train models and evaluate them.", [add_commands], argv)

@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread for a while, as what is timed should."""
+    """Compute with one thread inside the block, so that timings are comparable."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,1 +1,1 @@
-"""Training: the loop, optimisers, checkpoints, several processes."""
+"""Training: the loop, optimizers, checkpoints and several processes."""

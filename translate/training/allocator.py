@@ -1,4 +1,4 @@
-"""Memory allocation for training on a CPU: keep freed memory instead of returning it to the kernel."""
+"""Memory allocation for training on a CPU: keep freed memory instead of returning it to the kernel at every step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import sys
 from dragoman.runtime.session import return_memory
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+HEAP_LIMIT = 1 << 30  # bytes that the heap may hold before it is trimmed
+HEAP_GROWTH = 2  # the limit rises to this multiple of what is in use; half of it costs a third more time
 
 
 def keep_freed_memory() -> bool:
-    """Serve large tensors from the heap and never shrink it. True where that took effect (Linux with glibc).
+    """Make glibc's malloc serve large tensors from the heap and never shrink it. Return True where this takes effect.
 
-    Otherwise every large tensor is mapped, faulted in page by page and unmapped again: several times the cost of the
-    arithmetic in a training step on the CPU.
+    By default glibc maps every large tensor, faults it in page by page and unmaps it again. In a training step on a CPU
+    that costs several times as much as the arithmetic. Only Linux with glibc supports it.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -27,27 +29,24 @@ def keep_freed_memory() -> bool:
     return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])
 
 
-LIMIT = 1 << 30  # bytes that the heap may hold before it is looked through
+class HeapTrimmer:
+    """Upper bound for the memory that `keep_freed_memory` keeps.
 
-
-ROOM = 2  # times what is really used; half as much costs a third more time
-
-
-class Heap:
-    """Bounds what `keep_freed_memory` keeps: tensors of ever other sizes leave gaps that later ones do not fit into."""
+    Tensors of ever new sizes fragment the heap: they leave gaps that later tensors do not fit into.
+    """
 
     def __init__(self) -> None:
-        self.limit = LIMIT
+        self.limit = HEAP_LIMIT
 
-    def tidy(self) -> None:
-        """Give the gaps back to the system once there is much of them; the limit rises with what is really used."""
-        if self.used() > self.limit:
+    def trim(self) -> None:
+        """Return the gaps to the kernel once the heap exceeds its limit, then adapt the limit to what is in use."""
+        if self.resident_bytes() > self.limit:
             return_memory()
-            self.limit = max(LIMIT, ROOM * self.used())
+            self.limit = max(HEAP_LIMIT, HEAP_GROWTH * self.resident_bytes())
 
     @staticmethod
-    def used() -> int:
-        """Bytes of this process's own memory that are in use, gaps included; 0 where the system does not tell."""
+    def resident_bytes() -> int:
+        """Return this process's resident memory in bytes, without shared pages; 0 if it is unknown."""
         try:
             with open("/proc/self/statm") as file:
                 _, resident, shared, *_ = map(int, file.read().split())

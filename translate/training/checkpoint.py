@@ -1,4 +1,4 @@
-"""Checkpoints: named tensors in safetensors files."""
+"""Checkpoints: named tensors in safetensors files, written atomically and never pickled."""
 
 from __future__ import annotations
 
@@ -27,49 +27,52 @@ def current_name(name: str) -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
-    """A safetensors file with facts as JSON in its header, written beside and renamed.
+    """Write a safetensors file, with facts as JSON in its header, to a temporary file that then replaces `path`.
 
-    Raises UserError when it cannot be written (a full disk); the file that was there before stays.
+    Raises UserError when the file cannot be written (a full disk). A file that was there before is kept.
     """
-    beside = path.with_name(path.name + ".part")
-    stays = "; the checkpoint before it stays as it was" if path.exists() else ""
+    temporary = path.with_name(path.name + ".part")
+    kept = "; the previous checkpoint is kept" if path.exists() else ""
     try:
-        beside.touch()
-        mode = beside.stat().st_mode  # as the user's other files have it; safetensors makes private ones
-        save_file(tensors, beside, metadata={"facts": json.dumps(facts or {})})
-        beside.chmod(mode)
-        with open(beside, "rb+") as file:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the umask gives; safetensors makes files that only the owner can read
+        save_file(tensors, temporary, metadata={"facts": json.dumps(facts or {})})
+        temporary.chmod(mode)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {path}: {error}{stays}") from None
+        raise UserError(f"cannot write {path}: {error}{kept}") from None
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The inverse of `save_tensors`. Raises UserError for anything but a whole safetensors file."""
+    """Read what `save_tensors` wrote: tensors by name, and facts.
+
+    Raises UserError when the file is missing or is not a complete safetensors file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {current_name(key): file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: the training has not come that far; go on with --resume") from None
+        raise UserError(f"{path} does not exist: training has not come that far; continue it with --resume") from None
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is not a whole safetensors checkpoint: {error}") from None
+        raise UserError(f"{path} is not a complete safetensors file: {error}") from None
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters by name, a shared one once."""
+    """Return the parameters by name, a shared one once, without a copy."""
     return {name: p.detach() for name, p in model.named_parameters()}
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy weights into a model. Raises UserError when names or shapes differ."""
-    own = dict(model.named_parameters())
-    if own.keys() != tensors.keys() or any(own[n].shape != tensors[n].shape for n in own):
-        raise UserError(f"{path} holds the weights of another network than config.json describes")
+    """Copy weights into a model. Raises UserError when names or shapes differ; path is for the message."""
+    parameters = dict(model.named_parameters())
+    if parameters.keys() != tensors.keys() or any(parameters[n].shape != tensors[n].shape for n in parameters):
+        raise UserError(f"{path} holds weights whose names or shapes differ from those that config.json describes")
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)

@@ -15,19 +15,21 @@ def add_commands(commands: Commands) -> None:
     """Register `train`."""
     p = commands.add_parser(
         "train",
-        help="train a translator",
-        description="Train what a configuration describes and write runs/NAME. Ctrl-C ends it with a checkpoint.",
+        help="train a model",
+        description="Train the model that a configuration describes and write it to runs/NAME. "
+        "Ctrl-C saves a checkpoint and stops.",
     )
-    p.add_argument("config", metavar="CONFIG.toml")
+    p.add_argument("config", metavar="CONFIG.toml", help="the configuration")
     p.add_argument(
-        "--set", action="append", default=[], metavar="key=value", help="another value, such as training.lr=1e-3"
-    )
-    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        "--set", action="append", default=[], metavar="key=value",
+        help="change a value of the configuration, for example training.lr=1e-3; can be repeated",
+    )  # fmt: skip
+    p.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     p.set_defaults(run=train)
 
 
 def train(a: argparse.Namespace) -> int:
-    """`dragoman train`."""
+    """Run `dragoman train` and return its exit status."""
     from dragoman.translate.config import load
 
     config = load(a.config, a.set)
@@ -39,8 +41,8 @@ def train(a: argparse.Namespace) -> int:
     try:
         trainer = Trainer(config, folder, resume=a.resume, display=Display())
         trainer.fit()
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; --resume goes on from there") from None
+    except Interrupted as error:
+        raise Interrupted(f"{error}; continue with --resume") from None
     if trainer.workers.main:
         draw_curves(folder)
         print(folder)

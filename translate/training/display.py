@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from dragoman.translate.progress import clock, readable
+from dragoman.translate.progress import format_duration, format_score
 
 
 class Display:
-    """Progress of a training run. On a terminal a live bar; elsewhere a line a minute."""
+    """Progress of a training run on stderr: a live bar on a terminal, elsewhere one line per minute."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False, markup=False)
@@ -27,9 +27,9 @@ class Display:
         )
         self.live = self.console.is_terminal and not quiet
         self.task: TaskID | None = None
-        self.counted = ""
+        self.unit = ""  # what the loss is averaged over, such as tokens
         self.first: tuple[float, float] | None = None  # progress and seconds at this process's first report
-        self.spoken = self.prepared = time.monotonic()  # when the last line was written
+        self.last_line = self.last_preparing = time.monotonic()
 
     def __enter__(self) -> Display:
         if self.live:
@@ -43,48 +43,56 @@ class Display:
             self.bar.stop()
 
     def message(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self.console.print(text, soft_wrap=True)
 
-    def start(self, epochs: int, parameters: int, bfloat16: bool, counted: str) -> None:
-        """Say what is about to be trained, by how many of what."""
-        self.counted = counted
+    def start(self, epochs: int, parameters: int, bfloat16: bool, unit: str) -> None:
+        """Announce the training; unit is what speed is counted in, such as tokens."""
+        self.unit = unit
         precision = "bfloat16 products" if bfloat16 else "float32"
         self.message(f"training {parameters:,} parameters for at most {epochs} epochs, {precision}")
         self.task = self.bar.add_task("training", total=1.0, left="", detail="")
 
     def preparing(self, what: str, done: int, total: int) -> None:
-        """Work before the first step, which is only worth a word where there is much of it."""
-        if time.monotonic() - self.prepared > 10 and total:
-            self.prepared = time.monotonic()
+        """Report work before the first step, one line every 10 seconds."""
+        if time.monotonic() - self.last_preparing > 10 and total:
+            self.last_preparing = time.monotonic()
             self.message(f"{done / total:4.0%}  {what}: {done:,} of {total:,}")
 
     def step(self, progress: float, seconds: float, values: dict[str, Any]) -> None:
-        """A report every few steps; progress from 0 to 1, in so many seconds, those of earlier processes included."""
-        progress = min(1.0, progress)  # the clock may have run out within a step
+        """Report the last steps.
+
+        progress: the fraction of training that is done. seconds: the time it took, including earlier processes.
+        """
+        progress = min(1.0, progress)  # the time may have run out within a step
         self.first = self.first or (progress, seconds)
-        done, spent = progress - self.first[0], seconds - self.first[1]  # a resumed run may be slower or faster now
-        left = f"{clock(spent * (1 - progress) / done if done > 0 else 0)} left" if done > 0 or progress == 1 else ""
+        # The time left is estimated from this process alone: a resumed run may be slower or faster than before.
+        done, spent = progress - self.first[0], seconds - self.first[1]
+        left = (
+            f"{format_duration(spent * (1 - progress) / done if done > 0 else 0)} left"
+            if done > 0 or progress == 1
+            else ""
+        )
         detail = (
-            f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.counted}/s"
+            f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.unit}/s"
         )
         if self.task is not None:
             self.bar.update(self.task, completed=progress, left=left, detail=detail)
-        if not self.live and time.monotonic() - self.spoken > (60 if progress > 0.01 else 20):
-            self.spoken = time.monotonic()
+        if not self.live and time.monotonic() - self.last_line > (60 if progress > 0.01 else 20):
+            self.last_line = time.monotonic()
             self.message(f"{progress:4.0%}  {left}  {detail}")
 
     def validation(self, entry: dict[str, Any]) -> None:
-        """One line a validation."""
-        found = "  ".join(f"{k} {v:7.3f}" for k, v in entry.items() if k not in ("step", "epoch", "seconds", "loss"))
-        self.message(f"epoch {entry['epoch']:>3}  {clock(entry['seconds']):>7}  {found}")
+        """Report a validation in one line."""
+        scores = "  ".join(f"{k} {v:7.3f}" for k, v in entry.items() if k not in ("step", "epoch", "seconds", "loss"))
+        self.message(f"epoch {entry['epoch']:>3}  {format_duration(entry['seconds']):>7}  {scores}")
 
     def finish(self, training: dict[str, Any], scores: dict[str, Any]) -> None:
-        """The last lines of a run."""
-        numbers = ", ".join(f"{k} {readable(v)}" for k, v in scores.items() if isinstance(v, float))
+        """Report the result of a run."""
+        numbers = ", ".join(f"{k} {format_score(v)}" for k, v in scores.items() if isinstance(v, float))
         beam = f" (beam {scores['beam']}, {scores['sentences']:,} sentences)" if "beam" in scores else ""
         self.message(
             f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
-            f"{training['target_tokens_per_second']:,} {self.counted}/s; kept {training['weights']}: validation "
+            f"{training['target_tokens_per_second']:,} {self.unit}/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )

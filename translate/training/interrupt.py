@@ -9,24 +9,26 @@ from types import FrameType
 
 
 @contextmanager
-def interrupt_flag(*, lasting: bool) -> Iterator[list[bool]]:
-    """Turn Ctrl-C and a polite kill into a flag, so that the step in progress ends; a second Ctrl-C acts at once.
+def interrupt_flag(*, keep_after_error: bool) -> Iterator[list[bool]]:
+    """Set a flag, a list of one bool, on Ctrl-C and SIGTERM, so that the step in progress can end.
 
-    lasting: also after what is done meanwhile has failed. A worker has a checkpoint to write then, and something to
-    say, while torchrun sends it one polite kill after the other.
+    A second Ctrl-C raises KeyboardInterrupt at once.
+
+    keep_after_error: leave the handlers in place when the block raises. A worker still has to write a checkpoint and a
+    message then, while torchrun sends it one SIGTERM after another.
     """
     flag = [False]
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         flag[0] = True
         if number == signal.SIGINT:
-            signal.signal(number, before[signal.SIGINT])
+            signal.signal(number, previous[signal.SIGINT])
 
     try:
-        for number in before:
-            signal.signal(number, note)
-    except ValueError:  # not in the main thread: the caller handles signals
+        for number in previous:
+            signal.signal(number, handle)
+    except ValueError:  # Python allows handlers in the main thread only; elsewhere the caller handles signals
         yield flag
         return
     failed = True
@@ -34,6 +36,6 @@ def interrupt_flag(*, lasting: bool) -> Iterator[list[bool]]:
         yield flag
         failed = False
     finally:
-        if not (failed and lasting):
-            for number, handler in before.items():
+        if not (failed and keep_after_error):
+            for number, handler in previous.items():
                 signal.signal(number, handler)

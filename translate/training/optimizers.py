@@ -1,4 +1,7 @@
-"""Optimisers: AdamW and Muon, and the choice of bfloat16 products."""
+"""Optimizers, and the choice of precision.
+
+AdamW updates all weights, or with Muon the embeddings, biases and gains only. Muon updates the matrices of products.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import functools
 import time
 from collections.abc import Sequence
 
-import matplotlib
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +17,12 @@ from dragoman.translate.threads import one_thread
 
 
 @functools.cache
-def gains_by_bfloat16(device: torch.device) -> bool:
-    """Whether products are quicker in bfloat16 than in float32.
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Return True if matrix products are faster in bfloat16 than in float32.
 
-    A CPU without instructions for it takes 50 times as long. One with them may take a third of the time (an EPYC) or
-    twice (a Xeon whose host hides its matrix unit), which its flags do not tell: so it is timed, in some 0.1 s, by what
-    one thread computes, so that other work on the machine does not count.
+    A CPU without bfloat16 instructions takes 50 times as long. With them it may take a third of the time (an EPYC) or
+    twice the time (a Xeon whose hypervisor hides its matrix unit). The CPU flags do not tell these apart, so this
+    function times both, in about 0.1 s. It uses the CPU time of one thread: other load on the machine does not count.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -39,21 +41,20 @@ def gains_by_bfloat16(device: torch.device) -> bool:
 
 
 def wants_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to compute matrix products in bfloat16: when asked, or when the processor gains by it."""
-    return gains_by_bfloat16(device) if precision == "auto" else precision == "bfloat16"
+    """Return True if matrix products shall be computed in bfloat16, given `training.precision`."""
+    return bfloat16_is_faster(device) if precision == "auto" else precision == "bfloat16"
 
 
+# Newton-Schulz iterations and the coefficients of their polynomial: Jordan et al. 2024, "Muon".
 ITERATIONS = 5
-
-
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalized(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """The matrix (M, N) with its singular values brought near 1: about U V^T of its U S V^T, in `dtype`.
+def orthogonalize(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a matrix (M, N) with all singular values near 1: about U V^T, where the matrix is U S V^T.
 
-    Five Newton-Schulz iterations of fifth order, with the coefficients of Jordan et al. 2024, "Muon": values from 0.68
-    to 1.14 are as good as 1 here.
+    Computes five Newton-Schulz iterations of fifth order in `dtype`. They bring the singular values between 0.68 and
+    1.14, which is enough here.
     """
     x = matrix.to(dtype)
     tall = x.shape[0] > x.shape[1]
@@ -61,7 +62,7 @@ def orthogonalized(matrix: Tensor, dtype: torch.dtype) -> Tensor:
         x = x.T
     x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
     if dtype == torch.float32 and 2 * x.shape[0] <= x.shape[1]:
-        x = _iterated(x @ x.T) @ x
+        x = _newton_schulz_factor(x @ x.T) @ x
     else:
         for _ in range(ITERATIONS):
             gram = x @ x.T
@@ -69,12 +70,12 @@ def orthogonalized(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     return x.T if tall else x
 
 
-def _iterated(gram: Tensor) -> Tensor:
-    """What all iterations together multiply X (M, N) by from the left, given X X^T (M, M).
+def _newton_schulz_factor(gram: Tensor) -> Tensor:
+    """Return the matrix (M, M) by which all iterations together multiply X (M, N) from the left, given X X^T (M, M).
 
-    Each multiplies by a polynomial of the X X^T of then, and so do all, of the first one: small products instead of
-    long ones, a sixth fewer multiplications where N is twice M ("Gram Newton-Schulz", Dao AI Lab 2026). It wants
-    float32, since the squares of small singular values are lost in bfloat16.
+    Each iteration multiplies X by a polynomial of its current X X^T, so all of them together multiply by a polynomial
+    of the first X X^T. This replaces products over N by products over M: a sixth fewer multiplications where N is 2 M
+    ("Gram Newton-Schulz", Dao AI Lab 2026). It needs float32: bfloat16 loses the squares of small singular values.
     """
     step = total = _polynomial(gram)
     for _ in range(ITERATIONS - 1):
@@ -85,16 +86,16 @@ def _iterated(gram: Tensor) -> Tensor:
 
 
 def _polynomial(gram: Tensor) -> Tensor:
-    """A + B G + C G^2 of a square matrix G."""
+    """Return A I + B G + C G^2 of a square matrix G."""
     out = torch.addmm(gram, gram, gram, beta=B, alpha=C)
     out.diagonal().add_(A)
     return out
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) as PyTorch has it, but in the `dtype` that suits the processor, not always in bfloat16.
+    """Muon (Jordan et al. 2024) like PyTorch's, but in the `dtype` that suits the processor, not always bfloat16.
 
-    Its steps have the size of AdamW's (Liu et al. 2025, "Muon is scalable"), so that one rate serves both.
+    Its updates are scaled to the size of AdamW's (Liu et al. 2025, "Muon is scalable"), so one rate serves both.
     """
 
     def __init__(
@@ -104,32 +105,32 @@ class Muon(torch.optim.Optimizer):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nothing here evaluates the loss again
-        """One update of each matrix that has a gradient: Nesterov momentum, orthogonalised."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is needed
+        """Update each matrix that has a gradient by its orthogonalized Nesterov momentum."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 momentum = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p.grad))
                 momentum.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalized(p.grad.lerp(momentum, group["momentum"]), self.dtype)
+                update = orthogonalize(p.grad.lerp(momentum, group["momentum"]), self.dtype)
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
 
 
 def make_optimizers(model: nn.Module, c: TrainingConfig, bfloat16: bool) -> list[torch.optim.Optimizer]:
-    """The optimisers that the configuration asks for; together they have every parameter once.
+    """Return the optimizers of a configuration. Together they hold every parameter once.
 
-    bfloat16: whether products are computed in it.
+    Biases, gains and other vectors have no weight decay. bfloat16: Muon computes its products in bfloat16.
     """
     matrices: list[Tensor] = []
     if c.optimizer == "muon":
         matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    taken = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    of_muon = {id(p) for p in matrices}
+    of_adamw = [p for p in model.parameters() if id(p) not in of_muon]
     groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": c.weight_decay},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in of_adamw if p.ndim > 1], "weight_decay": c.weight_decay},
+        {"params": [p for p in of_adamw if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=c.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
@@ -137,6 +138,3 @@ def make_optimizers(model: nn.Module, c: TrainingConfig, bfloat16: bool) -> list
     if matrices:
         optimizers.append(Muon(matrices, c.lr, c.weight_decay, torch.bfloat16 if bfloat16 else torch.float32))
     return optimizers
-
-
-matplotlib.use("Agg")

@@ -1,14 +1,15 @@
 """A training run on disk.
 
-config.json           the configuration, as it was trained
+config.json           the configuration that the run is trained with
 source.model, target.model   the SentencePiece models
-run.json              facts of the data and the machine; scores once training has ended
-last.safetensors      weights, optimiser, random state and position: `--resume` continues from it
-step-N.safetensors    weights at a validation, kept for the average
+run.json              facts about the data and the machine; after training also the scores
+last.safetensors      weights, optimizer state, random state and position, for `--resume` (see state.py)
+step-N.safetensors    weights at a validation, kept for the final average
 model.safetensors     the final weights
-metrics.jsonl         one object a report: the plot is drawn from it
+metrics.jsonl         one JSON object per report; the training curves are drawn from it
 shards/               the encoded training text (see encoding/shards.py)
-lock                  the process that trains"""
+lock                  the process that trains
+"""
 
 from __future__ import annotations
 
@@ -31,48 +32,48 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Run:
-    """A training run on disk."""
+    """The folder of a training run."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def path(self, name: str) -> Path:
-        """A file of the run."""
+        """Return the path of one of the run's files."""
         return self.folder / name
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """One of its JSON files. Raises UserError when it is missing or broken."""
+        """Read one of the run's JSON files. Raises UserError when it is missing or damaged."""
         try:
             value: dict[str, Any] = json.loads(self.path(name).read_text("utf-8"))
             return value
         except FileNotFoundError:
             raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
         except NotADirectoryError:
-            raise UserError(f"{self.folder} is a file; this needs the folder of a training run") from None
+            raise UserError(f"{self.folder} is a file; give the folder of a training run") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.path(name)} cannot be read: {error}") from None
+            raise UserError(f"cannot read {self.path(name)}: {error}") from None
 
     def lock(self) -> FileLock:
-        """Hold the folder for this process. Raises UserError when another process holds it."""
+        """Lock the folder for this process. Raises UserError when another process holds the lock."""
         return hold(self.path(LOCK), f"{self.folder} is being trained", "choose another name")
 
     def config(self) -> Config:
-        """The configuration it was trained with."""
+        """Read the configuration that the run was trained with."""
         return from_tree(self.read_json("config.json"), str(self.path("config.json")))
 
     def write_config(self, config: Config) -> None:
-        """Record the configuration."""
+        """Write config.json."""
         write_json(self.path("config.json"), to_tree(config))
 
     def source_tokenizer(self) -> Tokenizer:
-        """The source's tokenizer, which is all that a reader has."""
+        """Return the tokenizer of the input text. Classifiers and taggers have no other."""
         return Tokenizer(self._tokenizer_model("source"))
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
-        """Source and target tokenizer; one object when joint."""
+        """Return the source and the target tokenizer, which are one object if the vocabulary is joint."""
         source, target = (self._tokenizer_model(side) for side in ("source", "target"))
-        first = Tokenizer(source)
-        return first, first if target == source else Tokenizer(target)
+        source_tokenizer = Tokenizer(source)
+        return source_tokenizer, source_tokenizer if target == source else Tokenizer(target)
 
     def _tokenizer_model(self, side: str) -> bytes:
         try:
@@ -81,13 +82,13 @@ class Run:
             raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
 
     def trained(self, model: Network) -> Network:
-        """A network of this run's shape with the weights that training ended with, for use alone."""
+        """Load the final weights into a network of this run's shape, and prepare it for inference."""
         weights = self.path("model.safetensors")
         load_weights(model, load_tensors(weights)[0], weights)
         return model.requires_grad_(False).eval()
 
     def search(self) -> BeamSearch:
-        """The trained network inside its search, ready to translate."""
+        """Return the trained network inside its beam search, ready to translate."""
         config = self.config()
         source, target = self.tokenizers()
         model = self.trained(Seq2Seq(config.model, len(source), len(target)))

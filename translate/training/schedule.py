@@ -6,15 +6,16 @@ import math
 
 from dragoman.translate.config import TrainingConfig
 
-WARM = 0.1  # of training, at the most, is warm-up
+MAX_WARMUP = 0.1  # warm-up ends at this fraction of training at the latest
 
 
 def learning_rate(step: int, progress: float, c: TrainingConfig) -> float:
-    """The rate at a step (counted from 0): a linear warm-up, then the decay; progress runs from 0 to 1.
+    """Return the learning rate of a step: a linear warm-up times a decay.
 
-    Warming up ends when a tenth of training is done, however few steps that is.
+    step counts from 0. progress is the fraction of training that is done, from 0 to 1. Warm-up takes `training.warmup`
+    steps, and in short trainings MAX_WARMUP of them.
     """
-    warm = min(1.0, max((step + 1) / c.warmup, progress / WARM)) if c.warmup else 1.0
+    warm = min(1.0, max((step + 1) / c.warmup, progress / MAX_WARMUP)) if c.warmup else 1.0
     if c.decay == "linear":
         return c.lr * warm * max(0.0, 1 - progress)
     if c.decay == "cosine":

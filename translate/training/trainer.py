@@ -1,13 +1,15 @@
-"""The training loop: fit, validate, checkpoint, average."""
+"""The training loop: fit, train epochs, validate, average and record.
+
+The trainer knows nothing of translation: a `Task` (tasks/task.py) supplies the batches, the network, the loss and the
+scores. Each other concern has a module of its own: state.py (checkpoints), schedule.py, stopping.py, averaging.py,
+log.py, record.py (run.json) and distributed.py (several processes).
+"""
 
 from __future__ import annotations
 
-import json
 import time
 import weakref
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +18,33 @@ from torch import Tensor, nn
 
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.translate.config import Config, differing_keys
-from dragoman.translate.encoding.batching import AnyBatch, share
-from dragoman.translate.evaluation.provenance import command, commit, machine
-from dragoman.translate.files import append_row, make_folder, read_rows, write_atomically, write_json
+from dragoman.translate.encoding.batching import Batch, share
+from dragoman.translate.evaluation.provenance import machine
+from dragoman.translate.files import make_folder, write_json
 from dragoman.translate.tasks.forecasting import ForecastingTask
 from dragoman.translate.tasks.labelling import LabellingTask
 from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.tasks.translation import TranslationTask
-from dragoman.translate.training.allocator import Heap, keep_freed_memory
+from dragoman.translate.training.allocator import HeapTrimmer, keep_freed_memory
+from dragoman.translate.training.averaging import averaged_entries, best_entry, mean_weights
 from dragoman.translate.training.checkpoint import load_tensors, load_weights, save_tensors, weights_of
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.distributed import WorkerLost, Workers
 from dragoman.translate.training.interrupt import interrupt_flag
+from dragoman.translate.training.log import REPORT_STEPS, MetricsLog, StepTotals
 from dragoman.translate.training.optimizers import make_optimizers, wants_bfloat16
+from dragoman.translate.training.record import (
+    check_folder,
+    has_results,
+    provenance,
+    record_start,
+    start_from_scratch,
+    training_facts,
+)
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.schedule import learning_rate
-
-# Keys that may differ between a run and its resumption: they say when training stops (and so the rest of the schedule).
-RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
-
-
-@dataclass
-class Position:
-    """Where training is: everything that is neither weights nor optimiser."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    seconds: float = 0.0
-    prepared: float = 0.0  # of these, before the first step: reading, and encoding
-    tokens: int = 0
-    skipped: float = 0.0  # of the epochs: what the clock did not let begin
-    world: int = 1  # processes that train together
-    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
-
+from dragoman.translate.training.state import Position, load_state, save_state
+from dragoman.translate.training.stopping import limits_reached, out_of_patience, out_of_time, training_progress
 
 TASKS: dict[str, type[Task]] = {
     "translate": TranslationTask,
@@ -65,271 +60,237 @@ class Trainer:
     def __init__(
         self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None
     ) -> None:
+        """Prepare data, network and optimizers, and lock the folder until `close` or the end of `fit`.
+
+        Raises UserError when the folder or the corpus cannot be used (see `check_folder` and `Task`).
+        """
         keep_freed_memory()
-        self.heap = Heap()
+        self.heap = HeapTrimmer()
         self.clock = time.perf_counter()
         self.config, self.run = config, Run(folder)
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
+        self.log = MetricsLog(self.run.path("metrics.jsonl"), self.display)
         self.position = Position(world=self.workers.world)
-        self.close: Callable[[], object] = lambda: None  # lets another process train in the folder
+        self.close: Callable[[], object] = lambda: None  # releases the folder's lock
         self.task: Task = TASKS[config.task](config, self.run, self.workers, self.display)
-        if self.workers.main:
-            resuming = self._open(resume)
-            self.task.prepare(resuming)
-        self.workers.barrier()
-        if not self.workers.main:  # what the first has prepared
-            resuming = self.run.path("last.safetensors").exists()
-            self.task.prepare(True)
+        resuming = self._prepare(resume)
         torch.manual_seed(config.training.seed)
         self.model = self.task.network().to(self.workers.device)
-        self.bfloat16 = self._wants_bfloat16(resuming)
+        self.bfloat16 = self._choose_bfloat16(resuming)
         self.optimizers = make_optimizers(self.model, config.training, self.bfloat16)
         if resuming:
             self._restore()
         self.objective = self.task.objective(self.model)
-        self.shared = self.workers.wrap_ddp(self.objective)
-        if self.workers.rank:  # not the same dropout as the first
+        self.ddp_objective = self.workers.wrap_ddp(self.objective)
+        if self.workers.rank:  # each worker has dropout masks of its own
             torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
         self.ended = resuming and self._has_ended()
         if self.workers.main and not self.ended:
-            self._record()
+            self._record_start()
 
-    def _open(self, resume: bool) -> bool:
-        """Make or check the run's folder. Returns whether there is a checkpoint to go on from."""
-        run = self.run
-        started = run.path("last.safetensors").exists()  # before the first checkpoint there is nothing to lose
-        if started and not resume:
-            raise UserError(f"{run.folder} holds a run already; go on with --resume, or choose another name")
-        if started:
-            if changed := [k for k in differing_keys(run.config(), self.config) if k not in RESUMABLE]:
-                raise UserError(
-                    f"{run.folder} was started with another {', '.join(changed)}; resume with the same configuration"
-                )
-        elif resume and not run.folder.exists():
-            raise UserError(f"{run.folder} does not exist, so there is nothing to resume")
-        make_folder(run.folder)
-        self.close = weakref.finalize(self, run.lock().release)
-        if not started:
-            for left in (run.path("metrics.jsonl"), *run.folder.glob("step-*.safetensors")):  # by a start cut short
-                left.unlink(missing_ok=True)
-            run.write_config(self.config)
-        return started
+    def _prepare(self, resume: bool) -> bool:
+        """Prepare folder and data, in the main worker first. Return True if there is a checkpoint to resume from."""
+        if not self.workers.main:
+            self.workers.barrier()
+            resuming = self.run.path("last.safetensors").exists()
+            self.task.prepare(True)
+            return resuming
+        resuming = check_folder(self.run, self.config, resume=resume)
+        make_folder(self.run.folder)
+        self.close = weakref.finalize(self, self.run.lock().release)
+        if not resuming:
+            start_from_scratch(self.run, self.config)
+        self.task.prepare(resuming)
+        self.workers.barrier()
+        return resuming
 
-    def _has_ended(self) -> bool:
-        """Whether a resumed run has nothing left to do: it was concluded, where the configuration still ends it."""
-        p, over = self.position, self.position.epoch >= self.config.training.epochs or self._finished()
-        concluded = False
-        if self.workers.main and self.run.path("model.safetensors").exists():
-            concluded = self.run.read_json("run.json").get("training", {}).get("steps") == p.step
-        return bool(self.workers.all_reduce_max([over and concluded])[0])
-
-    def _wants_bfloat16(self, resuming: bool) -> bool:
-        """Whether to compute products in bfloat16: as before on the same machine, and as the first worker does."""
-        wanted, precision = False, self.config.training.precision
+    def _choose_bfloat16(self, resuming: bool) -> bool:
+        """Decide in the main worker, for all. A run that resumes on the same machine keeps its precision."""
+        chosen, precision = False, self.config.training.precision
         if self.workers.main:
             before = self.run.read_json("run.json") if resuming and precision == "auto" else {}
-            known = before.get("machine") == machine()
-            wanted = before["bfloat16"] if known else wants_bfloat16(precision, self.workers.device)
-        return bool(self.workers.all_reduce_max([float(wanted)])[0])
+            same_machine = before.get("machine") == machine()
+            chosen = before["bfloat16"] if same_machine else wants_bfloat16(precision, self.workers.device)
+        return bool(self.workers.all_reduce_max([float(chosen)])[0])
 
-    def _record(self) -> None:
-        """Write run.json: facts of the data and the machine. What was changed since is told."""
-        if differing := differing_keys(self.run.config(), self.config):
-            self.display.message(f"{self.run.folder} goes on with another {', '.join(differing)} than before")
+    def _restore(self) -> None:
+        path = self.run.path("last.safetensors")
+        self.position = load_state(path, self.model, self.optimizers, self.workers.device)
+        if self.position.world != self.workers.world:
+            raise UserError(
+                f"{path} was written by {self.position.world} worker processes, and this is a run of "
+                f"{self.workers.world}, whose batches would differ; resume with {self.position.world}"
+            )
+        if self.workers.main:
+            self.log.rewind(self.position.step)
+
+    def _has_ended(self) -> bool:
+        """Return True if a resumed run has its results, and the configuration does not extend it."""
+        over = self.position.epoch >= self.config.training.epochs or self._limit_reached()
+        ended = over and self.workers.main and has_results(self.run, self.position.step)
+        return bool(self.workers.all_reduce_max([ended])[0])
+
+    def _record_start(self) -> None:
+        if changed := differing_keys(self.run.config(), self.config):
+            self.display.message(f"{self.run.folder} resumes with new values of {', '.join(changed)}")
             self.run.write_config(self.config)
-        self.origin = {"command": command(), "commit": commit()}  # of the weights to come: files may change meanwhile
+        self.provenance = provenance()  # now, because the source files may change during training
         facts = {
+            **self.task.facts(),
             "parameters": self.parameters,
             "bfloat16": self.bfloat16,
             "machine": machine(),
-            **self.origin,
+            **self.provenance,
         }
-        before = self.run.read_json("run.json") if self.position.step else {}
-        if "training" in before:  # it was concluded: until it is again, its weights are those of then
-            facts |= {key: before[key] for key in (*self.origin, "training", "scores", "candidates") if key in before}
-        write_json(self.run.path("run.json"), {**self.task.facts(), **facts})
+        record_start(self.run, facts, resumed=self.position.step > 0)
 
     @property
     def parameters(self) -> int:
-        """Trained numbers, a shared matrix counted once."""
+        """The number of trained parameters; a shared matrix counts once."""
         return sum(p.numel() for p in self.model.parameters())
 
     def batches(self, epoch: int) -> EpochBatches:
-        """The batches of an epoch."""
+        """Return the batches of an epoch, counted from 0."""
         return self.task.epoch(epoch)
 
     def progress(self, epoch: EpochBatches) -> float:
-        """The share of training that is done, 0 to 1: by epochs, or by the clock where that is further."""
-        c, p = self.config.training, self.position
-        done = (p.epoch + min(1.0, p.batch / epoch.expected)) / c.epochs
-        if not c.minutes:
-            return done
-        return max(done, (p.seconds - p.prepared) / max(60 * c.minutes - p.prepared, 1e-9))
+        """Return the fraction of training that is done (see `training_progress`)."""
+        return training_progress(self.position, epoch.expected, self.config.training)
 
-    def loss(self, batch: AnyBatch, objective: nn.Module) -> tuple[Tensor, Tensor]:
-        """The summed losses of a batch; objective: this worker's own, or the one shared by all."""
+    def loss(self, batch: Batch, objective: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return the loss to minimise and the loss without label smoothing, each summed over a batch.
+
+        objective: the task's module, or its DistributedDataParallel wrapper.
+        """
         device = self.workers.device
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             out: tuple[Tensor, Tensor] = objective(*(x.to(device) for x in batch.tensors()))
         return out
 
-    def train_step(self, batch: AnyBatch, rate: float) -> tuple[float, float]:
-        """One update. Returns the plain loss, summed over this worker's target ids, and the gradient's norm."""
-        self.shared.train()
+    def train_step(self, batch: Batch, rate: float) -> tuple[float, float]:
+        """Update the weights once, at a learning rate.
+
+        Returns the loss without label smoothing, summed over this worker's targets, and the norm of the gradient.
+        """
+        self.ddp_objective.train()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-        mine, counts = share(batch, self.workers.rank, self.workers.world)
-        with self.workers.watched():
-            loss, plain = self.loss(mine, self.shared)
-            # Gradients are averaged over workers, and are to be the mean over the ids of all of them.
+        rows, counts = share(batch, self.workers.rank, self.workers.world)
+        with self.workers.detecting_lost_workers():
+            loss, plain = self.loss(rows, self.ddp_objective)
+            # DDP takes the mean over workers. The factor turns that into the mean over the targets of all workers.
             (loss * (self.workers.world * counts / batch.tokens)).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
-        if torch.isfinite(norm):  # a batch whose gradient overflowed teaches nothing
+        if torch.isfinite(norm):  # skip a batch whose gradient overflowed
             for optimizer in self.optimizers:
                 optimizer.step()
-        self.heap.tidy()
+        self.heap.trim()
         return float(plain), float(norm)
 
     def fit(self) -> dict[str, Any]:
-        """Train to the end, average, score. Returns the contents of run.json.
+        """Train to the end, average checkpoints and score. Return the contents of run.json, or {} in other workers.
 
-        Raises Interrupted after Ctrl-C or a polite kill, once the step has ended and a checkpoint is written, and
-        UserError when another worker has ended; then there is a checkpoint, too.
+        Raises Interrupted after Ctrl-C or SIGTERM, and UserError when another worker has ended. Both times the step in
+        progress ends and a checkpoint is saved first.
         """
-        c, p = self.config.training, self.position
         try:
             if self.ended:
-                return self._said_again() if self.workers.main else {}
-            with interrupt_flag(lasting=self.workers.world > 1) as interrupted:
+                return self._load_results() if self.workers.main else {}
+            with interrupt_flag(keep_after_error=self.workers.world > 1) as interrupted:
                 try:
                     with self.display:
-                        self._read_clock()
-                        if not p.step:
-                            p.prepared = p.seconds
-                        self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.counted)
-                        while p.epoch < c.epochs and not (p.step and self._finished()):
-                            self._epoch(self.batches(p.epoch), interrupted)
-                        if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
-                            self.validate()  # resumed beyond a limit that is now lower
+                        self._train(interrupted)
                 except WorkerLost as lost:
-                    raise self._left_by(lost) from None
+                    raise self._save_after(lost) from None
             return self._conclude() if self.workers.main else {}
         finally:
-            self.shared = self.objective
+            self.ddp_objective = self.objective
             self.workers.shutdown()
             self.close()
 
-    def _said_again(self) -> dict[str, Any]:
-        """What run.json says of a training that ended before."""
-        path = self.run.path("model.safetensors")
-        load_weights(self.model, load_tensors(path)[0], path)
+    def _train(self, interrupted: list[bool]) -> None:
         c, p = self.config.training, self.position
-        limits = {"epochs": p.epoch >= c.epochs, "minutes": self._late(), "patience": self._settled()}
-        reached = [f"training.{name} = {getattr(c, name)}" for name, over in limits.items() if over]
-        more = "a larger one goes" if len(reached) == 1 else "larger ones go"
-        self.display.message(f"{self.run.folder} is trained already, to its {' and '.join(reached)}; {more} on")
-        return self.run.read_json("run.json")
+        self._update_clock()
+        if not p.step:
+            p.prepared = p.seconds
+        self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.counted)
+        while p.epoch < c.epochs and not (p.step and self._limit_reached()):
+            self._train_epoch(self.batches(p.epoch), interrupted)
+        if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
+            self.validate()  # the run resumed beyond a limit that is now lower
 
-    def _left_by(self, lost: WorkerLost) -> UserError:
-        """What to say when another worker has gone; the first writes a checkpoint."""
-        if self.workers.main:
-            self.save()
-            return UserError(f"{lost}; a checkpoint of step {self.position.step} is written: go on with --resume")
-        saved = self.run.path("last.safetensors").exists()
-        return UserError(f"{lost}; " + ("go on with --resume" if saved else "there was no checkpoint yet"))
-
-    def _read_clock(self) -> None:
-        """Bring the time spent up to date: all of it, from reading the corpus to writing checkpoints."""
-        now = time.perf_counter()
-        self.position.seconds += now - self.clock
-        self.clock = now
-
-    def _late(self) -> bool:
-        """Whether this process's clock has reached the limit, where there is one."""
-        minutes = self.config.training.minutes
-        return minutes is not None and self.position.seconds >= 60 * minutes
-
-    def _settled(self) -> bool:
-        """Whether so many validations as the patience, where there is one, gave no better score."""
-        patience = self.config.training.patience
-        scores = [entry[self.task.metric] for entry in self.position.history]
-        return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
-
-    def _finished(self) -> bool:  # others have no history
-        return bool(self.workers.all_reduce_max([self.workers.main and (self._late() or self._settled())])[0])
-
-    def _epoch(self, epoch: EpochBatches, interrupted: list[bool]) -> None:
-        c, p = self.config.training, self.position
+    def _train_epoch(self, epoch: EpochBatches, interrupted: list[bool]) -> None:
+        """Train on the rest of an epoch, validate if it is due, and save."""
+        c, p, main = self.config.training, self.position, self.workers.main
         saved = clock = time.perf_counter()
-        recent: defaultdict[str, float] = defaultdict(float)
+        totals = StepTotals()
         rate = stop = 0.0
-        main = self.workers.main
         for batch in epoch.batches(p.batch):
-            # The first worker's clock counts; any worker may have been told to end.
-            rate, stop, ending = self.workers.all_reduce_max(
-                [main * learning_rate(p.step, self.progress(epoch), c), main * self._late(), interrupted[0]]
+            # The main worker's clock decides for all; a signal to any worker interrupts all.
+            rate, stop, interrupt = self.workers.all_reduce_max(
+                [main * learning_rate(p.step, self.progress(epoch), c), main * out_of_time(p, c), interrupted[0]]
             )
-            if ending:
+            if interrupt:
                 self.save()
-                raise Interrupted(f"interrupted after step {p.step}, and a checkpoint is written")
+                raise Interrupted(f"interrupted after step {p.step}, checkpoint saved")
             if stop:
-                if not p.step:
-                    raise UserError(
-                        f"training.minutes = {c.minutes:g} were over before the first step: reading the corpus and "
-                        f"setting up took {p.seconds / 60:.2g}"
-                    )
-                p.skipped += max(0.0, 1 - p.batch / epoch.expected)
+                self._skip_rest(epoch)
                 break
             loss, norm = self.train_step(batch, rate)
             now = time.perf_counter()
-            for name, value in (("loss", loss), ("tokens", batch.tokens), ("norm", norm), ("steps", 1)):
-                recent[name] += value
-            recent["seconds"] += now - clock
+            totals.add(loss, batch.tokens, norm, now - clock)
             clock = now
-            self._read_clock()
+            self._update_clock()
             p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
-            if recent["steps"] == 20:
-                self._report(recent, rate, self.progress(epoch))
-                recent.clear()
+            if totals.steps == REPORT_STEPS:
+                self._report(totals, rate, epoch)
+                totals = StepTotals()
             if now - saved > 60 * c.checkpoint_minutes:
                 self.save()
                 saved = clock = time.perf_counter()
-        if recent["steps"]:
-            self._report(recent, rate, self.progress(epoch))
+        if totals.steps:
+            self._report(totals, rate, epoch)
         validating = main and ((p.epoch + 1) % c.validate_every == 0 or p.epoch + 1 == c.epochs or stop)
         if validating:
-            self.save()  # it may take longer than torchrun waits between a polite kill and one that is not
+            self.save()  # torchrun follows SIGTERM with SIGKILL, and a validation may take longer than that
         p.epoch, p.batch = p.epoch + 1, 0
         if validating:
             self.validate()
         self.save()
 
-    def _report(self, recent: dict[str, float], rate: float, progress: float) -> None:
-        p = self.position
-        recent["loss"] = self.workers.all_reduce_sum([recent["loss"]])[0]
-        if not self.workers.main:
-            return
-        values: dict[str, Any] = {
-            "step": p.step,
-            "epoch": p.epoch,
-            "seconds": round(p.seconds, 1),
-            "loss": round(recent["loss"] / recent["tokens"], 4),
-            "gradient_norm": round(recent["norm"] / recent["steps"], 3),
-            "lr": rate,
-            "tokens_per_second": round(recent["tokens"] / max(recent["seconds"], 1e-9)),
-        }
-        self._log({"kind": "train", **values})
-        self.display.step(progress, p.seconds, values)
+    def _skip_rest(self, epoch: EpochBatches) -> None:
+        """Count the part of an epoch that `training.minutes` cuts off."""
+        c, p = self.config.training, self.position
+        if not p.step:
+            raise UserError(
+                f"training.minutes = {c.minutes:g} ran out before the first step; reading the corpus and setting up "
+                f"took {p.seconds / 60:.2g} minutes"
+            )
+        p.skipped += max(0.0, 1 - p.batch / epoch.expected)
 
-    def _log(self, value: dict[str, Any]) -> None:
-        append_row(self.run.path("metrics.jsonl"), value)
+    def _report(self, totals: StepTotals, rate: float, epoch: EpochBatches) -> None:
+        totals.loss = self.workers.all_reduce_sum([totals.loss])[0]
+        if self.workers.main:
+            self.log.steps(totals, self.position, rate, self.progress(epoch))
+
+    def _update_clock(self) -> None:
+        """Add the time since the last update to the position, whatever it was spent on."""
+        now = time.perf_counter()
+        self.position.seconds += now - self.clock
+        self.clock = now
+
+    def _limit_reached(self) -> bool:
+        """Return True once time or patience has run out in the main worker, which alone has the history."""
+        c, p = self.config.training, self.position
+        over = out_of_time(p, c) or out_of_patience(p.history, self.task.metric, c)
+        return bool(self.workers.all_reduce_max([self.workers.main and over])[0])
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """The plain loss on the validation set, a target's mean."""
+        """Return the loss without label smoothing on the validation set, the mean over its targets."""
         self.model.eval()
         total = tokens = 0.0
         for batch in self.task.validation():
@@ -337,122 +298,88 @@ class Trainer:
             tokens += batch.tokens
         return total / tokens
 
+    @torch.no_grad()
+    def _scores(self, *, final: bool) -> dict[str, float]:
+        self.model.eval()
+        return self.task.scores(self.model, final=final)
+
     def validate(self) -> None:
-        """Loss and scores of the validation set; keep the weights if the average does."""
+        """Compute loss and scores on the validation set, and keep the weights that may be used at the end."""
         p = self.position
         loss = self.validation_loss()
-        self._read_clock()
+        self._update_clock()
         entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),
                  **self.task.measures(loss), **self._scores(final=False)}  # fmt: skip
         p.history.append(entry)
-        self._log({"kind": "validation", **entry})
-        self.display.validation(entry)
-        save_tensors(self.run.path(f"step-{p.step}.safetensors"), weights_of(self.model))
+        self.log.validation(entry)
+        save_tensors(self._step_path(p.step), weights_of(self.model))
         kept = {entry["step"] for entry in [*self._averaged(), self._best()]}
-        for path in self.run.folder.glob("step-*.safetensors"):
-            if int(path.stem.split("-")[1]) not in kept:
-                path.unlink()
+        for step in self._saved_steps() - kept:
+            self._step_path(step).unlink()
 
-    def _scores(self, *, final: bool) -> dict[str, float]:
-        self.model.eval()
-        with torch.no_grad():
-            return self.task.scores(self.model, final=final)
+    def _step_path(self, step: int) -> Path:
+        return self.run.path(f"step-{step}.safetensors")
+
+    def _saved_steps(self) -> set[int]:
+        return {int(path.stem.split("-")[1]) for path in self.run.folder.glob("step-*.safetensors")}
 
     def _averaged(self) -> list[dict[str, Any]]:
-        """The validations whose weights go into the average."""
-        c, history = self.config.training, self.position.history
-        if c.average_of == "best":
-            return sorted(history, key=self._rank)[: c.average]
-        return list(history[-c.average :])
+        return averaged_entries(self.position.history, self.task.metric, self.config.training)
 
     def _best(self) -> dict[str, Any]:
-        """The best validation whose weights are there: an earlier version kept none but those of the average."""
-        here = [e for e in self.position.history if self.run.path(f"step-{e['step']}.safetensors").exists()]
-        return min(here, key=self._rank)
+        return best_entry(self.position.history, self.task.metric, self._saved_steps())
 
-    def _rank(self, entry: dict[str, Any]) -> tuple[float, float]:
-        """The better a validation, the lower: by the score, and by the loss where scores are equal."""
-        return -entry[self.task.metric], entry["loss"]
+    def _candidates(self) -> dict[str, dict[str, Tensor]]:
+        """Return the weights to choose from, by name: the best validation's, and the average of several."""
+        best = self._best()
+        candidates = {f"epoch {best['epoch']}": load_tensors(self._step_path(best["step"]))[0]}
+        checkpoints = [load_tensors(self._step_path(entry["step"]))[0] for entry in self._averaged()]
+        if len(checkpoints) > 1:
+            candidates[f"average of {len(checkpoints)}"] = mean_weights(checkpoints)
+        return candidates
 
     def _conclude(self) -> dict[str, Any]:
-        """Average the kept weights; keep whichever of average and single best scores higher on the validation set."""
-        p, c, metric = self.position, self.config, self.task.metric
-        candidates: dict[str, dict[str, Tensor]] = {}
-        members = [self._weights_at(e["step"]) for e in self._averaged()]
-        best = self._best()
-        candidates[f"epoch {best['epoch']}"] = self._weights_at(best["step"])
-        if len(members) > 1:
-            candidates[f"average of {len(members)}"] = {
-                name: torch.stack([m[name] for m in members]).mean(0) for name in members[0]
-            }
+        """Choose the candidate with the highest validation score; write model.safetensors and run.json."""
+        candidates = self._candidates()
         results: dict[str, dict[str, float]] = {}
         for name, weights in candidates.items():
             load_weights(self.model, weights, self.run.folder)
             self.display.message(f"validating {name}")
             results[name] = self._scores(final=True)
-        chosen = max(results, key=lambda name: results[name][metric])
+        chosen = max(results, key=lambda name: results[name][self.task.metric])
         load_weights(self.model, candidates[chosen], self.run.folder)
         save_tensors(self.run.path("model.safetensors"), weights_of(self.model))
-        self._read_clock()
-        facts = self.run.read_json("run.json") | self.origin
-        facts["training"] = {
-            "minutes": round(p.seconds / 60, 2),
-            "steps": p.step,
-            "epochs": round(p.epoch - p.skipped, 2) if p.skipped else p.epoch,
-            "target_tokens_per_second": round(p.tokens / max(p.seconds, 1e-9)),
-            "weights": chosen,
-            "seed": c.training.seed,
+        self._update_clock()
+        facts = {
+            **self.run.read_json("run.json"),
+            **self.provenance,
+            "training": training_facts(self.position, chosen, self.config.training.seed),
+            "scores": {"validation": {**self.task.evaluation_settings(), **results[chosen]}},
+            "candidates": results,
         }
-        facts["scores"] = {"validation": {**self.task.evaluation_settings(), **results[chosen]}}
-        facts["candidates"] = results
         write_json(self.run.path("run.json"), facts)
         self.display.finish(facts["training"], facts["scores"]["validation"])
         return facts
 
-    def _weights_at(self, step: int) -> dict[str, Tensor]:
-        return load_tensors(self.run.path(f"step-{step}.safetensors"))[0]
+    def _load_results(self) -> dict[str, Any]:
+        """Load the weights and return the run.json of a run that has ended before."""
+        path = self.run.path("model.safetensors")
+        load_weights(self.model, load_tensors(path)[0], path)
+        limits = limits_reached(self.position, self.task.metric, self.config.training)
+        advice = "raise it to continue" if len(limits) == 1 else "raise them to continue"
+        self.display.message(f"{self.run.folder} is already trained, up to {' and '.join(limits)}; {advice}")
+        return self.run.read_json("run.json")
+
+    def _save_after(self, lost: WorkerLost) -> UserError:
+        """Save in the main worker after another was lost, and return the error that tells the user."""
+        if self.workers.main:
+            self.save()
+            return UserError(f"{lost}; checkpoint of step {self.position.step} saved, continue with --resume")
+        has_checkpoint = self.run.path("last.safetensors").exists()
+        return UserError(f"{lost}; " + ("continue with --resume" if has_checkpoint else "no checkpoint exists yet"))
 
     def save(self) -> None:
-        """Write last.safetensors: all that an exact resumption needs. (Of several workers' dropout, the first's.)"""
-        if not self.workers.main:
-            return
-        tensors = {f"model.{name}": tensor for name, tensor in weights_of(self.model).items()}
-        names = {id(p): name for name, p in self.model.named_parameters()}
-        for optimizer in self.optimizers:
-            for p, state in optimizer.state.items():
-                for key, value in state.items():
-                    tensors[f"optimizer.{key}.{names[id(p)]}"] = value
-        tensors["random"] = torch.get_rng_state()
-        if self.workers.device.type == "cuda":
-            tensors["random_cuda"] = torch.cuda.get_rng_state(self.workers.device)
-        save_tensors(self.run.path("last.safetensors"), tensors, vars(self.position))
-
-    def _restore(self) -> None:
-        path = self.run.path("last.safetensors")
-        tensors, facts = load_tensors(path)
-        load_weights(self.model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
-        parameters = dict(self.model.named_parameters())
-        owners = {id(p): o for o in self.optimizers for group in o.param_groups for p in group["params"]}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, key, parameter = name.split(".", 2)
-                p = parameters[parameter]
-                owners[id(p)].state[p][key] = tensor.to(p.device, copy=True)
-        torch.set_rng_state(tensors["random"])
-        if self.workers.device.type == "cuda" and "random_cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random_cuda"], self.workers.device)
-        self.position = Position(**facts)
-        if self.position.world != self.workers.world:
-            raise UserError(
-                f"{path} was written by a training of {self.position.world} processes, not {self.workers.world}; "
-                "its batches would be others: resume with as many"
-            )
+        """Write last.safetensors in the main worker: all that an exact resumption needs."""
         if self.workers.main:
-            self._rewind_log()
-
-    def _rewind_log(self) -> None:
-        """Leave out of metrics.jsonl what came after the checkpoint: those steps are about to run again."""
-        path = self.run.path("metrics.jsonl")
-        if path.exists():
-            kept = [row for row in read_rows(path) if row["step"] <= self.position.step]
-            write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            path = self.run.path("last.safetensors")
+            save_state(path, self.model, self.optimizers, self.position, self.workers.device)

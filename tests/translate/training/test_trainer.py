@@ -1,4 +1,4 @@
-"""Training: pure functions against oracles, exact resumption, interruption, refusal, and learning itself."""
+"""Training: pure functions against oracles, exact resumption, interruption, errors, and learning itself."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from dragoman.translate.evaluation.engine import translate_all, translator_of
 from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.files import read_rows
 from dragoman.translate.network import loss as loss_module
-from dragoman.translate.network.loss import SmoothedLoss
+from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.progress import bar
 from dragoman.translate.tasks.translation import limit_ratio, most_sentences
-from dragoman.translate.training import checkpoint
-from dragoman.translate.training import trainer as training
+from dragoman.translate.training import checkpoint, record
+from dragoman.translate.training.averaging import averaged_entries
 from dragoman.translate.training.checkpoint import load_tensors, weights_of
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.distributed import WorkerLost
@@ -53,13 +53,13 @@ def test_loss_equals_torch(smoothing: float, chunk: int, low: bool, monkeypatch:
     torch.manual_seed(0)
     first = torch.randn(40, 12), torch.randn(30, 12), torch.randn(30)
     target = torch.randint(0, 30, (40,))
-    if low:  # what bfloat16 holds exactly, so that only sums are rounded
+    if low:  # values that bfloat16 holds exactly, so that only sums are rounded
         first = tuple(t.bfloat16().float() for t in first)  # type: ignore[assignment]  # three of them
-    mine, theirs = ([t.clone().requires_grad_() for t in first] for _ in range(2))
+    ours, theirs = ([t.clone().requires_grad_() for t in first] for _ in range(2))
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
-        compute = SmoothedLoss(smoothing)
-        compute(mine[0][:9], mine[1], mine[2], target[:9])  # what it leaves behind does not matter
-        loss, plain = compute(mine[0], mine[1], mine[2], target)
+        compute = LabelSmoothedCrossEntropy(smoothing)
+        compute(ours[0][:9], ours[1], ours[2], target[:9])  # its scratch memory must not leak into the next call
+        loss, plain = compute(ours[0], ours[1], ours[2], target)
     scores = F.linear(*theirs)
     expected = F.cross_entropy(scores, target, label_smoothing=smoothing, reduction="sum")
     (loss * 0.5).backward()
@@ -68,7 +68,7 @@ def test_loss_equals_torch(smoothing: float, chunk: int, low: bool, monkeypatch:
     torch.testing.assert_close(loss, expected, rtol=rtol, atol=atol)
     torch.testing.assert_close(plain, F.cross_entropy(scores, target, reduction="sum"), rtol=rtol, atol=atol)
     assert not plain.requires_grad
-    for a, b in zip(mine, theirs, strict=True):
+    for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=rtol, atol=atol)
 
 
@@ -78,7 +78,7 @@ def test_gradient_of_the_loss() -> None:
     target = torch.randint(0, 7, (5,))
 
     def loss(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return SmoothedLoss(0.1)(x, weight, bias, target)[0]
+        return LabelSmoothedCrossEntropy(0.1)(x, weight, bias, target)[0]
 
     assert torch.autograd.gradcheck(loss, (x, weight, bias), check_undefined_grad=False)
 
@@ -87,22 +87,22 @@ def test_learning_rate() -> None:
     c = TrainingConfig(lr=1.0, warmup=10)
     assert [learning_rate(s, 0, c) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
     assert learning_rate(50, 0.75, c) == pytest.approx(0.25)
-    assert learning_rate(1, 0.05, c) == pytest.approx(0.5 * 0.95)  # of few steps in all, a tenth
+    assert learning_rate(1, 0.05, c) == pytest.approx(0.5 * 0.95)  # in a short training, warm-up is a tenth
     assert learning_rate(3, 0.2, c) == pytest.approx(0.8)
     assert learning_rate(50, 1.2, c) == 0
     assert learning_rate(50, 0.5, TrainingConfig(lr=1.0, warmup=0, decay="cosine")) == pytest.approx(0.5)
     assert learning_rate(39, 0.5, TrainingConfig(lr=1.0, warmup=10, decay="inverse_sqrt")) == pytest.approx(0.5)
 
 
-def test_limit_ratio_is_above_what_training_shows() -> None:
+def test_limit_ratio_exceeds_the_ratios_of_the_training_text() -> None:
     assert limit_ratio(np.full(50, 10), np.full(50, 10)) == 2
     assert limit_ratio(np.full(50, 10), np.full(50, 40)) == 5
     ten = np.full(2000, 10)
-    assert limit_ratio(ten, np.r_[np.full(1999, 10), 50]) == 2  # one line is chance
-    assert limit_ratio(ten, np.r_[np.full(1995, 10), [50] * 5]) == 7  # a quarter of a percent is not
+    assert limit_ratio(ten, np.r_[np.full(1999, 10), 50]) == 2  # ignores a single outlier
+    assert limit_ratio(ten, np.r_[np.full(1995, 10), [50] * 5]) == 7  # follows a quarter of a percent of the lines
 
 
-def test_sentences_of_a_text_are_what_all_but_a_hundredth_have() -> None:
+def test_max_sentences_is_the_99th_percentile() -> None:
     one, three = "He came.", "He came. She left. They stayed."
     assert most_sentences([one] * 198 + [three] * 2, "en") == 1
     assert most_sentences([one] * 180 + [three] * 20, "en") == 3
@@ -156,10 +156,10 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path, optimizer: str) -> None:
+def test_resuming_is_exact_bit_for_bit(toml: Path, tmp_path: Path, optimizer: str) -> None:
     config = load(toml, [f"training.optimizer={optimizer}"])
     Trainer(config, tmp_path / "whole").fit()
-    for stop in (1, 10):  # in the middle of the first and of a later epoch
+    for stop in (1, 10):  # in the first epoch and in a later one
         trainer = Trainer(config, tmp_path / f"cut{stop}")
         step = trainer.train_step
 
@@ -180,7 +180,7 @@ def test_stopping_and_resuming_changes_not_a_bit(toml: Path, tmp_path: Path, opt
         )
 
 
-def test_a_run_says_what_happened(tiny_run: Path) -> None:
+def test_a_run_records_its_training(tiny_run: Path) -> None:
     rows = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
     valid = [r for r in rows if r["kind"] == "validation"]
     assert [r["epoch"] for r in valid] == [1, 2, 3]
@@ -194,12 +194,14 @@ def test_a_run_says_what_happened(tiny_run: Path) -> None:
     assert not list(tiny_run.glob("*.part"))
 
 
-def test_the_average_is_the_mean_of_what_was_validated_last(
+def test_the_average_is_the_mean_of_the_last_checkpoints(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter(range(100))
     monkeypatch.setattr(Trainer, "_scores", lambda self, *, final: {"BLEU": next(scores), "chrF": 0.0})
-    facts = Trainer(load(toml), tmp_path / "run").fit()  # each scores higher than those before, the average highest
+    facts = Trainer(
+        load(toml), tmp_path / "run"
+    ).fit()  # every score is higher than the one before; the average comes last
     assert facts["training"]["weights"] == "average of 2"
     whole, *members = (
         weights(tmp_path / "run", path.name)
@@ -211,13 +213,13 @@ def test_the_average_is_the_mean_of_what_was_validated_last(
     assert not torch.equal(whole["bias"], members[0]["bias"])
 
 
-def test_the_scores_of_the_card_are_those_of_the_beam_it_names(tiny_run: Path, tiny_corpus: Path) -> None:
+def test_the_scores_in_the_card_are_those_of_its_beam(tiny_run: Path, tiny_corpus: Path) -> None:
     card = Run(tiny_run).read_json("run.json")["scores"]["validation"]
     valid = Corpus(tiny_corpus).read("valid")
     assert card["sentences"] == len(valid)
-    found = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=card["beam"])
-    for one in score([t.text for t in found], [p.target for p in valid], "xx", ter=False):
-        assert card[one.metric] == round(one.score, 2)
+    translations = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=card["beam"])
+    for metric in score([t.text for t in translations], [p.target for p in valid], "xx", ter=False):
+        assert card[metric.metric] == round(metric.score, 2)
 
 
 def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,21 +232,21 @@ def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match="No space left on device; the checkpoint before it stays"):
+    with pytest.raises(UserError, match="No space left on device; the previous checkpoint is kept"):
         trainer.save()
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
     assert not list((tmp_path / "run").glob("*.part"))
 
 
-def test_runs_are_not_overwritten_or_resumed_as_something_else(toml: Path, tmp_path: Path) -> None:
+def test_runs_are_not_overwritten_or_resumed_with_other_settings(toml: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with pytest.raises(UserError, match="nothing to resume"):
         Trainer(load(toml), folder, resume=True)
     Trainer(load(toml, ["training.lr=0.5"]), folder)  # before the first checkpoint there is nothing to lose
     Trainer(load(toml), folder).save()
-    with pytest.raises(UserError, match="holds a run already; go on with --resume"):
+    with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
         Trainer(load(toml), folder)
-    with pytest.raises(UserError, match=r"started with another model\.cell, training\.lr"):
+    with pytest.raises(UserError, match=r"started with other values of model\.cell, training\.lr"):
         Trainer(load(toml, ["training.lr=0.5", "model.cell=gru"]), folder, resume=True)
     Trainer(load(toml, ["training.epochs=4"]), folder, resume=True)
 
@@ -260,14 +262,14 @@ def test_resuming_on_another_corpus_is_refused(toml: Path, tmp_path: Path) -> No
         Trainer(config, tmp_path / "run", resume=True)
 
 
-def test_a_start_that_failed_does_not_take_the_name(toml: Path, tmp_path: Path) -> None:
+def test_a_failed_start_leaves_the_name_free(toml: Path, tmp_path: Path) -> None:
     for wrong in ('data.corpus="nowhere"', "tokenizer.vocabulary=60000"):
         with pytest.raises(UserError):
             Trainer(load(toml, [wrong]), tmp_path / "run")
     Trainer(load(toml), tmp_path / "run")
 
 
-def test_resuming_beyond_a_lowered_limit_still_concludes(toml: Path, tmp_path: Path) -> None:
+def test_resuming_beyond_a_lowered_limit_still_writes_the_model(toml: Path, tmp_path: Path) -> None:
     late = ["training.validate_every=50"]
     trainer = Trainer(load(toml, [*late, "training.epochs=50"]), tmp_path / "run")
     for batch in trainer.batches(0):
@@ -288,7 +290,7 @@ def test_the_log_has_no_step_twice(toml: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in read_rows(resumed.run.path("metrics.jsonl"))] == [0]
 
 
-def test_a_start_that_was_killed_leaves_nothing_in_the_next_ones_log(toml: Path, tmp_path: Path) -> None:
+def test_a_new_start_removes_the_log_of_a_killed_one(toml: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"kind": "train", "step": 900}\n')
@@ -298,16 +300,16 @@ def test_a_start_that_was_killed_leaves_nothing_in_the_next_ones_log(toml: Path,
     assert not (folder / "step-900.safetensors").exists()
 
 
-def test_until_it_has_gone_on_to_the_end_a_run_is_what_it_was(
+def test_an_extended_run_keeps_its_results_until_it_ends_again(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(tmp_path / "run")
     before = Trainer(load(toml, ["training.epochs=1"]), run.folder).fit()
     monkeypatch.setattr(sys, "argv", ["dragoman", "train", "further"])
-    Trainer(load(toml, ["training.epochs=2"]), run.folder, resume=True)  # and is killed
+    Trainer(load(toml, ["training.epochs=2"]), run.folder, resume=True)  # a resumption that is killed
     assert run.read_json("run.json") == before
     trainer = Trainer(load(toml, ["training.epochs=2"]), run.folder, resume=True)
-    monkeypatch.setattr(training, "commit", lambda: "of files that were changed meanwhile")
+    monkeypatch.setattr(record, "commit", lambda: "a commit made during training")
     after = trainer.fit()
     assert after["command"] == "dragoman train further"
     assert after["commit"] == before["commit"]
@@ -320,12 +322,12 @@ def test_large_seeds(toml: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"\x80\x04pickle", lambda d: b""])
-def test_checkpoints_that_are_not_whole_safetensors_are_refused(toml: Path, tmp_path: Path, damage: object) -> None:
+def test_damaged_checkpoints_are_errors(toml: Path, tmp_path: Path, damage: object) -> None:
     folder = tmp_path / "run"
     Trainer(load(toml), folder).save()
     path = folder / "last.safetensors"
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a function of bytes
-    with pytest.raises(UserError, match="is not a whole safetensors checkpoint"):
+    with pytest.raises(UserError, match="is not a complete safetensors file"):
         Trainer(load(toml), folder, resume=True)
 
 
@@ -335,8 +337,10 @@ def test_early_stopping_and_best_average(toml: Path, tmp_path: Path) -> None:
     assert facts["training"]["epochs"] < 30
 
 
-def test_the_best_epoch_is_kept_however_long_ago(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([1.0, 9.0, *range(2, 6), 9.5, 1.0])  # of the epochs, greedily, and at last of two candidates
+def test_the_best_epoch_is_kept_however_early(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter(
+        [1.0, 9.0, *range(2, 6), 9.5, 1.0]
+    )  # greedy scores of six epochs, then final scores of two candidates
     monkeypatch.setattr(Trainer, "_scores", lambda self, final: {"BLEU": float(next(scores)), "chrF": 0.0})
     trainer = Trainer(load(toml, ["training.epochs=6", "training.average=2"]), tmp_path / "run")
     facts = trainer.fit()
@@ -346,14 +350,14 @@ def test_the_best_epoch_is_kept_however_long_ago(toml: Path, tmp_path: Path, mon
     assert {int(path.stem.split("-")[1]) for path in (tmp_path / "run").glob("step-*")} == kept
 
 
-def test_preparing_is_no_part_of_the_schedule(toml: Path, tmp_path: Path) -> None:
+def test_the_schedule_starts_after_preparation(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml, ["training.epochs=100000", "training.minutes=10"]), tmp_path / "run")
     trainer.position.prepared, trainer.position.seconds = 300.0, 300.0
     epoch = trainer.batches(0)
     assert trainer.progress(epoch) == 0
     trainer.position.seconds = 450.0
     assert trainer.progress(epoch) == pytest.approx(0.5)
-    with pytest.raises(UserError, match="were over before the first step"):
+    with pytest.raises(UserError, match="ran out before the first step"):
         Trainer(load(toml, ["training.minutes=0.00001"]), tmp_path / "late").fit()
     assert not (tmp_path / "late" / "model.safetensors").exists()
 
@@ -362,13 +366,13 @@ def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path) -> None:
     config = load(toml, ["training.epochs=100000", "training.minutes=0.03", "training.validate_every=1000"])
     trainer = Trainer(config, tmp_path / "run")
     ended = trainer.fit()["training"]
-    share = ended["steps"] / trainer.batches(0).expected  # about: epochs differ a little
+    share = ended["steps"] / trainer.batches(0).expected  # approximate: epochs differ in length
     assert 0 < ended["epochs"] < 100000
     assert ended["epochs"] == pytest.approx(share, rel=0.1, abs=0.05)
 
 
 @pytest.mark.slow
-def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> None:
+def test_sigkill_leaves_a_checkpoint_to_resume_from(toml: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dragoman", "train", str(toml), "--set", "training.epochs=400"]
     process = subprocess.Popen(
         [*command, "--set", "training.checkpoint_minutes=0.001"], cwd=tmp_path, stderr=subprocess.DEVNULL
@@ -379,7 +383,7 @@ def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> N
         while not last.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
-        process.kill()  # SIGKILL: no chance to tidy up
+        process.kill()  # SIGKILL: no handler runs
         process.wait()
     _, position = load_tensors(last)
     resumed = Trainer(
@@ -388,66 +392,63 @@ def test_kill_leaves_a_checkpoint_to_go_on_from(toml: Path, tmp_path: Path) -> N
     assert resumed.position.step == position["step"] > 0
 
 
-def test_two_trainings_in_one_folder_are_refused(toml: Path, tmp_path: Path) -> None:
+def test_two_trainings_in_one_folder_are_an_error(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml), tmp_path / "run")
     code = (
-        "import sys; from dragoman.translate.config import load; from dragoman.translate.training.trainer import Trainer\n"
+        "import sys; from dragoman.translate.config import load\n"
+        "from dragoman.translate.training.trainer import Trainer\n"
         "from dragoman.runtime.errors import UserError\n"
         "try: Trainer(load(sys.argv[1]), sys.argv[2])\n"
         "except UserError as error: print(error)"
     )
     words = [sys.executable, "-c", code, str(toml), str(tmp_path / "run")]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert f"run is being trained by process {os.getpid()}; wait for it" in said
+    stdout = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert f"run is being trained by process {os.getpid()}; wait for it" in stdout
     del trainer
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == ""
 
 
-def test_a_polite_kill_leaves_a_checkpoint(toml: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_a_checkpoint(toml: Path, tmp_path: Path) -> None:
     trainer = Trainer(load(toml), tmp_path / "run")
     step = trainer.train_step
 
-    def killed(*arguments: Any) -> tuple[float, float]:  # noqa: ANN401 (passed on)
+    def terminate(*arguments: Any) -> tuple[float, float]:  # noqa: ANN401 (passed on)
         if trainer.position.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(*arguments)
 
-    trainer.train_step = killed  # type: ignore[method-assign,assignment]  # a spy
+    trainer.train_step = terminate  # type: ignore[method-assign,assignment]  # a spy
     with pytest.raises(Interrupted, match="after step 4,"):
         trainer.fit()
     assert (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_a_polite_kill_while_a_lost_worker_is_mourned(
-    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sigterm_while_saving_after_a_lost_worker(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer(load(toml), tmp_path / "run")
     save = trainer.save
 
     def lost(*arguments: object) -> tuple[float, float]:
         raise WorkerLost("another worker of this training has ended")
 
-    def killed() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # as torchrun does as soon as it has noticed, too
+    def save_under_sigterm() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # torchrun sends it to the workers that are left
         save()
 
     monkeypatch.setattr(trainer, "train_step", lost)
-    monkeypatch.setattr(trainer, "save", killed)
-    with pytest.raises(UserError, match="another worker of this training has ended; a checkpoint of step 0 is written"):
+    monkeypatch.setattr(trainer, "save", save_under_sigterm)
+    with pytest.raises(UserError, match="another worker of this training has ended; checkpoint of step 0 saved"):
         trainer.fit()
     assert (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_validation_that_is_cut_short_is_done_again(
-    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_validation_is_repeated(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Trainer(load(toml), tmp_path / "whole").fit()
     trainer = Trainer(load(toml), tmp_path / "cut")
 
-    def killed() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "validate", killed)
+    monkeypatch.setattr(trainer, "validate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
     Trainer(load(toml), tmp_path / "cut", resume=True).fit()
@@ -462,8 +463,8 @@ def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Pat
     curves = {}
     for name, world, tokens in (("one", 1, 400), ("two", 2, 200)):
         done = torchrun(tmp_path, toml, world, [*changes, f"training.batch_tokens={tokens}", f"name={name}"])
-        _, said = done.communicate(timeout=200)
-        assert done.returncode == 0, said
+        _, stderr = done.communicate(timeout=200)
+        assert done.returncode == 0, stderr
         rows = read_rows(tmp_path / "runs" / name / "metrics.jsonl")
         curves[name] = [(r["step"], r["loss"]) for r in rows]
     assert [s for s, _ in curves["one"]] == [s for s, _ in curves["two"]]
@@ -473,7 +474,7 @@ def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Pat
         torch.testing.assert_close(both[0][name], both[1][name], atol=2e-3, rtol=1e-2)
 
 
-LEAVING = """
+SHUTDOWN = """
 import sys
 from pathlib import Path
 from dragoman.translate.config import load
@@ -491,9 +492,9 @@ Path(f"threads-{trainer.workers.rank}").write_text(f"{before > 0} {threads()}")
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
-def test_no_thread_of_the_connections_lives_on(toml: Path, tmp_path: Path) -> None:
-    (tmp_path / "leaving.py").write_text(LEAVING)
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "leaving.py"]
+def test_shutdown_ends_the_threads_of_the_connections(toml: Path, tmp_path: Path) -> None:
+    (tmp_path / "shutdown.py").write_text(SHUTDOWN)
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "shutdown.py"]
     done = subprocess.run([*words, str(toml)], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     for rank in range(2):
@@ -501,7 +502,7 @@ def test_no_thread_of_the_connections_lives_on(toml: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_ends_the_training_with_a_checkpoint(toml: Path, tmp_path: Path) -> None:
     running = torchrun(tmp_path, toml, 2, ["training.epochs=1000", "name=killed"])
     folder = tmp_path / "runs" / "killed"
     deadline = time.monotonic() + 120
@@ -511,17 +512,17 @@ def test_a_killed_worker_ends_the_training_in_good_order(toml: Path, tmp_path: P
     first = int((folder / "lock").read_text())
     (second,) = {int(pid) for pid in children.stdout.split()} - {first}
     os.kill(second, signal.SIGKILL)
-    _, said = running.communicate(timeout=120)
+    _, stderr = running.communicate(timeout=120)
     assert running.returncode != 0
-    assert re.search(r"another worker of this training has ended; a checkpoint of step \d+ is written", said) or (
-        "and a checkpoint is written" in said  # the launcher told the first worker to end before its step failed
+    assert re.search(r"another worker of this training has ended; checkpoint of step \d+ saved", stderr) or (
+        ", checkpoint saved" in stderr  # torchrun's SIGTERM reached the first worker before its step failed
     )
     tensors, facts = load_tensors(folder / "last.safetensors")
     assert facts["step"] > 0
     assert all(torch.isfinite(x).all() for x in tensors.values())
 
 
-def test_a_training_that_has_ended_is_not_concluded_again(
+def test_resuming_a_finished_training_changes_nothing(
     toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two = load(toml, ["training.epochs=2"])
@@ -529,37 +530,37 @@ def test_a_training_that_has_ended_is_not_concluded_again(
     written = (tmp_path / "run" / "run.json").read_text()
     again = Trainer(two, tmp_path / "run", resume=True, display=Display())
     assert again.fit() == facts
-    assert "is trained already" in capsys.readouterr().err
+    assert "is already trained" in capsys.readouterr().err
     assert (tmp_path / "run" / "run.json").read_text() == written
     chosen = load_tensors(tmp_path / "run" / "model.safetensors")[0]
     assert all(torch.equal(chosen[name], value) for name, value in weights_of(again.model).items())
     more = Trainer(load(toml, ["training.epochs=3"]), tmp_path / "run", resume=True, display=Display()).fit()
-    assert "goes on with another training.epochs than before" in capsys.readouterr().err
+    assert "resumes with new values of training.epochs" in capsys.readouterr().err
     assert more["training"]["epochs"] == 3
     config = (tmp_path / "run" / "config.json").read_text()
     Trainer(two, tmp_path / "run", resume=True, display=Display()).fit()
-    assert "is trained already, to its training.epochs = 2; a larger one goes on" in capsys.readouterr().err
-    assert (tmp_path / "run" / "config.json").read_text() == config  # it was trained to three
+    assert "is already trained, up to training.epochs = 2; raise it to continue" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").read_text() == config  # still of three epochs
 
 
-def test_patience_that_ended_a_training_is_named(
+def test_the_message_names_the_patience_that_ended_a_training(
     toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    still = ["training.patience=1", "training.lr=1e-9"]
-    Trainer(load(toml, ["training.epochs=9", *still]), tmp_path / "run").fit()
-    Trainer(load(toml, ["training.epochs=20", *still]), tmp_path / "run", resume=True, display=Display()).fit()
-    told = capsys.readouterr().err
-    assert "is trained already, to its training.patience = 1; a larger one goes on" in told
-    assert "than before" not in told
+    no_progress = ["training.patience=1", "training.lr=1e-9"]
+    Trainer(load(toml, ["training.epochs=9", *no_progress]), tmp_path / "run").fit()
+    Trainer(load(toml, ["training.epochs=20", *no_progress]), tmp_path / "run", resume=True, display=Display()).fit()
+    message = capsys.readouterr().err
+    assert "is already trained, up to training.patience = 1; raise it to continue" in message
+    assert "resumes with new values" not in message
 
 
-def test_of_equal_scores_the_lower_loss_counts(toml: Path, tmp_path: Path) -> None:
-    trainer = Trainer(load(toml, ["training.average_of=best", "training.average=1"]), tmp_path / "run")
-    trainer.position.history = [{"step": n, "BLEU": 0.0, "loss": loss} for n, loss in enumerate((5.0, 3.0, 4.0))]
-    assert [entry["step"] for entry in trainer._averaged()] == [1]
+def test_the_lower_loss_decides_between_equal_scores() -> None:
+    history = [{"step": n, "BLEU": 0.0, "loss": loss} for n, loss in enumerate((5.0, 3.0, 4.0))]
+    best = averaged_entries(history, "BLEU", TrainingConfig(average_of="best", average=1))
+    assert [entry["step"] for entry in best] == [1]
 
 
-def test_progress_ends_at_the_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_ends_at_100_percent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     display = Display()
@@ -575,11 +576,11 @@ def test_progress_ends_at_the_whole(capsys: pytest.CaptureFixture[str], monkeypa
     assert lines == [
         " 70%  2:00 left  translating: 700 of 1,000", "100%  0:00 left  translating: 1,000 of 1,000"
     ]  # fmt: skip
-    with bar("runs/[/a]", 2) as move:  # no markup, which would have to be closed
+    with bar("runs/[/a]", 2) as move:  # brackets are text, not markup of rich
         now[0] += 60
         move(1)
     assert "runs/[/a]: 1 of 2" in capsys.readouterr().err
-    resumed = Display()  # an earlier process was stopped for a night: that says nothing of this one's speed
+    resumed = Display()  # the time left follows this process alone
     for spent, progress in ((36_000.0, 0.5), (36_060.0, 0.6)):
         now[0] += 100
         resumed.step(progress, spent, {"epoch": 0, "loss": 1.0, "tokens_per_second": 7})

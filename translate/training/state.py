@@ -1,0 +1,79 @@
+"""The state of a training run in one checkpoint: weights, optimizer state, random generators and position.
+
+`save_state` writes last.safetensors and `load_state` reads it. Together they make resumption exact: 10 steps, a restart
+and 10 more steps give the same weights as 20 steps, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dragoman.translate.training.checkpoint import load_tensors, load_weights, save_tensors, weights_of
+
+MODEL, OPTIMIZER = "model.", "optimizer."  # prefixes of tensor names
+
+
+@dataclass
+class Position:
+    """How far training has come: everything except weights, optimizer state and random generators."""
+
+    step: int = 0  # optimizer steps
+    epoch: int = 0  # completed epochs, so also the number of the current one, from 0
+    batch: int = 0  # batches of the current epoch
+    seconds: float = 0.0  # wall-clock time, including that of earlier processes of this run
+    prepared: float = 0.0  # the part of `seconds` before the first step: reading and encoding the corpus
+    tokens: int = 0  # target tokens, without padding
+    skipped: float = 0.0  # epochs, as a fraction, that `training.minutes` cut off
+    world: int = 1  # worker processes
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry per validation: step, epoch, loss, scores
+
+
+def save_state(
+    path: Path, model: nn.Module, optimizers: Sequence[Optimizer], position: Position, device: torch.device
+) -> None:
+    """Write everything that an exact resumption needs. Raises UserError when the file cannot be written.
+
+    Only this process's random state is saved, so other workers draw new dropout masks after a resumption.
+    """
+    tensors = {f"{MODEL}{name}": tensor for name, tensor in weights_of(model).items()}
+    names = {id(p): name for name, p in model.named_parameters()}
+    for optimizer in optimizers:
+        for p, state in optimizer.state.items():
+            for key, value in state.items():
+                tensors[f"{OPTIMIZER}{key}.{names[id(p)]}"] = value
+    tensors["random"] = torch.get_rng_state()
+    if device.type == "cuda":
+        tensors["random_cuda"] = torch.cuda.get_rng_state(device)
+    save_tensors(path, tensors, vars(position))
+
+
+def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], device: torch.device) -> Position:
+    """Restore weights, optimizer state and random generators in place, and return the position.
+
+    Raises UserError when the file is damaged or describes another network.
+    """
+    tensors, facts = load_tensors(path)
+    weights = {name.removeprefix(MODEL): t for name, t in tensors.items() if name.startswith(MODEL)}
+    load_weights(model, weights, path)
+    _load_optimizer_state(tensors, model, optimizers)
+    torch.set_rng_state(tensors["random"])
+    if device.type == "cuda" and "random_cuda" in tensors:  # a checkpoint of a CPU has none
+        torch.cuda.set_rng_state(tensors["random_cuda"], device)
+    return Position(**facts)
+
+
+def _load_optimizer_state(tensors: dict[str, Tensor], model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+    parameters = dict(model.named_parameters())
+    optimizer_of = {id(p): o for o in optimizers for group in o.param_groups for p in group["params"]}
+    for name, tensor in tensors.items():
+        if name.startswith(OPTIMIZER):
+            _, key, parameter = name.split(".", 2)
+            p = parameters[parameter]
+            optimizer_of[id(p)].state[p][key] = tensor.to(p.device, copy=True)
