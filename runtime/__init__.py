@@ -1,1 +1,1 @@
-"""Translate with a Dragoman file: numpy, onnxruntime and sentencepiece are all it needs."""
+"""Translate, label and forecast with a Dragoman file. Needs only numpy, onnxruntime and sentencepiece."""

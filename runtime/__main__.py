@@ -1,4 +1,4 @@
-"""`python -m dragoman.runtime`."""
+"""Entry point of `python -m dragoman.runtime`: the commands that need no training extras."""
 
 import sys
 

@@ -1,28 +1,27 @@
-"""The commands that need only the runtime: translate, run, info, bench."""
+"""The commands that need no training extras: translate, run, info and bench."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import Commands, chunks, decoded, not_negative, positive, run_commands
+from dragoman.runtime.console import Commands, decode_line, not_negative, positive, read_lines, run_commands
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.timing import add_bench
 
 if TYPE_CHECKING:
     from dragoman.runtime.forecasting import Forecaster
-    from dragoman.runtime.labelling import Classification, Tagged
-    from dragoman.runtime.translator import Translation, Translator
+    from dragoman.runtime.labelling import Classification, Classifier, Tagged, Tagger
+    from dragoman.runtime.translation import Translation
+    from dragoman.runtime.translator import Translator
 
-
-THREADS_HELP = "threads inside one product (default 1); 0: one for each core"
+THREADS_HELP = "threads of ONNX Runtime, from 1 to 1024, or 0 for one per core (default: 1)"
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,79 +29,94 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "translate",
         help="translate text with a model file",
-        description="Translate TEXT, or standard input line for line. Columns are separated by tabs: with --n-best the "
-        "line's number, with --scores or --n-best the score, then the translation, with --alignments the pairs "
-        "source-target of words, counted from 0, of the best translation.",
+        description="Translate each TEXT, or each line of standard input, and print one line for it. If there are "
+        "several columns, tabs separate them: the line's number (with --n-best above 1), the score (with --scores or "
+        "--n-best above 1), the translation, and the word alignment of the best translation (with --alignments). The "
+        "alignment is pairs SOURCE-TARGET of words, counted from 0.",
     )
-    _add_reading(p)
+    _add_input_arguments(p)
     p.add_argument(
         "--beam", type=positive, metavar="K",
-        help="beam size; 1 is greedy (default: the file's own, or twice --n-best above 1 where that is more)",
+        help="beam size, from 1 (greedy search) to the vocabulary size (default: the file's own, or twice --n-best if "
+        "that is more and --n-best is above 1)",
     )  # fmt: skip
     p.add_argument(
         "--n-best", type=positive, default=1, metavar="N",
-        help="write the N best of each text that differ; fewer where the beam holds no more",
+        help="print the N best different translations of each text, from 1 to the beam size; fewer if the beam holds "
+        "fewer (default: 1)",
     )  # fmt: skip
-    p.add_argument("--length-penalty", type=float, metavar="A", help="scores are log-probability / length ** A")
-    p.add_argument("--scores", action="store_true", help="write each translation's score")
-    p.add_argument("--alignments", action="store_true", help="write which words of the source each word comes from")
+    p.add_argument(
+        "--length-penalty", type=float, metavar="A",
+        help="exponent in score = log-probability / length ** A, from 0 to 5; a higher value favours longer "
+        "translations (default: the file's own)",
+    )  # fmt: skip
+    p.add_argument("--scores", action="store_true", help="print the score of each translation")
+    p.add_argument(
+        "--alignments", action="store_true",
+        help="print which source word each word of the translation comes from; the model must have attention",
+    )  # fmt: skip
     p.set_defaults(run=translate)
 
     p = commands.add_parser(
         "run",
-        help="run a model file, whatever it was made for",
-        description="Read TEXT, or standard input line for line, with any file. A classifier writes the class of each "
-        "text, with --scores a tab and its probability; a tagger a line for each word, with a tab and its label, and "
-        "an empty line after each text; a translator what `dragoman translate` does. A forecaster reads CSV, each TEXT "
-        "the name of a file, and writes the rows that follow. Words are what stands between spaces: give a tagger text "
-        "as it learnt it, most often with a space before each punctuation mark.",
+        help="translate, classify, tag or forecast with a model file",
+        description="Run a model file for any task on each TEXT, or on each line of standard input. A translator "
+        "prints the same as `dragoman translate`. A classifier prints the class of each text. A tagger prints one line "
+        "for each word, with the word, a tab and its label, and an empty line after each text. Words are separated by "
+        "spaces; punctuation must be separated from words as in the training data, usually by a space. A forecaster "
+        "reads CSV, from standard input or from files named by TEXT, and prints the rows that follow.",
     )
-    _add_reading(p)
-    p.add_argument("--scores", action="store_true", help="write how likely each is, too")
+    _add_input_arguments(p)
+    p.add_argument(
+        "--scores", action="store_true",
+        help="also print each translation's score, or each label's probability; not for forecasters",
+    )  # fmt: skip
     p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False)
 
-    p = commands.add_parser("info", help="say what a model file is", description="What a model file says about itself.")
-    p.add_argument("model", metavar="FILE.onnx")
-    p.add_argument("--self-test", action="store_true", help="also check that it computes here what it did when made")
-    p.add_argument("--json", action="store_true")
+    p = commands.add_parser(
+        "info",
+        help="describe a model file",
+        description="Print the metadata of a model file: task, languages, precision, default settings, model card and "
+        "training configuration.",
+    )
+    p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
+    p.add_argument(
+        "--self-test", action="store_true",
+        help="also check that the file's test inputs get the same results here as at export",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print JSON")
     p.set_defaults(run=info)
 
-    p = commands.add_parser(
-        "bench",
-        help="time a model file on this machine",
-        description="Milliseconds a batch, medians with the quartiles. The sentences are those of the file's "
-        "self-test, or the first lines of --source.",
-    )
-    p.add_argument("model", metavar="FILE.onnx")
-    p.add_argument("--batch", type=positive, nargs="+", default=[1, 32], metavar="N", help="sentences (default 1 32)")
-    p.add_argument("--beam", type=positive, nargs="+", default=[1, 5], metavar="K", help="beam sizes (default 1 5)")
-    p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
-    p.add_argument("--repeat", type=positive, default=15, metavar="N", help="runs of each (default 15)")
-    p.add_argument("--source", metavar="F", help="sentences to time on")
-    p.add_argument("--json", action="store_true", help="one JSON object a line")
-    p.set_defaults(run=bench)
+    add_bench(commands, THREADS_HELP)
 
 
-def _add_reading(p: argparse.ArgumentParser) -> None:
-    """The arguments of commands that read text with a file."""
+def _add_input_arguments(p: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that read text."""
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
-    p.add_argument("text", metavar="TEXT", nargs="*", help="each is one text; without any, lines of standard input")
+    p.add_argument(
+        "text", metavar="TEXT", nargs="*",
+        help="one text, in UTF-8 (default: each line of standard input is one)",
+    )  # fmt: skip
     p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="texts at a time, at most (default 32)")
-    p.add_argument("--json", action="store_true", help="write one JSON object a text")
+    p.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N",
+        help="largest number of texts to process at once, from 1 (default: 32)",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print one line of JSON for each text")
 
 
 def translate(a: argparse.Namespace) -> int:
-    """`dragoman translate`."""
+    """Run `dragoman translate` and return its exit status."""
     from dragoman.runtime.translator import Translator
 
     return _translate(Translator.load(a.model, threads=a.threads), a)
 
 
 def _translate(translator: Translator, a: argparse.Namespace) -> int:
+    """Translate the input of a command and print the results."""
     number = 0
 
-    def write(lines: Sequence[str]) -> None:
+    def process(lines: Sequence[str]) -> None:
         nonlocal number
         results = translator.translate(
             lines, beam=a.beam, n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments,
@@ -112,23 +126,24 @@ def _translate(translator: Translator, a: argparse.Namespace) -> int:
             number += 1
             if not result.complete:
                 print(
-                    f"dragoman: line {number}: the translation reached the longest length allowed and may lack its end",
+                    f"dragoman: line {number}: the translation reached the largest allowed length, so its end may be "
+                    "missing",
                     file=sys.stderr,
                 )
             sys.stdout.write(_json_line(number, line, result) if a.json else _columns(number, result, a))
         sys.stdout.flush()
 
     def _columns(number: int, result: Translation, a: argparse.Namespace) -> str:
-        out = ""
-        for k, h in enumerate(result.hypotheses or (None,)):
+        output = ""
+        for k, hypothesis in enumerate(result.hypotheses or (None,)):
             columns = [str(number)] if a.n_best > 1 else []
             if a.scores or a.n_best > 1:
-                columns.append(f"{h.score:.4f}" if h else "0.0000")
-            columns.append(h.text if h else "")
+                columns.append(f"{hypothesis.score:.4f}" if hypothesis else "0.0000")
+            columns.append(hypothesis.text if hypothesis else "")
             if a.alignments:
                 columns.append(" ".join(f"{s}-{t}" for s, t in result.alignment) if k == 0 else "")
-            out += "\t".join(columns) + "\n"
-        return out
+            output += "\t".join(columns) + "\n"
+        return output
 
     def _json_line(number: int, line: str, result: Translation) -> str:
         value = {
@@ -144,13 +159,12 @@ def _translate(translator: Translator, a: argparse.Namespace) -> int:
             value["alignment"] = result.alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
 
-    return _feed(a, write)
+    return _process_input(a, process)
 
 
 def run(a: argparse.Namespace) -> int:
-    """`dragoman run`."""
+    """Run `dragoman run` and return its exit status."""
     from dragoman.runtime.forecasting import Forecaster
-    from dragoman.runtime.labelling import Classifier
     from dragoman.runtime.loading import load
     from dragoman.runtime.translator import Translator
 
@@ -159,65 +173,36 @@ def run(a: argparse.Namespace) -> int:
         return _translate(model, a)
     if isinstance(model, Forecaster):
         if a.scores:
-            raise UserError(f"--scores: {a.model} forecasts, and says nothing of how likely that is")
+            raise UserError(f"--scores: {a.model} is a forecaster, and forecasts have no scores")
         return _forecast(model, a)
+    return _label(model, a)
+
+
+def _label(model: Classifier | Tagger, a: argparse.Namespace) -> int:
+    """Classify or tag the input of a command and print the results."""
+    from dragoman.runtime.labelling import Classifier
+
     number = 0
 
-    def write(lines: Sequence[str]) -> None:
+    def process(lines: Sequence[str]) -> None:
         nonlocal number
         results: list[tuple[str, dict[str, Any]]]
         if isinstance(model, Classifier):
             classes = model.classify(lines, batch_size=a.batch_size)
-            results = [(_class_line(found, a.scores), asdict(found)) for found in classes]
+            results = [(_class_line(result, a.scores), asdict(result)) for result in classes]
         else:
             tagged = model.tag(lines, batch_size=a.batch_size)
-            results = [(_tag_lines(found, a.scores), asdict(found)) for found in tagged]
+            results = [(_tag_lines(result, a.scores), asdict(result)) for result in tagged]
         for line, (text, value) in zip(lines, results, strict=True):
             number += 1
             if not value.get("complete", True):
-                print(f"dragoman: line {number}: a word is too long to be read to its end", file=sys.stderr)
+                print(f"dragoman: line {number}: the end of a word was not read; it is too long", file=sys.stderr)
             if a.json:
                 text = json.dumps({"line": number, "source": line, **value}, ensure_ascii=False) + "\n"
             sys.stdout.write(text)
         sys.stdout.flush()
 
-    return _feed(a, write)
-
-
-def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
-    import gzip
-    import zlib
-
-    from dragoman.runtime.series import read_series, write_series
-
-    for where in a.text or ["standard input"]:
-        try:
-            data = Path(where).read_bytes() if a.text else sys.stdin.buffer.read()
-        except OSError as error:
-            raise UserError(f"cannot read {where}: {error.strerror or error}; a forecaster reads CSV files") from None
-        if data.startswith(b"\x1f\x8b"):
-            try:
-                data = gzip.decompress(data)
-            except (OSError, EOFError, zlib.error) as error:
-                raise UserError(f"{where} is not a whole gzip file: {error}") from None
-        given = read_series(data, where, model.names, likely=model.time)
-        try:
-            ahead = model.continued(given)
-            if (rows := len(given.values)) < model.window:
-                print(
-                    f"dragoman: {where} has {rows:,} rows where the model looks back {model.window:,}; those before "
-                    "count as missing",
-                    file=sys.stderr,
-                )
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
-        if a.json:
-            times = [ahead.clock.at(row) for row in range(len(ahead.values))] if ahead.clock else None
-            value = {"file": where, "time": times, **dict(zip(ahead.names, ahead.values.T.tolist(), strict=True))}
-            print(json.dumps(value, ensure_ascii=False))
-        else:
-            sys.stdout.write(write_series(ahead))
-    return 0
+    return _process_input(a, process)
 
 
 def _class_line(result: Classification, scores: bool) -> str:
@@ -229,42 +214,80 @@ def _tag_lines(result: Tagged, scores: bool) -> str:
     return "".join(f"{w}\t{label}" + (f"\t{p:.4f}" if scores else "") + "\n" for w, label, p in rows) + "\n"
 
 
-def _feed(a: argparse.Namespace, write: Callable[[Sequence[str]], None]) -> int:
-    """Give what was asked on the command line, or standard input in chunks."""
+def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
+    """Forecast the series in the files of a command and print the results."""
+    import gzip
+    import zlib
+
+    from dragoman.runtime.series import read_series, write_series
+
+    for source in a.text or ["standard input"]:
+        try:
+            data = Path(source).read_bytes() if a.text else sys.stdin.buffer.read()
+        except OSError as error:
+            raise UserError(f"cannot read {source}: {error.strerror or error}; a forecaster reads CSV files") from None
+        if data.startswith(b"\x1f\x8b"):
+            try:
+                data = gzip.decompress(data)
+            except (OSError, EOFError, zlib.error) as error:
+                raise UserError(f"{source} is not a complete gzip file: {error}") from None
+        series = read_series(data, source, model.names, preferred_time=model.time)
+        try:
+            forecast = model.forecast_series(series)
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
+        if (rows := len(series.values)) < model.window:
+            print(
+                f"dragoman: {source} has {rows:,} rows, and the model looks back {model.window:,}; the earlier ones "
+                "count as missing",
+                file=sys.stderr,
+            )
+        if a.json:
+            axis, n_rows = forecast.time_axis, len(forecast.values)
+            times = [axis.at(row) for row in range(n_rows)] if axis else None
+            columns = dict(zip(forecast.names, forecast.values.T.tolist(), strict=True))
+            print(json.dumps({"file": source, "time": times, **columns}, ensure_ascii=False))
+        else:
+            sys.stdout.write(write_series(forecast))
+    return 0
+
+
+def _process_input(a: argparse.Namespace, process: Callable[[Sequence[str]], None]) -> int:
+    """Call `process` with the texts of the command line, or repeatedly with lines of standard input."""
     if a.text:
-        write([decoded(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
+        process([decode_line(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
     else:
-        for chunk in chunks(sys.stdin.buffer, a.batch_size * 16):
-            write(chunk)
+        for lines in read_lines(sys.stdin.buffer, a.batch_size * 16):  # batches are filled with lines of similar length
+            process(lines)
     return 0
 
 
 def info(a: argparse.Namespace) -> int:
-    """`dragoman info`."""
+    """Run `dragoman info` and return its exit status."""
     from dragoman.runtime.loading import load
     from dragoman.runtime.tokenizer import Tokenizer
 
-    b = load(a.model, self_test=a.self_test).metadata
-    translates = b.task == "translate"
-    tokenizers = (b.source_tokenizer, b.target_tokenizer) if translates else (b.source_tokenizer,)
+    m = load(a.model, self_test=a.self_test).metadata
+    is_translator = m.task == "translate"
+    tokenizers = (m.source_tokenizer, m.target_tokenizer) if is_translator else (m.source_tokenizer,)
     value: dict[str, Any] = {
         "file": str(a.model),
         "megabytes": round(Path(a.model).stat().st_size / 1e6, 2),
-        "schema": b.schema,
-        "task": b.task,
-        **({"languages": f"{b.source_language}-{b.target_language}"} if translates else {}),
-        **({"language": b.source_language} if b.labels else {}),
-        **({"labels": b.labels} if b.labels else {}),
-        **({"series": b.series} if b.series else {}),
-        "precision": b.precision,
-        **({} if b.series else {"vocabulary": [len(Tokenizer(model)) for model in tokenizers]}),
-        "max_source": b.max_source,
-        **({"max_sentences": b.max_sentences} if translates else {}),
-        "defaults": b.defaults,
-        "self_test": "passed" if a.self_test else f"{len(b.self_test['cases'])} sentences; run it with --self-test",
-        **({"quantisation": {k: v for k, v in b.quantisation.items() if k != "calibration"}} if b.quantisation else {}),
-        "card": b.card,
-        "config": b.config,
+        "schema": m.schema,
+        "task": m.task,
+        **({"languages": f"{m.source_language}-{m.target_language}"} if is_translator else {}),
+        **({"language": m.source_language} if m.labels else {}),
+        **({"labels": m.labels} if m.labels else {}),
+        **({"series": m.series} if m.series else {}),
+        "precision": m.precision,
+        **({} if m.series else {"vocabulary": [len(Tokenizer(model)) for model in tokenizers]}),
+        "max_source": m.max_source,
+        **({"max_sentences": m.max_sentences} if is_translator else {}),
+        "defaults": m.defaults,
+        "self_test": "passed" if a.self_test else f"{len(m.self_test['cases'])} cases; run them with --self-test",
+        **({"quantisation": {k: v for k, v in m.quantisation.items() if k != "calibration"}} if m.quantisation else {}),
+        "card": m.card,
+        "config": m.config,
     }
     if a.json:
         print(json.dumps(value, indent=2, ensure_ascii=False))
@@ -272,72 +295,22 @@ def info(a: argparse.Namespace) -> int:
     for key, item in value.items():
         if isinstance(item, dict):
             print(key)
-            for line in _flat(item):
+            for line in _flatten(item):
                 print(f"  {line}")
         else:
             print(f"{key:<12} {item if not isinstance(item, list) else ', '.join(map(str, item))}")
     return 0
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the lines `key.key = value` of nested dictionaries."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key} = {value}"
 
 
-def bench(a: argparse.Namespace) -> int:
-    """`dragoman bench`."""
-    from dragoman.runtime.batching import pad
-    from dragoman.runtime.contract import PAD
-    from dragoman.runtime.translator import Translator
-
-    if a.repeat < 3:
-        raise UserError(f"--repeat {a.repeat}: a median with its spread needs at least 3")
-    translator = Translator.load(a.model, threads=a.threads)
-    if a.source:
-        try:
-            text = Path(a.source).read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {a.source}: {error}") from None
-        rows = [translator.source_tokenizer.encode(line) for line in text[: max(a.batch)]]
-    else:
-        rows = [case["source"] for case in translator.metadata.self_test["cases"]]
-    rows = [row for row in rows if len(row) <= translator.metadata.max_source]
-    if not rows:
-        raise UserError(f"{a.source} has no line to time on")
-    defaults = translator.metadata.defaults
-    for beam in a.beam:
-        translator.check_beam(beam)
-    for batch in a.batch:
-        source, length = pad([rows[i % len(rows)] for i in range(batch)])
-        for beam in a.beam:
-            times = []
-            tokens = 0
-            for _ in range(a.repeat + 2):
-                start = time.perf_counter()
-                target, _, _ = translator.engine.run(
-                    source, length, beam_size=beam, n_best=1, max_length=defaults["max_length"],
-                    length_penalty=defaults["length_penalty"], n_aligned=0,
-                )  # fmt: skip
-                times.append((time.perf_counter() - start) * 1e3)
-                tokens = int((target[:, 0] != PAD).sum())
-            low, middle, high = statistics.quantiles(times[2:], n=4)  # the first two runs warm up
-            value = {"figure": "translate", "batch": batch, "beam": beam, "threads": a.threads, "ms": round(middle, 3),
-                     "spread": [round(low, 3), round(high, 3)], "ms_a_sentence": round(middle / batch, 3),
-                     "target_tokens_per_s": round(tokens / middle * 1e3)}  # fmt: skip
-            if a.json:
-                print(json.dumps(value), flush=True)
-            else:
-                print(
-                    f"batch {batch:>3}  beam {beam:>2}  {middle:9.2f} ms ({low:.2f} to {high:.2f})  "
-                    f"{middle / batch:8.2f} ms a sentence  {value['target_tokens_per_s']:>7,} target tokens/s",
-                    flush=True,
-                )
-    return 0
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m dragoman.runtime`: the light commands alone."""
-    return run_commands("dragoman", "Translate with a Dragoman file.", [add_commands], argv)
+    """Run `python -m dragoman.runtime`, which has only the commands of this module, and return its exit status."""
+    return run_commands("dragoman", "Translate, classify, tag or forecast with a Dragoman file.", [add_commands], argv)

@@ -1,4 +1,4 @@
-"""The console: parse arguments, read standard input, report errors in one line, return an exit status."""
+"""The command line: parse arguments, read standard input, report errors in one line, return an exit status."""
 
 from __future__ import annotations
 
@@ -14,67 +14,66 @@ from typing import Any, BinaryIO
 
 from dragoman.runtime.errors import Interrupted, UserError
 
-Commands = Any  # argparse's own type for a group of subcommands is private
+Commands = Any  # argparse's type for a group of subcommands is private
 
-
-READ = 1 << 16  # bytes of standard input at once
+READ_SIZE = 1 << 16  # bytes of standard input read at once
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Return an argument as a whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 
 def not_negative(text: str) -> int:
-    """A whole number from 0."""
+    """Return an argument as a whole number from 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
-def chunks(stream: BinaryIO, size: int) -> Iterator[list[str]]:
-    """Lines of a byte stream as text, at most `size` at once, and what there is before waiting for more.
+def read_lines(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
+    """Yield the lines of a byte stream in lists of at most `max_lines`, without waiting while there are lines.
 
-    They are split at line feeds; invalid UTF-8 is replaced and a warning names the line.
+    Lines end at line feeds alone. Invalid UTF-8 is replaced, with a warning that names the line.
     """
-    chunk: list[str] = []
-    held: list[bytes] = []  # of a line that has not ended
+    lines: list[str] = []
+    unfinished: list[bytes] = []  # the beginning of a line whose end has not been read
     number, more = 0, True
     while more:
-        if chunk and not _ready(stream):
-            yield chunk
-            chunk = []
-        read = stream.read1(READ) if isinstance(stream, io.BufferedIOBase) else stream.read(READ)
-        more = bool(read)
-        held.append(read)
-        if more and b"\n" not in read:
+        if lines and not _is_ready(stream):
+            yield lines
+            lines = []
+        data = stream.read1(READ_SIZE) if isinstance(stream, io.BufferedIOBase) else stream.read(READ_SIZE)
+        more = bool(data)
+        unfinished.append(data)
+        if more and b"\n" not in data:
             continue
-        *lines, rest = b"".join(held).split(b"\n")
-        if rest and not more:  # the last line need not be closed
-            lines.append(rest)
-        held = [rest]
-        for line in lines:
+        *finished, last = b"".join(unfinished).split(b"\n")
+        if last and not more:  # the last line of a stream need not end in a line feed
+            finished.append(last)
+        unfinished = [last]
+        for line in finished:
             number += 1
-            chunk.append(decoded(line.removesuffix(b"\r"), number))
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-    if chunk:
-        yield chunk
+            lines.append(decode_line(line.removesuffix(b"\r"), number))
+            if len(lines) == max_lines:
+                yield lines
+                lines = []
+    if lines:
+        yield lines
 
 
-def _ready(stream: BinaryIO) -> bool:
-    """Whether reading would not wait; where that cannot be told, whether nobody is at a keyboard."""
+def _is_ready(stream: BinaryIO) -> bool:
+    """Return whether reading would not wait. Where select cannot tell, assume so unless the stream is a terminal."""
     try:
         return bool(select.select([stream], [], [], 0)[0])
-    except (OSError, ValueError, TypeError):  # no file with a number; on Windows any but a socket
+    except (OSError, ValueError, TypeError):  # the stream has no file number, or is no socket on Windows
         return not stream.isatty()
 
 
-def decoded(line: bytes, number: int) -> str:
-    """A line as text; invalid UTF-8 is replaced, with a warning."""
+def decode_line(line: bytes, number: int) -> str:
+    """Return a line as text. Invalid UTF-8 is replaced by U+FFFD, with a warning."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -82,54 +81,98 @@ def decoded(line: bytes, number: int) -> str:
         return line.decode("utf-8", errors="replace")
 
 
+def version_line() -> str:
+    """Return the versions of dragoman, Python, onnxruntime and, if it is installed, torch, in one line.
+
+    The versions come from the packages' metadata, so that none of them is imported.
+    """
+    # Imported here, because they are slow and only `--version` needs them.
+    from importlib.metadata import PackageNotFoundError, version
+
+    import dragoman
+
+    versions = [f"dragoman {dragoman.__version__}", f"Python {sys.version.split()[0]}"]
+    for package in ("onnxruntime", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append(f"{package} {version(package)}")
+    return ", ".join(versions)
+
+
+class _VersionAction(argparse.Action):
+    """The option `--version`. Unlike argparse's own, it looks the versions up only if the option is given."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(version_line())
+        parser.exit()
+
+
 def parser_of(program: str, description: str, groups: Sequence[Callable[[Commands], None]]) -> argparse.ArgumentParser:
-    """A parser with the subcommands that each of `groups` adds."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in groups:
-        add(commands)
+    """Return a parser with the option `--version` and the subcommands that each of `groups` adds."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=f"`{program} COMMAND --help` explains a command. Results go to standard output, progress and errors to "
+        "standard error. Exit status: 0 success, 1 a check failed, 2 a mistake in the input, 130 interrupted.",
+    )
+    parser.add_argument(
+        "--version", action=_VersionAction, help="print the versions of dragoman, Python, onnxruntime and torch"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add_commands in groups:
+        add_commands(commands)
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """`parse_args`, but TEXT may also stand after options, which argparse cannot do for a subcommand."""
-    arguments, rest = parser.parse_known_args(argv)
-    end = rest.index("--") if "--" in rest else len(rest)
-    if rest and (not hasattr(arguments, "text") or any(word.startswith("-") for word in rest[:end])):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        arguments.text += rest[:end] + rest[end + 1 :]
+    """Parse arguments like `parse_args`, but let TEXT also follow options.
+
+    In a subcommand, argparse does not do so itself.
+    """
+    arguments, remaining = parser.parse_known_args(argv)
+    end = remaining.index("--") if "--" in remaining else len(remaining)
+    if remaining and (not hasattr(arguments, "text") or any(word.startswith("-") for word in remaining[:end])):
+        parser.error(f"unrecognized arguments: {' '.join(remaining)}")
+    if remaining:
+        arguments.text += remaining[:end] + remaining[end + 1 :]
     return arguments
 
 
 def run_commands(
     program: str, description: str, groups: Sequence[Callable[[Commands], None]], argv: Sequence[str] | None
 ) -> int:
-    """Parse and run one command. A user's mistake is one line on stderr and 2; Ctrl-C is 130."""
+    """Parse and run one command, and return its exit status.
+
+    A mistake of the user is one line on standard error and status 2; Ctrl-C is status 130.
+    """
     if not sys.stdin:
-        sys.stdin = open(os.devnull)  # noqa: SIM115 (until the process ends)
+        sys.stdin = open(os.devnull)  # noqa: SIM115 (open until the process ends)
     if not (sys.stdout and sys.stderr):  # closed before the process began
-        nowhere = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):  # what is read is UTF-8, whatever the locale; so is what is written
+        null = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+        sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null
+    for stream in (sys.stdout, sys.stderr):  # input is read as UTF-8 in every locale, so output is UTF-8, too
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
     arguments = parse(parser_of(program, description, groups), argv)
-    return _end_output(_outcome(arguments))
+    return _flush_output(_run(arguments))
 
 
-def _outcome(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the command of parsed arguments and return its exit status; print expected errors in one line."""
     try:
-        code: int = arguments.run(arguments)
-        return code
-    except BrokenPipeError:  # who reads the output has seen enough
+        status: int = arguments.run(arguments)
+        return status
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         return 0
     except UserError as error:
         print(f"dragoman: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if not _end_output(0):  # otherwise it was that, and is told
-            # Every file that is written is named; where output is not gathered first, its error is none of a flush.
+        # If the output cannot be flushed either, that was the error, and _flush_output has printed it. Otherwise an
+        # error without a file name is of standard output if it has no room: every other written file has a name.
+        if not _flush_output(0):
             where = error.filename or ("standard output" if error.errno == errno.ENOSPC else "")
             print(f"dragoman: {where and f'{where}: '}{error.strerror or error}", file=sys.stderr)
         return 2
@@ -140,19 +183,23 @@ def _outcome(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    except (KeyboardInterrupt, Interrupted) as stop:
-        print(f"dragoman: {str(stop) or 'interrupted'}", file=sys.stderr)
+    except (KeyboardInterrupt, Interrupted) as interruption:
+        print(f"dragoman: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
 
 
-def _end_output(code: int) -> int:
-    """Write what is still to be written, while it can be told that there is no room. Returns the exit status."""
+def _flush_output(status: int) -> int:
+    """Flush standard output, report a failure, and return the exit status.
+
+    Python flushes at exit, too, but then an error would be a traceback and would not change the exit status.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # it may be no file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing of it is tried again at the end
+        with contextlib.suppress(OSError, ValueError):  # standard output may be no file
+            # Let the flush at exit succeed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print(f"dragoman: standard output: {error.strerror or error}", file=sys.stderr)
-            return code or 2
-    return code
+            return status or 2
+    return status

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 
 class UserError(ValueError):
-    """What was given, where, and what would be right, in one sentence. Commands print it and exit with 2."""
+    """A mistake in the user's input: a file, a text, an option or an argument.
+
+    The message is one line. It names the input, says what is wrong, and says what would be right. Commands print it
+    to standard error and exit with status 2. `ModelFileError`, for unusable model files, is a subclass.
+
+    Example:
+        >>> try:
+        ...     translator = dragoman.Translator.load("en-de.onnx")
+        ... except dragoman.UserError as error:
+        ...     print(error)
+        cannot read en-de.onnx: No such file or directory
+    """
 
 
 class Interrupted(Exception):
-    """Ended by Ctrl-C, in good order. Commands print what is said and exit with 130."""
+    """An interruption by Ctrl-C after which everything was saved. Commands print its message and exit with 130."""

@@ -1,4 +1,7 @@
-"""Classify texts, and label each of their words."""
+"""Classify texts, and label the words of texts (sequence labelling).
+
+Axis letters: B batch, S source subwords, C labels.
+"""
 
 from __future__ import annotations
 
@@ -16,50 +19,62 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.segmentation import split_text
-from dragoman.runtime.session import Maker, load_as, outputs_of, session_for, texts_of
+from dragoman.runtime.session import ModelFactory, list_of_texts, load_as, run_session, session_for_task
 from dragoman.runtime.tokenizer import Tokenizer
 
-TOLERANCE = 1e-3  # of a probability, between machines
+TOLERANCE = 1e-3  # largest difference of a probability between machines
 
 
 class LabelEngine(Protocol):
-    """Whatever computes probabilities of labels: ONNX Runtime here, PyTorch while training."""
+    """Anything that computes the probabilities of labels: ONNX Runtime here, PyTorch in training."""
 
     def run(self, source: Ids, source_length: Ids) -> Floats:
-        """(B, S), (B) -> (B, C), or (B, S, C) for each place."""
+        """Return probabilities from ids (B, S) and their lengths (B).
+
+        The probabilities are (B, C) of a classifier and (B, S, C) of a tagger.
+        """
         ...
 
 
 class OnnxLabelEngine:
-    """The file itself, run by ONNX Runtime on the CPU."""
+    """A label engine that runs a Dragoman file with ONNX Runtime on the CPU."""
 
     def __init__(self, model: bytes | onnxruntime.InferenceSession, task: str, threads: int = 1) -> None:
-        self.session = session_for(model, task, threads)
+        """Open the bytes of a file, or take a session that holds it. The task is `classify` or `tag`."""
+        self.session = session_for_task(model, task, threads)
 
     def run(self, source: Ids, source_length: Ids) -> Floats:
-        """See LabelEngine."""
-        out: Floats = outputs_of(self.session, {"source": source, "source_length": source_length})[0]
-        return out
+        """Return probabilities; see LabelEngine.run. Raise UserError when ONNX Runtime fails."""
+        probabilities: Floats = run_session(self.session, {"source": source, "source_length": source_length})[0]
+        return probabilities
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The likeliest class of a text, and how likely each is.
+    """The class of a text.
 
-    A text with nothing in it has no class: label is empty. parts: how many pieces the text was read in.
+    Attributes:
+        label: The most probable class; empty for a text with nothing in it.
+        probability: Its probability.
+        probabilities: (label, probability) of every class, most probable first.
+        parts: The number of parts that the text was read in; more than 1 if it is longer than the training texts.
     """
 
     label: str
     probability: float = 0.0
-    probabilities: tuple[tuple[str, float], ...] = ()  # the likeliest first
+    probabilities: tuple[tuple[str, float], ...] = ()
     parts: int = 1
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """The words of a text, each with its likeliest label and how likely that is.
+    """The labels of a text's words.
 
-    complete: false when a word has more pieces than the model was trained on, and so was not read to its end.
+    Attributes:
+        words: The words of the normalised text, which are separated by spaces.
+        labels: The most probable label of each word.
+        probabilities: The probability of each of these labels.
+        complete: False if a word has more subwords than the model's training texts, so that its end was not read.
     """
 
     words: tuple[str, ...]
@@ -70,22 +85,20 @@ class Tagged:
 
 @dataclass
 class _Part:
-    """Ids that are run together, and of which text they are."""
+    """Ids of a text, or of a part of it, that the model reads at once."""
 
-    line: int
+    text_number: int
     ids: list[int]
-    starts: list[int]  # where each of its words begins, which a tagger needs
-    complete: bool = True  # no word is cut
+    word_starts: list[int]  # offset of each word's first subword; only for a tagger
+    complete: bool = True  # no word is truncated
 
 
 Result = TypeVar("Result")
-
-
-Own = TypeVar("Own", bound="_LabelModel[Any]")
+LabelModel = TypeVar("LabelModel", bound="_LabelModel[Any]")
 
 
 class _LabelModel(Generic[Result]):
-    """What classifiers and taggers share: loading, the self-test, and texts in batches."""
+    """Base class of classifiers and taggers: loading, self-test and batching."""
 
     task: str
 
@@ -94,48 +107,63 @@ class _LabelModel(Generic[Result]):
         self.tokenizer = Tokenizer(metadata.source_tokenizer)
 
     @classmethod
-    def load(cls: type[Own], path: str | Path, *, threads: int = 1, self_test: bool = False) -> Own:
-        """Open a file made by `dragoman export`. Raises ModelFileError, a UserError, as Translator.load does."""
-        makers: dict[str, Maker[Own]] = {
+    def load(cls: type[LabelModel], path: str | Path, *, threads: int = 1, self_test: bool = False) -> LabelModel:
+        """Load a model from a file made by `dragoman export`.
+
+        Args:
+            path: The file, usually `*.onnx`.
+            threads: Threads of ONNX Runtime, from 1 to 1,024, or 0 for one per core.
+            self_test: Also check that the file's test texts get the probabilities that they got at export.
+
+        Raises:
+            ModelFileError: The file cannot be read, is damaged, is for another task, cannot run with the installed
+                onnxruntime, or fails its self-test. It is a UserError.
+            UserError: `threads` is out of range.
+        """
+        factories: dict[str, ModelFactory[LabelModel]] = {
             cls.task: lambda session, metadata: cls(OnnxLabelEngine(session, cls.task), metadata)
         }
-        return load_as(path, makers, threads, self_test=self_test)
+        return load_as(path, factories, threads, self_test=self_test)
 
     def self_test(self) -> None:
-        """Read the ids stored in the file. Raises ModelFileError unless the probabilities are those stored."""
+        """Label the test texts stored in the file. Raise ModelFileError if probabilities differ from those stored."""
         for case in self.metadata.self_test["cases"]:
             source = np.array([case["source"]], dtype=np.int64)
-            given = self.engine.run(source, np.array([source.shape[1]]))[0]
+            probabilities = self.engine.run(source, np.array([source.shape[1]]))[0]
             expected = np.array(case["probability"])
-            if given.shape != expected.shape or not np.abs(given - expected).max() <= TOLERANCE:
+            if probabilities.shape != expected.shape or not np.abs(probabilities - expected).max() <= TOLERANCE:
                 raise ModelFileError(
-                    f"self-test failed: source {case['source']} does not give the probabilities that it gave when the "
-                    "file was made; do not trust this runtime"
+                    f"self-test failed: the probabilities for the source ids {case['source']} differ from those at "
+                    "export; do not use results of this installation of onnxruntime"
                 )
 
     def _probabilities(self, parts: Sequence[_Part], batch_size: int) -> list[Floats]:
-        """Of each part: (C), or (S, C)."""
+        """Return the probabilities of each part: (C) of a classifier, (S, C) of a tagger."""
         if batch_size < 1:
-            raise UserError(f"batch size {batch_size}: it must be at least 1")
-        found: dict[int, Floats] = {}
+            raise UserError(f"the batch size is {batch_size}; it must be at least 1")
+        by_part: dict[int, Floats] = {}
         for batch in batches_of(sorted(parts, key=lambda part: len(part.ids)), batch_size):
             source, length = pad([part.ids for part in batch])
-            for part, row in zip(batch, self.engine.run(source, length), strict=True):
-                found[id(part)] = row
-        return [found[id(part)] for part in parts]
+            for part, probabilities in zip(batch, self.engine.run(source, length), strict=True):
+                by_part[id(part)] = probabilities
+        return [by_part[id(part)] for part in parts]
 
 
 class Classifier(_LabelModel[Classification]):
-    """Gives texts one of the file's classes.
+    """A classifier of texts, loaded from a file that `dragoman export` made.
 
-    >>> classifier = Classifier.load("sentiment.onnx")
-    >>> classifier.classify("what a lovely day").label
+    The classes are `metadata.labels`.
+
+    Example:
+        >>> classifier = dragoman.Classifier.load("sentiment.onnx")
+        >>> classifier.classify("what a lovely day").label
+        'positive'
     """
 
     task = "classify"
 
     @overload
-    def classify(self, text: str, *, batch_size: int = ...) -> Classification: ...  # type: ignore[overload-overlap]  # a str is a sequence of str, too
+    def classify(self, text: str, *, batch_size: int = ...) -> Classification: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
 
     @overload
     def classify(self, text: Sequence[str], *, batch_size: int = ...) -> list[Classification]: ...
@@ -143,79 +171,119 @@ class Classifier(_LabelModel[Classification]):
     def classify(
         self, text: str | Sequence[str], *, batch_size: int = BATCH_SIZE
     ) -> Classification | list[Classification]:
-        """One text to a Classification, or several to a list in the same order.
+        """Classify one text or several.
 
-        A text longer than the model was trained on is read in parts, whose probabilities are averaged by their length.
+        A text longer than the training texts is read in parts. Their probabilities are averaged, weighted by length.
+
+        Args:
+            text: One text, or a sequence of texts. Each may be empty.
+            batch_size: Largest number of parts to read at once, at least 1.
+
+        Returns:
+            A Classification for one text, or a list of them for several, in the same order.
+
+        Raises:
+            UserError: A text is not a str, `batch_size` is less than 1, or ONNX Runtime fails.
+
+        Example:
+            >>> for result in classifier.classify(["what a lovely day", "never again"]):
+            ...     print(result.label, result.probability)
         """
-        lines = texts_of(text)
-        parts = [_Part(n, ids, []) for n, line in enumerate(lines) for ids in self._cut(normalise(line))]
+        texts = list_of_texts(text)
+        parts = [_Part(n, ids, []) for n, item in enumerate(texts) for ids in self._split(normalise(item))]
         rows = self._probabilities(parts, batch_size)
-        of_line: list[list[int]] = [[] for _ in lines]
+        parts_of_text: list[list[int]] = [[] for _ in texts]
         for i, part in enumerate(parts):
-            of_line[part.line].append(i)
-        results = [self._result([rows[i] for i in own], [len(parts[i].ids) for i in own]) for own in of_line]
+            parts_of_text[part.text_number].append(i)
+        results = [
+            self._result([rows[i] for i in numbers], [len(parts[i].ids) for i in numbers]) for numbers in parts_of_text
+        ]
         return results[0] if isinstance(text, str) else results
 
-    def _cut(self, text: str) -> list[list[int]]:
+    def _split(self, text: str) -> list[list[int]]:
+        """Return the ids of a normalised text, in as many parts as it needs."""
         if not text:
             return []
         limit = self.metadata.max_source
-        ids = self.tokenizer.encode(text) if len(text) <= 16 * limit else None
+        ids = self.tokenizer.encode(text) if len(text) <= 16 * limit else None  # see segmentation._split
         if ids is not None and len(ids) <= limit:
             return [ids]
-        pieces = split_text(text, lambda piece: len(self.tokenizer.encode(piece)), limit)
-        return [self.tokenizer.encode(piece.text) for piece in pieces if piece.text]
+        segments = split_text(text, lambda segment: len(self.tokenizer.encode(segment)), limit)
+        return [self.tokenizer.encode(segment.text) for segment in segments if segment.text]
 
     def _result(self, rows: Sequence[Floats], lengths: Sequence[int]) -> Classification:
+        """Return the classification of a text from the probabilities and lengths of its parts."""
         if not rows:
             return Classification("", parts=0)
         mean = np.average(rows, axis=0, weights=lengths)
-        ranked = sorted(zip(self.metadata.labels, mean.tolist(), strict=True), key=lambda one: -one[1])
+        ranked = sorted(zip(self.metadata.labels, mean.tolist(), strict=True), key=lambda pair: -pair[1])
         return Classification(ranked[0][0], ranked[0][1], tuple(ranked), len(rows))
 
 
 class Tagger(_LabelModel[Tagged]):
-    """Gives each word of a text one of the file's labels. Words are what stands between spaces.
+    """A tagger of words (sequence labelling), loaded from a file that `dragoman export` made.
 
-    >>> tagger = Tagger.load("names.onnx")
-    >>> tagger.tag("Ada Lovelace lived in London").labels
+    Words are separated by spaces. The labels are `metadata.labels`.
+
+    Example:
+        >>> tagger = dragoman.Tagger.load("names.onnx")
+        >>> tagger.tag("Ada Lovelace lived in London").labels
+        ('B-PER', 'I-PER', 'O', 'O', 'B-LOC')
     """
 
     task = "tag"
 
     @overload
-    def tag(self, text: str, *, batch_size: int = ...) -> Tagged: ...  # type: ignore[overload-overlap]  # a str is a sequence of str, too
+    def tag(self, text: str, *, batch_size: int = ...) -> Tagged: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
 
     @overload
     def tag(self, text: Sequence[str], *, batch_size: int = ...) -> list[Tagged]: ...
 
     def tag(self, text: str | Sequence[str], *, batch_size: int = BATCH_SIZE) -> Tagged | list[Tagged]:
-        """One text to a Tagged, or several to a list in the same order.
+        """Label every word of one text or several.
 
-        A text longer than the model was trained on is read in parts, cut between words. Of a word that is longer than
-        that the first pieces are read, and the result is not `complete`.
+        A text longer than the training texts is read in parts, split between words. If one word alone is longer, only
+        its first subwords are read and the result is not `complete`.
+
+        Args:
+            text: One text, or a sequence of texts. Each may be empty. Punctuation should be separated by spaces in the
+                same way as in the training texts.
+            batch_size: Largest number of parts to read at once, at least 1.
+
+        Returns:
+            A Tagged for one text, or a list of them for several, in the same order.
+
+        Raises:
+            UserError: A text is not a str, `batch_size` is less than 1, or ONNX Runtime fails.
+
+        Example:
+            >>> result = tagger.tag("Ada Lovelace lived in London .")
+            >>> [*zip(result.words, result.labels)]
         """
-        lines = [normalise(line) for line in texts_of(text)]
-        parts = [part for n, line in enumerate(lines) if line for part in self._cut(n, line)]
-        found: list[list[tuple[str, float]]] = [[] for _ in lines]
-        for part, row in zip(parts, self._probabilities(parts, batch_size), strict=True):
-            for place in row[part.starts]:
-                best = int(place.argmax())
-                found[part.line].append((self.metadata.labels[best], float(place[best])))
+        lines = [normalise(item) for item in list_of_texts(text)]
+        parts = [part for n, line in enumerate(lines) if line for part in self._split(n, line)]
+        tags: list[list[tuple[str, float]]] = [[] for _ in lines]
+        for part, probabilities in zip(parts, self._probabilities(parts, batch_size), strict=True):
+            for of_word in probabilities[part.word_starts]:  # (C)
+                best = int(of_word.argmax())
+                tags[part.text_number].append((self.metadata.labels[best], float(of_word[best])))
+        truncated = {part.text_number for part in parts if not part.complete}
         results = []
-        cut = {part.line for part in parts if not part.complete}
-        for n, (line, own) in enumerate(zip(lines, found, strict=True)):
+        for n, (line, of_line) in enumerate(zip(lines, tags, strict=True)):
             words = tuple(line.split(" ")) if line else ()
-            results.append(Tagged(words, tuple(label for label, _ in own), tuple(p for _, p in own), n not in cut))
+            labels, best_probabilities = tuple(label for label, _ in of_line), tuple(p for _, p in of_line)
+            results.append(Tagged(words, labels, best_probabilities, n not in truncated))
         return results[0] if isinstance(text, str) else results
 
-    def _cut(self, number: int, line: str) -> list[_Part]:
-        limit = self.metadata.max_source - 1
-        parts = [_Part(number, [], [])]
-        for ids in map(self.tokenizer.processor.EncodeAsIds, line.split(" ")):  # all at once would start threads
+    def _split(self, text_number: int, line: str) -> list[_Part]:
+        """Return the parts of a normalised text, split between words."""
+        limit = self.metadata.max_source - 1  # leaves room for </s>
+        parts = [_Part(text_number, [], [])]
+        # One word at a time: SentencePiece starts threads for a list.
+        for ids in map(self.tokenizer.processor.EncodeAsIds, line.split(" ")):
             if parts[-1].ids and len(parts[-1].ids) + len(ids) > limit:
-                parts.append(_Part(number, [], []))
-            parts[-1].starts.append(len(parts[-1].ids))
+                parts.append(_Part(text_number, [], []))
+            parts[-1].word_starts.append(len(parts[-1].ids))
             parts[-1].ids += ids[:limit]
             parts[-1].complete = parts[-1].complete and len(ids) <= limit
         for part in parts:

@@ -1,7 +1,9 @@
 """Model metadata and checksum of a Dragoman file.
 
-A Dragoman file is an ONNX model followed by one more `metadata_props` entry, which holds the SHA-256 of all bytes
-before it. Protocol Buffers merges a message with what is appended to it, so ONNX tools see one more property."""
+A Dragoman file is a serialised ONNX model followed by one more `metadata_props` entry. That entry holds the SHA-256 of
+all bytes before it. Protocol Buffers merges a message with a message appended to it, so ONNX tools see one more
+property.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,32 @@ Kind = TypeVar("Kind", dict[str, Any], list[Any], int)
 
 
 class ModelFileError(UserError):
-    """A file that is not a usable Dragoman model; the message is one sentence for its user."""
+    """A file that is not a usable Dragoman model. The message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about itself.
+    """Metadata of a Dragoman file.
 
-    tokenizers: the SentencePiece models (source, target), equal when joint. config: the training configuration.
-    card: data, scores, licence. self_test: source ids with the target ids and scores they must give.
-    max_source: the longest source, in ids, that training lets in; longer text is translated in parts.
-    max_sentences: how many sentences all but a few of the sources that a translator learnt from have, at most: what it
-    was hardly shown, it leaves out, and so text of more is translated in parts, too.
-    defaults: beam_size, length_penalty and max_length to use when the caller names none.
-    precision: float32 or int8. quantisation: of an int8 file, the processors it is made for, the steps of its
-    activations, and how it compared with float32 when it was made.
-    task: translate, classify, tag or forecast. labels: of a classifier or tagger, in the order of its scores. series:
-    of a forecaster, its variables, its window, its horizon and its season. These have no target, and the last no text.
+    Attributes:
+        source_language: Language code of the source, or of the text to classify or tag; empty in a forecaster.
+        target_language: Language code of the target; empty unless the task is `translate`.
+        source_tokenizer: SentencePiece model of the source, as bytes; empty in a forecaster.
+        target_tokenizer: SentencePiece model of the target, as bytes; equal to the source's when joint or unused.
+        max_source: The longest source in training, in ids with `</s>`; longer text is translated in parts. The window
+            of a forecaster, in rows.
+        defaults: beam_size, length_penalty and max_length, used when the caller gives none.
+        config: The training configuration.
+        card: The model card: data, scores, licence.
+        self_test: Source ids (or series) and the outputs that the file gave for them at export.
+        precision: `float32` or `int8`.
+        quantisation: Only in int8 files: target processors, activation scales, and the comparison with float32.
+        schema: Version of the tensor contract.
+        task: `translate`, `classify`, `tag` or `forecast`.
+        labels: Labels of a classifier or tagger, in the order of its probabilities.
+        series: Only in forecasters: variables, window, horizon and season.
+        max_sentences: The number of sentences that nearly all training sources stay within. A translator drops
+            sentences beyond what it has seen, so text with more of them is translated in parts, too.
     """
 
     source_language: str
@@ -56,7 +67,7 @@ class Metadata:
     max_sentences: int = 1
 
     def to_props(self) -> dict[str, str]:
-        """The `metadata_props` that carry this, as strings."""
+        """Return the metadata as `metadata_props`, with the prefix `dragoman.` and string values."""
         joint = self.source_tokenizer == self.target_tokenizer
         values = {
             "schema": str(self.schema),
@@ -75,22 +86,32 @@ class Metadata:
 
     @classmethod
     def from_props(cls, props: dict[str, str]) -> Metadata:
-        """The inverse of `to_props`. Raises ModelFileError when something is missing or of another schema."""
+        """Return the metadata that `to_props` wrote.
 
-        def get(key: str, without: str | None = None) -> str:
-            """without: for what the first files did not say."""
-            text = props.get(METADATA_PREFIX + key, without)
+        Raises:
+            ModelFileError: A key is missing or invalid, or the file has another schema or an unknown task.
+        """
+
+        def get(key: str, default: str | None = None) -> str:
+            """Return a value; the default is for keys that the first versions did not write."""
+            text = props.get(METADATA_PREFIX + key, default)
             if text is None:
-                raise ModelFileError(f"not a Dragoman model: the file has no {METADATA_PREFIX}{key} among its metadata")
+                raise ModelFileError(f"not a Dragoman model: the file's metadata has no {METADATA_PREFIX}{key}")
             return text
 
-        def read(key: str, kind: type[Kind], without: str | None = None) -> Kind:
-            return _read(key, get(key, without), kind)
+        def read(key: str, kind: type[Kind], default: str | None = None) -> Kind:
+            return _parse_json(key, get(key, default), kind)
 
         if get("schema") != str(SCHEMA):
-            raise ModelFileError(f"the model is of schema {get('schema')} and this version of dragoman reads {SCHEMA}")
+            raise ModelFileError(
+                f"the model has schema {get('schema')}, and this version of Dragoman reads schema {SCHEMA}; "
+                "install the version that exported it or a newer one"
+            )
         if (task := get("task", "translate")) not in CONTRACTS:
-            raise ModelFileError(f"the model was made to {task}, which this version of dragoman cannot do")
+            raise ModelFileError(
+                f"the model's task is {task!r}, and this version of Dragoman knows {', '.join(CONTRACTS)}; "
+                "install a newer version"
+            )
         source, target = (_from_base64(get(f"{side}_tokenizer")) for side in ("source", "target"))
         metadata = cls(
             source_language=get("source_language"),
@@ -113,30 +134,31 @@ class Metadata:
         return metadata
 
     def _check(self) -> None:
-        """Raise ModelFileError where something would be missing later."""
+        """Raise ModelFileError for values that would fail later."""
         if self.precision not in PRECISIONS:
             raise ModelFileError(
-                f"the model's precision is {self.precision!r}, which this version of dragoman cannot run"
+                f"the model's precision is {self.precision!r}, and this version of Dragoman runs "
+                f"{' and '.join(PRECISIONS)}; install a newer version"
             )
-        wanted = ("beam_size", "length_penalty", "max_length") if self.task == "translate" else ()
-        for name in wanted:
+        required_defaults = ("beam_size", "length_penalty", "max_length") if self.task == "translate" else ()
+        for name in required_defaults:
             if not isinstance(self.defaults.get(name), int | float):
                 raise ModelFileError(f"the file's {METADATA_PREFIX}defaults has no number for {name}")
-        if self.task != "forecast" and self.max_source < 8:  # which any text can be cut to
+        if self.task != "forecast" and self.max_source < 8:  # any text can be split into parts of 8 ids
             raise ModelFileError(f"the file's {METADATA_PREFIX}max_source is {self.max_source} and should be 8 or more")
         if not isinstance(self.self_test.get("cases"), list):
             raise ModelFileError(f"the file's {METADATA_PREFIX}self_test has no list of cases")
 
 
-def _read(key: str, text: str, kind: type[Kind]) -> Kind:
-    """A value of the metadata as JSON. Raises ModelFileError when it is of another kind, or a number below 1."""
+def _parse_json(key: str, text: str, kind: type[Kind]) -> Kind:
+    """Return a metadata value from JSON. Raise ModelFileError for another type or a number below 1."""
     try:
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, kind) or (isinstance(value, int) and value < 1):
-        what = {dict: "an object", list: "a list", int: "a whole number from 1"}[kind]
-        raise ModelFileError(f"the file's {METADATA_PREFIX}{key} is {text[:40]!r} and should be {what}")
+        expected = {dict: "an object", list: "a list", int: "a whole number from 1"}[kind]
+        raise ModelFileError(f"the file's {METADATA_PREFIX}{key} is {text[:40]!r} and should be {expected}")
     return value
 
 
@@ -148,39 +170,41 @@ def _from_base64(text: str) -> bytes:
 
 
 def _length_delimited(field: int, payload: bytes) -> bytes:
-    assert len(payload) < 128  # a one-byte length
+    """Return a Protocol Buffers field of wire type 2."""
+    assert len(payload) < 128  # the length takes one byte
     return bytes([field << 3 | 2, len(payload)]) + payload
 
 
 def _checksum_entry(digest: str) -> bytes:
-    """A serialised ModelProto that holds one metadata property (field 14: key 1, value 2)."""
+    """Return a serialised ModelProto with one metadata property (field 14, with key in field 1 and value in 2)."""
     return _length_delimited(14, _length_delimited(1, CHECKSUM_KEY.encode()) + _length_delimited(2, digest.encode()))
 
 
 def append_checksum(model: bytes) -> bytes:
-    """Append the checksum entry to a serialised model."""
+    """Return a serialised model with the checksum entry appended."""
     return model + _checksum_entry(hashlib.sha256(model).hexdigest())
 
 
 def read_model_file(path: str | Path) -> bytes:
-    """The bytes of a Dragoman file, once their checksum holds.
+    """Return the bytes of a Dragoman file after checking its checksum.
 
-    Raises ModelFileError when the file cannot be read, is not a Dragoman model, is cut short or damaged.
+    Raises:
+        ModelFileError: The file cannot be read, is not a Dragoman model, or is truncated or damaged.
     """
     try:
         data = Path(path).read_bytes()
-    except ValueError as error:  # no path at all
+    except ValueError as error:  # the path is invalid, for example because it contains a null character
         raise ModelFileError(f"cannot read {str(path)!r}: {error}") from None
     except OSError as error:
-        hint = "; `dragoman export` makes a file of a training run" if Path(path).is_dir() else ""
+        hint = "; if it is a training run, `dragoman export` makes a model file of it" if Path(path).is_dir() else ""
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}{hint}") from None
     entry = _checksum_entry("0" * 64)
     body, tail = data[: -len(entry)], data[-len(entry) :]
     if tail[:-64] != entry[:-64]:
-        producer = METADATA_PREFIX.rstrip(".").encode()  # which stands at the start of a file that was cut short, too
+        producer = METADATA_PREFIX.rstrip(".").encode()  # stands near the start, so a truncated file has it, too
         if METADATA_PREFIX.encode() + b"schema" in data or producer in data[:64]:
-            raise ModelFileError(f"{path} is damaged or cut short: its closing checksum is missing; copy it again")
+            raise ModelFileError(f"{path} is damaged or cut short: the checksum at its end is missing; copy it again")
         raise ModelFileError(f"{path} is not a Dragoman model; `dragoman export` makes one from a training run")
     if tail[-64:] != hashlib.sha256(body).hexdigest().encode():
-        raise ModelFileError(f"{path} is damaged: its contents do not match their checksum; copy it again")
+        raise ModelFileError(f"{path} is damaged: its contents do not match its checksum; copy it again")
     return data

@@ -1,4 +1,4 @@
-"""Open a file in ONNX Runtime."""
+"""Open a Dragoman file in ONNX Runtime, run it, and explain failures in one line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError, read_model_file
 
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
+MAX_THREADS = 1024
 
-
-MOST_THREADS = 1024
-
-
-_MISSING = (
+# ONNX Runtime's messages about an operator that a build lacks.
+_MISSING_OPERATOR = (
     r"Could not find an implementation for ([\w.:]+)",
     r"No Op registered for ([\w.:]+)",
     r"([\w.:]+)\(-?\d+\) is not a registered function/op",
@@ -28,106 +26,124 @@ _MISSING = (
 
 
 def return_memory() -> None:
-    """Let the C library give what it holds free back to the system, where it can: loading takes much for a moment."""
+    """Return free memory of the C library to the system, where it can. Loading a file needs much for a moment."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's
-    except (AttributeError, OSError, TypeError):  # another library, another system
+        ctypes.CDLL(None).malloc_trim(0)  # only glibc has it
+    except (AttributeError, OSError, TypeError):  # another C library or system
         return
 
 
-def texts_of(text: str | Sequence[str]) -> list[str]:
-    """One text or several, as a list. Raises UserError for what is no text."""
+def list_of_texts(text: str | Sequence[str]) -> list[str]:
+    """Return one text or several as a list. Raise UserError for an item that is not a str."""
     texts = [text] if isinstance(text, str | bytes) else list(text)
-    for number, one in enumerate(texts, 1):
-        if not isinstance(one, str):
-            raise UserError(f"text {number} of {len(texts)} is of type {type(one).__name__}: give a str")
+    for number, item in enumerate(texts, 1):
+        if not isinstance(item, str):
+            raise UserError(f"text {number} of {len(texts)} is of type {type(item).__name__}; it must be a str")
     return texts
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the CPU. Raises ModelFileError when this onnxruntime cannot run it, UserError for too many threads."""
-    if not 0 <= threads <= MOST_THREADS:
-        raise UserError(f"{threads} threads: give 1 to {MOST_THREADS:,}, or 0 for all cores")
+    """Return an ONNX Runtime session on the CPU.
+
+    Raises:
+        ModelFileError: The installed onnxruntime cannot load the model.
+        UserError: `threads` is out of range.
+    """
+    if not 0 <= threads <= MAX_THREADS:
+        raise UserError(f"threads is {threads}; it must be from 1 to {MAX_THREADS:,}, or 0 for one thread per core")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it grows with every new shape and brings no speed
+    options.enable_cpu_mem_arena = False  # the arena grows with every new shape and is not faster
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
-    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    options.log_severity_level = 4  # errors are raised; logging them, too, would print them twice
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base class for its errors
-        raise ModelFileError(_why_not(str(error))) from None
+        raise ModelFileError(_explain_load_error(str(error))) from None
 
 
-def _why_not(error: str) -> str:
-    """A sentence for what onnxruntime says when it cannot load a model."""
-    here, needed = f"onnxruntime {onnxruntime.__version__}", f"onnxruntime {MINIMUM_ONNXRUNTIME} or newer"
-    for pattern in _MISSING:
-        if found := re.search(pattern, error):
-            return f"{here} lacks the operator {found[1]}, which this model needs; install {needed}, a full build"
+def _explain_load_error(error: str) -> str:
+    """Return one line for the user from onnxruntime's message about a model that it cannot load."""
+    installed, required = f"onnxruntime {onnxruntime.__version__}", f"onnxruntime {MINIMUM_ONNXRUNTIME} or newer"
+    for pattern in _MISSING_OPERATOR:
+        if match := re.search(pattern, error):
+            return (
+                f"{installed} lacks the operator {match[1]}, which this model needs; install a full build of {required}"
+            )
     if re.search("IR version|opset", error):
-        return f"{here} is too old for this model; install {needed}"
+        return f"{installed} is too old for this model; install {required}"
     reason = error.strip().splitlines()[-1] if error.strip() else "it gives no reason"
-    return f"{here} cannot run this model: {reason}; it needs {needed}"
+    return f"{installed} cannot run this model: {reason}; the model needs {required}"
 
 
-def outputs_of(session: onnxruntime.InferenceSession, inputs: dict[str, Any]) -> list[Any]:
-    """What a session makes of its inputs. Raises UserError when ONNX Runtime cannot, as where memory ends."""
+def run_session(session: onnxruntime.InferenceSession, inputs: dict[str, Any]) -> list[Any]:
+    """Return the outputs of a session. Raise UserError when ONNX Runtime fails, for example out of memory."""
     try:
-        out: list[Any] = session.run(None, inputs)
+        outputs: list[Any] = session.run(None, inputs)
     except Exception as error:  # onnxruntime has no common base class for its errors
         sizes = ", ".join(f"{name} {'x'.join(map(str, value.shape)) or value}" for name, value in inputs.items())
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise UserError(
             f"ONNX Runtime could not compute this batch ({sizes}): {reason[0]}; "
-            "a smaller batch or beam takes less memory"
+            "use a smaller batch or beam, which takes less memory"
         ) from None
-    return out
+    return outputs
 
 
-def session_for(
+def session_for_task(
     model: bytes | onnxruntime.InferenceSession, task: str, threads: int = 1
 ) -> onnxruntime.InferenceSession:
-    """A session that takes and gives what a model for a task does; model: a file's bytes, or their session.
+    """Return a session whose inputs and outputs are those of a task.
 
-    Raises ModelFileError for any other model.
+    Args:
+        model: The bytes of a file, or a session that holds it.
+        task: A key of CONTRACTS.
+        threads: Threads for a session that is opened here.
+
+    Raises:
+        ModelFileError: The model has other inputs or outputs, or cannot be loaded.
     """
     session = open_session(model, threads) if isinstance(model, bytes) else model
-    found = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
-    if found != tuple([*names] for names in CONTRACTS[task]):
-        raise ModelFileError(f"the model's inputs and outputs are {found}, not those of a Dragoman model")
+    names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
+    expected = tuple([*tensors] for tensors in CONTRACTS[task])
+    if names != expected:
+        raise ModelFileError(
+            f"the model's inputs and outputs are {names}, and those of a Dragoman model to {task} are {expected}"
+        )
     return session
 
 
-class Model(Protocol):
-    """What a file is opened as."""
+class Loadable(Protocol):
+    """A model that a file is loaded as."""
 
     def self_test(self) -> None:
-        """Raise ModelFileError unless it computes here what it did when it was made."""
+        """Raise ModelFileError unless the file's outputs are those that it gave at export."""
         ...
 
 
-Opened = TypeVar("Opened", bound=Model)
+Loaded = TypeVar("Loaded", bound=Loadable)
+ModelFactory = Callable[[onnxruntime.InferenceSession, Metadata], Loaded]
 
 
-Maker = Callable[[onnxruntime.InferenceSession, Metadata], Opened]
+def load_as(
+    path: str | Path, factories: Mapping[str, ModelFactory[Loaded]], threads: int, *, self_test: bool
+) -> Loaded:
+    """Load a file made by `dragoman export` with the factory for its task.
 
-
-def load_as(path: str | Path, makers: Mapping[str, Maker[Opened]], threads: int, *, self_test: bool) -> Opened:
-    """A file made by `dragoman export`, opened by the maker for what it was made to do.
-
-    Raises ModelFileError when it is not one, is damaged, cannot run here, is made for something else, or (with self_test)
-    does not compute what it computed when it was made.
+    Raises:
+        ModelFileError: The file cannot be read, is damaged, is not a Dragoman model, cannot run here, is for a task
+            without a factory, or fails its self-test.
     """
     session = open_session(read_model_file(path), threads)
     try:
         metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
-        if metadata.task not in makers:
+        if metadata.task not in factories:
             raise ModelFileError(
-                f"the model was made to {metadata.task}, not to {', '.join(makers)}; `dragoman run` runs any"
+                f"the model was made to {metadata.task}, not to {', '.join(factories)}; "
+                "`dragoman run` and `dragoman.load` take a model for any task"
             )
-        model = makers[metadata.task](session, metadata)
+        model = factories[metadata.task](session, metadata)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     return_memory()

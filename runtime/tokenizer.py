@@ -1,4 +1,4 @@
-"""Tokenise text to ids and back with SentencePiece."""
+"""Convert text to token ids and back with SentencePiece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dragoman.runtime.normalisation import normalise
 
 
 class Tokenizer:
-    """A SentencePiece model with Dragoman's special ids. Raises ModelFileError for anything else."""
+    """A SentencePiece model with Dragoman's special ids. Other models raise ModelFileError."""
 
     def __init__(self, model: bytes) -> None:
         self.model = model
@@ -22,25 +22,33 @@ class Tokenizer:
         except RuntimeError:
             raise ModelFileError("the tokenizer is not a SentencePiece model") from None
         p = self.processor
-        if (p.pad_id(), p.unk_id(), p.bos_id(), p.eos_id()) != (PAD, UNK, BOS, EOS):
-            raise ModelFileError("the tokenizer's special ids are not those of a Dragoman model")
+        special_ids = (p.pad_id(), p.unk_id(), p.bos_id(), p.eos_id())
+        if special_ids != (PAD, UNK, BOS, EOS):
+            raise ModelFileError(
+                f"the tokenizer's special ids (pad, unk, bos, eos) are {special_ids}, and a Dragoman model has "
+                f"{(PAD, UNK, BOS, EOS)}"
+            )
 
     def __len__(self) -> int:
+        """Return the size of the vocabulary."""
         size: int = self.processor.GetPieceSize()
         return size
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, which is normalised first, with `</s>` at the end."""
+        """Return the ids of a text, closed by `</s>`. The text is normalised first."""
         ids: list[int] = self.processor.EncodeAsIds(normalise(text))
         return [*ids, EOS]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; special ids are left out. Always one line: a model can spell a line feed in bytes."""
+        """Return the text of ids without the special ones.
+
+        The text is normalised, so it is always one line: byte fallback lets a model spell a line feed.
+        """
         size = len(self)
         text: str = self.processor.DecodeIds([int(i) for i in ids if EOS < i < size])
         return normalise(text)
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Each id as the piece of text that it stands for."""
-        out: list[str] = [self.processor.IdToPiece(int(i)) for i in ids]
-        return out
+    def subwords(self, ids: Sequence[int]) -> list[str]:
+        """Return the subword of each id, with `▁` for a space."""
+        subwords: list[str] = [self.processor.IdToPiece(int(i)) for i in ids]
+        return subwords

@@ -47,7 +47,7 @@ def test_classifiers_taggers_and_forecasters_compute_the_same() -> None:
         assert [*tagged.probabilities] == pytest.approx(probabilities, abs=1e-3)
     model = Forecaster.load(BEFORE / "forecast.onnx", self_test=True)
     path = BEFORE / "series.csv"
-    ahead = model.continued(read_series(path.read_bytes(), str(path), model.names, likely=model.time))
+    ahead = model.forecast_series(read_series(path.read_bytes(), str(path), model.names, preferred_time=model.time))
     for row, expected in zip(ahead.values.tolist(), EXPECTED["forecast"], strict=True):
         assert row == pytest.approx(expected, abs=1e-2)
 

@@ -17,10 +17,10 @@ from dragoman.runtime.contract import EOS
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import ModelFileError
 from dragoman.runtime.normalisation import has_control_characters, normalise
-from dragoman.runtime.segmentation import sentences, split_text
+from dragoman.runtime.segmentation import count_sentences, split_text
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.encoding.ragged import ragged
 from dragoman.translate.encoding.subwords import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
 
@@ -72,12 +72,12 @@ def test_text_survives_the_tokenizer(text: str) -> None:
 
 
 @given(nasty, st.integers(8, 40), st.sampled_from([None, 1, 2]))
-def test_split_text_loses_nothing_and_fits(text: str, limit: int, most: int | None) -> None:
+def test_split_text_loses_nothing_and_fits(text: str, limit: int, max_sentences: int | None) -> None:
     once = normalise(text)
-    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit, most)
+    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit, max_sentences)
     assert "".join(p.text + p.separator for p in pieces) == once
     assert all(len(BPE.encode(p.text)) <= limit for p in pieces)
-    assert most is None or sum(p.text != "" for p in pieces) >= sentences(once) / most
+    assert max_sentences is None or sum(p.text != "" for p in pieces) >= count_sentences(once) / max_sentences
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_sentences(text: str, expected: list[str] | None) -> None:
     text, language = (text.removeprefix("de: "), "de-AT") if text.startswith("de: ") else (text, "en")
     pieces = [p.text for p in split_text(text, len, 10_000, 1, language) if p.text]
     assert pieces == (expected or [text])
-    assert sentences(text, language) == len(pieces)
+    assert count_sentences(text, language) == len(pieces)
     two = [p.text for p in split_text(text, len, 10_000, 2, language) if p.text]
     assert len(two) == -(-len(pieces) // 2)
 
@@ -169,7 +169,7 @@ def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
 
 def test_sampling_means_the_same_for_both_kinds() -> None:
     """A rate that lengthens BPE's text by a tenth does not double that of unigrams."""
-    lines = [normalise(line) for pair in from_cldr(("en", "de"), 3000)[0]["train"] for line in pair]
+    lines = [normalise(line) for pair in build_cldr(("en", "de"), 3000)[0]["train"] for line in pair]
     for kind in ("bpe", "unigram"):
         t = train_tokenizer(lines, TokenizerConfig(kind=kind), 1000)
         longer = sum(map(len, draw(t, lines, 0.1, kind))) / sum(map(len, encode(t, lines)))

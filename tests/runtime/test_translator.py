@@ -20,12 +20,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dragoman.runtime.alignment import Attention, word_alignment
 from dragoman.runtime.commands import main
-from dragoman.runtime.console import chunks
+from dragoman.runtime.console import read_lines
 from dragoman.runtime.contract import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Ids
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError, append_checksum, read_model_file
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _why_not
+from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _explain_load_error
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.encoding.subwords import train_tokenizer
@@ -205,7 +205,7 @@ def test_lines_that_were_cut_short_are_told_by_their_number(
     assert main(["translate", "m.onnx", "--batch-size", "1"]) == 0  # read and translated in several pieces
     said = capsys.readouterr()
     assert said.out == lines
-    assert re.findall(r"line (\d+): the translation reached the longest length", said.err) == ["3", "38"]
+    assert re.findall(r"line (\d+): the translation reached the largest allowed length", said.err) == ["3", "38"]
 
 
 def test_what_is_asked_of_the_search_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
 
 
 def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="of schema 99"):
+    with pytest.raises(ModelFileError, match="has schema 99"):
         Translator.load(file_of(tmp_path / "m.onnx", replace(METADATA, schema=99)))
     model = copying_model()
     model.graph.output[0].name = model.graph.node[15].output[0] = "tokens"
@@ -320,7 +320,7 @@ def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_onnxruntime_says_of_a_missing_operator(reason: str) -> None:
-    assert re.search(r"lacks the operator [\w.:]*Dream, which", _why_not(reason))
+    assert re.search(r"lacks the operator [\w.:]*Dream, which", _explain_load_error(reason))
 
 
 def test_each_sentence_is_translated_by_itself_unless_more_were_learnt(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
         ("self_test", "{}", "no list of cases"),
         ("precision", "int4", "precision is 'int4'"),
         ("source_tokenizer", "*", "not in base64"),
-        ("task", "sing", "made to sing"),
+        ("task", "sing", "task is 'sing'"),
     ],
 )
 def test_a_sealed_file_whose_metadata_are_not_ours_is_refused(
@@ -429,7 +429,7 @@ def test_self_test_sees_another_result(tmp_path: Path) -> None:
 
 def test_lines_of_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
-    lines = [line for chunk in chunks(stream, 3) for line in chunk]
+    lines = [line for chunk in read_lines(stream, 3) for line in chunk]
     assert lines[:2] == ["good", ""]
     assert lines[2].startswith("b\ufffd")
     assert lines[3] == "last"
@@ -440,7 +440,7 @@ def test_what_is_there_is_translated_before_more_is_waited_for() -> None:
     """As a line of `tail -f`, or a request to a process that is kept."""
     reading, writing = os.pipe()
     with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as to:
-        found = chunks(stream, 100)
+        found = read_lines(stream, 100)
         for sent, received in ((b"one\n", 1), (b"two\nthree\n", 2), (b"half\n and", 1), (b" half\n", 1)):
             to.write(sent)
             assert len(next(found)) == received
@@ -454,7 +454,7 @@ def test_what_is_there_is_translated_before_more_is_waited_for() -> None:
 def test_chunks_are_all_lines(size: int, lines: list[bytes]) -> None:
     expected = [line.decode("utf-8", "replace") for line in lines]
     with contextlib.redirect_stderr(io.StringIO()):
-        found = [*chunks(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
+        found = [*read_lines(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
     assert [line for chunk in found for line in chunk] == expected
     assert all(len(chunk) == size for chunk in found[:-1])
 

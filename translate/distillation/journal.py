@@ -14,9 +14,10 @@ import torch
 
 from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import Translation, Translator
+from dragoman.runtime.translation import Translation
+from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.folder import Corpus, Pair
-from dragoman.translate.corpus.split import nearly
+from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.evaluation.provenance import command, commit, machine
 from dragoman.translate.files import append_row, write_atomically
 from dragoman.translate.training.distributed import device_of
@@ -31,7 +32,7 @@ GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS = 2048, 512, 16384  # on a GPU, and lines
 
 def held_out_targets(held_out: dict[str, list[Pair]]) -> set[str]:
     """What the targets of held-out parts have in common with near copies of theirs."""
-    return {nearly(pair.target) for pairs in held_out.values() for pair in pairs}
+    return {near_duplicate_key(pair.target) for pairs in held_out.values() for pair in pairs}
 
 
 def dependencies(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, Any]:

@@ -1,0 +1,174 @@
+"""Split a text into parts that are translated separately, and join their translations.
+
+A part is never longer than a training source (`Metadata.max_source`), has at most `Metadata.max_sentences` sentences,
+and ends at a line break, except at one that wraps a sentence. Line breaks are kept.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dragoman.runtime.alignment import Attention, word_alignment
+from dragoman.runtime.metadata import Metadata
+from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.segmentation import FULL_WIDTH, count_sentences, is_spaced, split_text
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.runtime.translation import Hypothesis, Translation
+
+_LINE_BREAKS = re.compile(r"((?:\r\n?|\n)+)")
+
+# A line break that wraps a sentence: the line is long and ends in a word or comma. The next line must also start with a
+# small letter, which is checked with str.islower, because `re` has no class for it.
+_WRAP = re.compile(r"(?<=[^\r\n]{30}[\w,;])[ \t]*(?:\r\n?|\n)[ \t]*(?=(\w))")
+
+
+@dataclass
+class Part:
+    """A part of a text that is translated separately."""
+
+    text: str
+    separator: str  # white space after the part in the source
+    ids: list[int]  # empty if there is nothing to translate
+    target_separator: str = ""  # white space after the part's translation
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    attention: Attention | None = None
+
+
+class PartSplitter:
+    """Splits texts into parts, within a model's limits and by the rules of its languages."""
+
+    def __init__(self, metadata: Metadata, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._max_ids, self._max_sentences = metadata.max_source, metadata.max_sentences
+        self._language = metadata.source_language
+        self._source_is_spaced = is_spaced(metadata.source_language)
+        self._target_is_spaced = is_spaced(metadata.target_language)
+
+    def split(self, text: str) -> list[Part]:
+        """Return the parts of a text with any number of lines."""
+        if "\n" not in text and "\r" not in text:
+            return self._split_line(normalise(text))
+        if not text.islower():  # in a text without capitals, a small letter does not show that a sentence continues
+            text = _WRAP.sub(lambda wrap: " " if wrap[1].islower() else wrap[0], text)
+        parts: list[Part] = []
+        lines = _LINE_BREAKS.split(text)
+        for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
+            line_parts = self._split_line(normalise(line))
+            if breaks and line_parts:
+                line_parts[-1].separator = line_parts[-1].target_separator = breaks
+            elif breaks:
+                line_parts = [Part("", breaks, [], breaks)]
+            parts += line_parts
+        return parts
+
+    def _split_line(self, line: str) -> list[Part]:
+        """Return the parts of a normalised line."""
+        if not line:
+            return []
+        ids = self._encode(line) if len(line) <= 16 * self._max_ids else None  # see segmentation._split
+        if (
+            ids is not None
+            and len(ids) <= self._max_ids
+            and count_sentences(line, self._language) <= self._max_sentences
+        ):
+            return [Part(line, "", ids)]
+
+        def count_ids(text: str) -> int:
+            return len(self._tokenizer.encode(text))
+
+        segments = split_text(line, count_ids, self._max_ids, self._max_sentences, self._language)
+        return [
+            Part(
+                segment.text,
+                segment.separator,
+                self._encode(segment.text),
+                segment.separator or (self._inserted_space(segment.text) if number < len(segments) else ""),
+            )
+            for number, segment in enumerate(segments, 1)
+        ]
+
+    def _encode(self, text: str) -> list[int]:
+        """Return the ids of a text with `</s>`, or none if it has no subwords."""
+        ids = self._tokenizer.encode(text)
+        return ids if len(ids) > 1 else []
+
+    def _inserted_space(self, text: str) -> str:
+        """Return the space to insert after a translation whose source has none.
+
+        A language with spaces needs one where the source language has none, or after full-width punctuation. There is
+        none within a word that was split because it is too long.
+        """
+        needed = not self._source_is_spaced or text.endswith(FULL_WIDTH)
+        return " " if needed and self._target_is_spaced else ""
+
+
+class _Choice(NamedTuple):
+    """A choice of one hypothesis for each part so far, as a linked list from the last part to the first."""
+
+    text: str  # translation of the last part alone
+    score: float  # sum over the parts
+    complete: bool
+    previous: _Choice | None
+
+    def joined_text(self) -> str:
+        texts, choice = [], self
+        while choice.previous is not None:
+            texts.append(choice.text)
+            choice = choice.previous
+        return "".join(texts[::-1])
+
+
+def join_parts(parts: Sequence[Part], n_best: int) -> Translation:
+    """Return the translation of a text from its translated parts.
+
+    The n best hypotheses of the text are those combinations of the parts' hypotheses with the highest sum of scores.
+    """
+    translated = [part for part in parts if part.ids]
+    if not translated:
+        return Translation("")
+    choices = [_Choice("", 0.0, True, None)]
+    for part in parts:
+        options = part.hypotheses if part.ids else [Hypothesis("", 0.0)]
+        extended = (
+            _Choice(
+                option.text + part.target_separator,
+                choice.score + option.score,
+                choice.complete and option.complete,
+                choice,
+            )
+            for choice in choices
+            for option in options
+        )
+        choices = heapq.nlargest(n_best, extended, key=lambda choice: choice.score)
+    hypotheses: dict[str, Hypothesis] = {}
+    for choice in choices:
+        text = choice.joined_text()
+        hypotheses.setdefault(text, Hypothesis(text, choice.score / len(translated), choice.complete))
+    best = next(iter(hypotheses.values()))
+    maps = tuple(part.attention for part in translated if part.attention is not None)
+    return Translation(
+        best.text,
+        best.score,
+        best.complete,
+        word_alignment(maps, _continues(parts)),
+        maps,
+        tuple(hypotheses.values()),
+        len(translated),
+    )
+
+
+def _continues(parts: Sequence[Part]) -> list[tuple[bool, bool]]:
+    """Return for each translated part whether its source, and its translation, follow the last one without a space."""
+    continues = []
+    source_space = target_space = True
+    for part in parts:
+        if part.ids:
+            continues.append((not source_space, not target_space))
+            source_space = target_space = False
+        source_space = source_space or bool(part.separator)
+        target_space = target_space or bool(part.target_separator)
+    return continues
