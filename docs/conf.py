@@ -51,13 +51,15 @@ def add_table_of_contents(app: Any, page: str, source: list[str]) -> None:  # no
             source[0] += "\n\n```{toctree}\n:hidden:\n" + caption + "\n" + "\n".join(links) + "\n```\n"
 
 
-def leave_folders(app: Any, env: Any, node: Any, text: Any) -> Any:  # noqa: ANN401 (CI has no Sphinx to import)
-    """Show a link to a folder as text: a code host lists the folder, and a site has nothing to show."""
-    folder = Path(app.srcdir, node.get("refdoc", "")).parent / node.get("reftarget", "")
-    return text if node.get("reftype") == "myst" and folder.is_dir() else None
+def leave_folders(app: Any, document: Any) -> None:  # noqa: ANN401 (CI has no Sphinx to import)
+    """Turn links to folders into text: a code host lists the folder, and a site has nothing to show."""
+    page = Path(app.srcdir, app.env.docname)
+    for link in [*document.findall(lambda node: node.tagname == "pending_xref")]:
+        if link["reftype"] == "myst" and (page.parent / link["reftarget"]).is_dir():
+            link.replace_self(link.children)
 
 
 def setup(app: Any) -> None:  # noqa: ANN401 (CI has no Sphinx to import)
     """Register the functions above."""
     app.connect("source-read", add_table_of_contents)
-    app.connect("missing-reference", leave_folders)
+    app.connect("doctree-read", leave_folders)
