@@ -1,4 +1,9 @@
-"""The configuration: frozen, typed and closed. Use `load`; the constructors do not validate."""
+"""The configuration of a training run, and the reference of its keys. Use `load`: the constructors do not validate.
+
+A TOML file holds `name`, `task` and one section per class below. Every key is optional except `name` and `data.corpus`.
+Each comment says what a key is, its unit, and its range where the type does not show it. An unknown key, a wrong type
+or a contradiction is an error.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,198 @@ from msgspec import Meta
 
 from dragoman.runtime.errors import UserError
 
+CellName = Literal["elman", "lstm", "gru", "sru"]
+TaskName = Literal["translate", "classify", "tag", "forecast"]
+Count = Annotated[int, Meta(ge=1)]
+Layers = Annotated[int, Meta(ge=1, le=1000)]
+Width = Annotated[int, Meta(ge=1, le=65536)]  # features of a vector
+Rate = Annotated[float, Meta(ge=0, lt=1)]  # a probability or fraction, from 0 to below 1
+
+# Words for error messages.
+TYPE_NAMES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a string"}
+BOUND_NAMES = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+
+STRING_KEYS = ("name", "task", "data.corpus")  # `--set name=2024` is a string, not a number
+
+# Defaults of each optimizer. Muon's weight decay is that of Liu et al. 2025 (arXiv:2502.16982), who train for one
+# epoch. docs/experiments.md measures its effect over 20 epochs.
+OPTIMIZER_DEFAULTS = {"adamw": {"lr": 2e-3, "weight_decay": 0.01}, "muon": {"lr": 4e-3, "weight_decay": 0.1}}
+
+
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The corpus. It also determines the languages."""
+
+    corpus: str  # folder that `dragoman corpus` wrote
+    max_length: Annotated[int, Meta(ge=8, le=1000)] = 100  # subwords with </s>; longer training pairs are left out
+    # Train on reversed targets. A right-to-left model adds another view of the same text to an ensemble (Liu et al.
+    # 2016, "Agreement on target-bidirectional neural machine translation").
+    right_to_left: bool = False
+
+
+class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """SentencePiece (Kudo and Richardson 2018)."""
+
+    kind: Literal["bpe", "unigram"] = "bpe"  # subword algorithm
+    # Subwords. Left out, it depends on the size of the corpus (Gowda and May 2020).
+    vocabulary: Annotated[int, Meta(ge=300, le=64000)] | None = None
+    joint: bool = True  # one vocabulary for source and target
+    # Subword regularisation: BPE-dropout for bpe (Provilkov et al. 2020), unigram sampling for unigram (Kudo 2018).
+    # The probability to skip a merge; unigram sampling changes as many words as that would. 0 turns it off.
+    sampling: Rate = 0.05
+
+
+class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Data augmentation: the fraction of training pairs, in every epoch, that appear in each variant. At most 1 in all.
+
+    It makes translation robust to the ways in which people write.
+    """
+
+    upper: Rate = 0.0  # upper case, both sides
+    title: Rate = 0.0  # title case, both sides: every word starts with a capital letter
+    bare: Rate = 0.0  # no final punctuation, both sides
+    typos: Rate = 0.0  # typing errors in the source: in one of eight words, except words of under 4 letters
+
+
+NO_AUGMENTATION = AugmentConfig()
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The architecture of the network."""
+
+    cell: CellName = "sru"  # recurrent cell
+    width: Width = 256  # of embeddings and of the vectors between layers; a multiple of `heads`
+    hidden: Width = 256  # of a recurrent cell, per direction
+    encoder_layers: Layers = 3  # bidirectional
+    decoder_layers: Layers = 1
+    feed_forward: Annotated[int, Meta(ge=0, le=65536)] = 512  # inner width of the feed-forward blocks; 0: no blocks
+    heads: Count = 1  # of attention
+    # dot: scaled dot product (Vaswani et al. 2017); additive: Bahdanau et al. 2015; none: the decoder sees only a
+    # summary vector of the source (Sutskever et al. 2014).
+    attention: Literal["dot", "additive", "none"] = "dot"
+    shared_embedding: bool = True  # one embedding for source and target; needs `tokenizer.joint`
+    tied_output: bool = True  # the output projection is the target embedding (Press and Wolf 2017)
+    dropout: Rate = 0.15  # of embeddings, and of the layers unless `layer_dropout` is set
+    # Dropout of the output of each layer, before the residual sum; left out: `dropout`. 0 learns faster and overfits.
+    layer_dropout: Rate | None = None
+    word_dropout: Rate = 0.0  # probability to zero the embedding of a whole token (Gal and Ghahramani 2016)
+
+    @property
+    def dropout_of_layers(self) -> float:
+        """The dropout rate of each layer's output."""
+        return self.dropout if self.layer_dropout is None else self.layer_dropout
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The optimization: length, schedule, optimizer, validation and checkpoints."""
+
+    minutes: Annotated[float, Meta(gt=0)] | None = None  # time limit, preparation included; left out: none
+    epochs: Count = 30  # the most epochs; the schedule ends with them or with `minutes`, whichever comes first
+    # Target tokens per batch and process, padding included; for forecasting, rows of all windows together.
+    batch_tokens: Annotated[int, Meta(ge=16)] = 1500
+    optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that has no such key: muon for translation, else adamw
+    lr: Annotated[float, Meta(gt=0, le=1)] = OPTIMIZER_DEFAULTS["adamw"]["lr"]  # peak learning rate; muon: 4e-3
+    warmup: Annotated[int, Meta(ge=0)] = 400  # steps of linear warm-up, but at most a tenth of training
+    decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"  # of the learning rate; the first two end at 0
+    label_smoothing: Rate = 0.1  # Szegedy et al. 2016
+    weight_decay: Annotated[float, Meta(ge=0)] = OPTIMIZER_DEFAULTS["adamw"]["weight_decay"]  # of matrices; muon: 0.1
+    # Maximum norm of the gradient, against exploding gradients (Pascanu et al. 2013, "On the difficulty of training
+    # recurrent neural networks").
+    clip_norm: Annotated[float, Meta(gt=0)] = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; auto: bfloat16 where it is faster
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1  # of weights, dropout, batches and subword regularisation
+    validate_every: Count = 1  # epochs between two validations
+    validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # pairs of the validation set that are translated for BLEU
+    patience: Annotated[int, Meta(ge=0)] = 0  # early stopping after so many validations without a better score; 0: off
+    checkpoint_minutes: Annotated[float, Meta(gt=0)] = 2.0  # between two checkpoints
+    average: Annotated[int, Meta(ge=1)] = 5  # validation checkpoints in the final average; 1: no average
+    average_of: Literal["last", "best"] = "last"  # which of them
+
+
+class SearchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults of the beam search, for validation and for the exported file."""
+
+    beam_size: Annotated[int, Meta(ge=1, le=64)] = 5  # hypotheses per sentence; 1: greedy search
+    length_penalty: Annotated[float, Meta(ge=0, le=5)] = 1.0  # score = log-probability / length ** length_penalty
+    max_length: Annotated[int, Meta(ge=1, le=4096)] = 256  # of a translation, in subwords with </s>
+
+
+class SeriesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Forecasting, in rows of the series."""
+
+    window: Count = 168  # rows that a forecast is based on; a multiple of `period`
+    horizon: Count = 24  # rows to forecast
+    period: Count = 24  # rows per season: 24 for hourly data with a daily pattern, 12 for months; 1 for none
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The configuration of a training run."""
+
+    # The run is written to runs/NAME.
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+            description="a string of letters, digits, '.', '-' and '_' that starts with a letter, a digit or '_'",
+        ),
+    ]
+    data: DataConfig
+    task: TaskName = "translate"  # the kind of the corpus
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    augment: AugmentConfig = NO_AUGMENTATION  # for translation only
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()  # for translation only
+    series: SeriesConfig = SeriesConfig()  # for forecasting only
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a TOML file and apply overrides of the form `section.key=value`.
+
+    Raises UserError, with key and value, for an unknown key, a wrong type, a value out of range or a contradiction.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the configuration {path}: {error.strerror or error}") from None
+    try:
+        tree = msgspec.toml.decode(data.removeprefix(codecs.BOM_UTF8))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from None
+    for override in overrides or []:
+        _apply_override(tree, override)
+    config = from_tree(tree, str(path))
+    longest, allowed = config.data.max_length, config.search.max_length
+    if config.task == "translate" and allowed < longest:
+        raise UserError(
+            f"{path}: search.max_length = {allowed} is below data.max_length = {longest}, which cuts off long "
+            f"translations; set search.max_length to about {2 * longest}"
+        )
+    return config
+
+
+def from_tree(tree: dict[str, Any], where: str) -> Config:
+    """Validate a configuration given as nested dictionaries. Raises UserError; `where` names the source in messages."""
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: {_explain_error(error, tree)}") from None
+    config = _with_optimizer_defaults(config, tree.get("training", {}))
+    problem = _find_contradiction(config)
+    if problem:
+        raise UserError(f"{where}: {problem}")
+    return config
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """Return a configuration as nested dictionaries, the inverse of `from_tree`."""
+    tree: dict[str, Any] = msgspec.to_builtins(config)
+    return tree
+
 
 def differing_keys(a: Config, b: Config) -> list[str]:
-    """Dotted keys whose values differ."""
+    """Return the dotted keys whose values differ."""
 
-    def walk(x: Any, y: Any, prefix: str) -> list[str]:  # noqa: ANN401 (a tree of plain values)
+    def walk(x: Any, y: Any, prefix: str) -> list[str]:  # noqa: ANN401 (nested dictionaries of plain values)
         if isinstance(x, dict) and isinstance(y, dict):
             return [k for key in x for k in walk(x[key], y.get(key), f"{prefix}.{key}" if prefix else key)]
         return [] if x == y else [prefix]
@@ -25,216 +217,27 @@ def differing_keys(a: Config, b: Config) -> list[str]:
     return walk(msgspec.to_builtins(a), msgspec.to_builtins(b), "")
 
 
-CellName = Literal["elman", "lstm", "gru", "sru"]
-
-
-TaskName = Literal["translate", "classify", "tag", "forecast"]
-
-
-Count = Annotated[int, Meta(ge=1)]
-
-
-Layers = Annotated[int, Meta(ge=1, le=1000)]
-
-
-Width = Annotated[int, Meta(ge=1, le=65536)]  # of a layer
-
-
-Rate = Annotated[float, Meta(ge=0, lt=1)]
-
-
-KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
-
-
-BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-
-
-TEXTS = ("name", "task", "data.corpus")  # keys of which 2024 is a value, too
-
-
-# Of each optimizer, where a configuration says none. Muon's decay is that of Liu et al. 2025 (arXiv:2502.16982), who
-# read their text once; docs/experiments.md has what it does for text that is read twenty times.
-USUAL = {"adamw": {"lr": 2e-3, "weight_decay": 0.01}, "muon": {"lr": 4e-3, "weight_decay": 0.1}}
-
-
-class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the parallel text is. The languages come from the corpus itself."""
-
-    corpus: str  # a folder made by `dragoman corpus`
-    max_length: Annotated[int, Meta(ge=8, le=1000)] = 100  # ids, </s> included; longer training pairs are left out
-    # Write translations from their last id to their first: another view of the same text, for a committee of teachers
-    # (Liu et al. 2016, "Agreement on target-bidirectional neural machine translation").
-    right_to_left: bool = False
-
-
-class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """SentencePiece: Kudo and Richardson 2018."""
-
-    kind: Literal["bpe", "unigram"] = "bpe"
-    vocabulary: Annotated[int, Meta(ge=300, le=64000)] | None = None  # None: from the size of the corpus
-    joint: bool = True  # one vocabulary for both languages
-    # The share of merges that BPE-dropout skips (Provilkov et al. 2020); unigram sampling (Kudo 2018) cuts as many
-    # words otherwise. 0 turns it off.
-    sampling: Rate = 0.05
-
-
-class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The share of pairs that an epoch shows written otherwise, so that a model bears with how people write."""
-
-    upper: Rate = 0.0  # both sides in capitals
-    title: Rate = 0.0  # every word of both sides with a capital
-    bare: Rate = 0.0  # both sides without their final punctuation
-    typos: Rate = 0.0  # the source with typing errors, in one of eight words if they are long enough; of few in none
-
-
-AS_WRITTEN = AugmentConfig()  # no pair in another spelling
-
-
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The network's shape."""
-
-    cell: CellName = "sru"
-    width: Width = 256
-    hidden: Width = 256  # of a cell, in one direction
-    encoder_layers: Layers = 3
-    decoder_layers: Layers = 1
-    feed_forward: Annotated[int, Meta(ge=0, le=65536)] = 512  # 0: no feed-forward blocks
-    heads: Count = 1
-    attention: Literal["dot", "additive", "none"] = "dot"  # none: the decoder knows a summary of the source alone
-    shared_embedding: bool = True  # source and target; needs a joint tokenizer
-    tied_output: bool = True  # the output matrix is the target embedding (Press and Wolf 2017)
-    dropout: Rate = 0.15
-    # Of what each layer adds; left out, `dropout`, which is then for both. 0 learns faster, and by heart in the end.
-    layer_dropout: Rate | None = None
-    word_dropout: Rate = 0.0
-
-    @property
-    def dropout_of_layers(self) -> float:
-        """The dropout of what each layer adds."""
-        return self.dropout if self.layer_dropout is None else self.layer_dropout
-
-
-class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the weights are found."""
-
-    minutes: Annotated[float, Meta(gt=0)] | None = None  # stop if `epochs` have not ended; then a last validation
-    epochs: Count = 30
-    batch_tokens: Annotated[int, Meta(ge=16)] = 1500  # target ids a batch, padding included
-    optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that says none: Muon to translate
-    lr: Annotated[float, Meta(gt=0, le=1)] = USUAL["adamw"]["lr"]  # in a file that says none: that of its optimizer
-    warmup: Annotated[int, Meta(ge=0)] = 400  # steps
-    decay: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
-    label_smoothing: Rate = 0.1
-    weight_decay: Annotated[float, Meta(ge=0)] = USUAL["adamw"]["weight_decay"]  # likewise
-    # Pascanu et al. 2013, "On the difficulty of training recurrent neural networks": the cure for exploding gradients.
-    clip_norm: Annotated[float, Meta(gt=0)] = 1.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1
-    validate_every: Count = 1  # epochs
-    validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # of the validation set, for BLEU
-    patience: Annotated[int, Meta(ge=0)] = 0  # stop after so many validations without a better score; 0: never
-    checkpoint_minutes: Annotated[float, Meta(gt=0)] = 2.0
-    average: Annotated[int, Meta(ge=1)] = 5  # checkpoints in the final average
-    average_of: Literal["last", "best"] = "last"
-
-
-class SearchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Defaults of the search, for validation and for the exported file."""
-
-    beam_size: Annotated[int, Meta(ge=1, le=64)] = 5
-    length_penalty: Annotated[float, Meta(ge=0, le=5)] = 1.0
-    max_length: Annotated[int, Meta(ge=1, le=4096)] = 256
-
-
-class SeriesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a forecast looks at, in rows of the series."""
-
-    window: Count = 168
-    horizon: Count = 24
-    period: Count = 24  # of the season: 24 for hours of days, 12 for months of years; 1 for none
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole training run."""
-
-    # The run is written to runs/NAME.
-    name: Annotated[
-        str,
-        Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="a text of letters, digits, points, dashes and _"),
-    ]
-    data: DataConfig
-    task: TaskName = "translate"
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    augment: AugmentConfig = AS_WRITTEN
-    model: ModelConfig = ModelConfig()
-    training: TrainingConfig = TrainingConfig()
-    search: SearchConfig = SearchConfig()
-    series: SeriesConfig = SeriesConfig()
-
-
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Read a TOML file and apply overrides of the form `section.key=value`.
-
-    Raises UserError, naming key and value, for an unknown key, a wrong type, a bound or a contradiction.
-    """
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror or error}") from None
-    try:
-        tree = msgspec.toml.decode(text.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from None
-    for override in overrides or []:
-        _apply(tree, override)
-    config = from_tree(tree, str(path))
-    longest, allowed = config.data.max_length, config.search.max_length
-    if config.task == "translate" and allowed < longest:
-        raise UserError(
-            f"{path}: search.max_length = {allowed} is below data.max_length = {longest}, so the longest text would "
-            "never be translated whole; set it to twice that or so"
-        )
-    return config
-
-
-def from_tree(tree: dict[str, Any], where: str) -> Config:
-    """Check a configuration given as plain values; `where` names it in errors."""
-    try:
-        config = msgspec.convert(tree, Config)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_explain(error, tree)}") from None
-    config = _with_optimizer(config, tree.get("training", {}))
-    problem = _contradiction(config)
-    if problem:
-        raise UserError(f"{where}: {problem}")
-    return config
-
-
-def to_tree(config: Config) -> dict[str, Any]:
-    """The inverse of `from_tree`."""
-    tree: dict[str, Any] = msgspec.to_builtins(config)
-    return tree
-
-
-def _with_optimizer(config: Config, given: Collection[str]) -> Config:
-    """The optimizer, rate and decay that were measured to learn a task best, where none was given."""
+def _with_optimizer_defaults(config: Config, given: Collection[str]) -> Config:
+    """Fill in the optimizer that suits the task and its learning rate and weight decay, unless they were given."""
     training = config.training
     if "optimizer" not in given:
         optimizer = "muon" if config.task == "translate" else "adamw"
         training = msgspec.structs.replace(training, optimizer=optimizer)
-    usual = {key: value for key, value in USUAL[training.optimizer].items() if key not in given}
-    return msgspec.structs.replace(config, training=msgspec.structs.replace(training, **usual))
+    defaults = {key: value for key, value in OPTIMIZER_DEFAULTS[training.optimizer].items() if key not in given}
+    return msgspec.structs.replace(config, training=msgspec.structs.replace(training, **defaults))
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set one key of a tree in place, given `section.key=value`. The value is TOML; a bare word is a string."""
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise UserError(f"--set {override}: give section.key=value, for example training.lr=1e-3")
-    value: Any = text.strip()  # a bare word is a string
-    if key.strip() not in TEXTS or value.startswith(('"', "'")):
+    value: Any = text.strip()
+    if key not in STRING_KEYS or value.startswith(('"', "'")):
         with suppress(msgspec.DecodeError):
             value = msgspec.toml.decode(f"value = {text}")["value"]
-    *sections, last = key.strip().split(".")
+    *sections, last = key.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
@@ -242,16 +245,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[last] = value
 
 
-def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
-    """msgspec's message, with the dotted key and the value that was given, and for a misspelt key what exists."""
+def _explain_error(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
+    """Return msgspec's error with the dotted key, its value and what would be right."""
     message, _, place = str(error).partition(" - at `$")
     path = place.rstrip("`").strip(".")
     if message.startswith("Object contains unknown field"):
         field = message.split("`")[1]
-        kind: Any = Config
+        section: Any = Config
         for part in filter(None, path.split(".")):
-            kind = {f.name: f.type for f in msgspec.structs.fields(kind)}[part]
-        known = ", ".join(f.name for f in msgspec.structs.fields(kind))
+            section = {f.name: f.type for f in msgspec.structs.fields(section)}[part]
+        known = ", ".join(f.name for f in msgspec.structs.fields(section))
         return f"unknown key {f'{path}.' if path else ''}{field}; the keys here are {known}"
     if message.startswith("Object missing required field"):
         field = message.split("`")[1]
@@ -259,40 +262,41 @@ def _explain(error: msgspec.ValidationError, tree: dict[str, Any]) -> str:
     value: Any = tree
     for part in filter(None, path.split(".")):
         value = value[part]
-    return f"{path} = {value!r}: give {_wanted(path)}"
+    return f"{path} = {value!r}: give {_describe_type(path)}"
 
 
-def _wanted(path: str) -> str:
-    """What a key takes, in words, such as `a whole number, at least 8, at most 1000`."""
+def _describe_type(path: str) -> str:
+    """Return the values that a dotted key takes in words, such as `a whole number, at least 8, at most 1000`."""
     schema = msgspec.json.schema(Config)
-    found: dict[str, Any] = {"$ref": "#/$defs/Config"}
+    node: dict[str, Any] = {"$ref": "#/$defs/Config"}
     for part in [*path.split("."), ""]:
-        if "$ref" in found:
-            found = schema["$defs"][found["$ref"].rpartition("/")[2]]
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
         if part:
-            found = found["properties"][part]
-            found = next((one for one in found.get("anyOf", []) if one.get("type") != "null"), found)
-    if "enum" in found:
-        return "one of " + ", ".join(found["enum"])
-    if found["type"] == "object":
-        return f"a section [{path}] of its own"
-    bounds = [f"{word} {found[key]:.12g}" for key, word in BOUNDS.items() if key in found]
-    return ", ".join([found.get("description", KINDS[found["type"]]), *bounds])
+            node = node["properties"][part]
+            node = next((option for option in node.get("anyOf", []) if option.get("type") != "null"), node)
+    if "enum" in node:
+        return "one of " + ", ".join(node["enum"])
+    if node["type"] == "object":
+        return f"a section [{path}]"
+    bounds = [f"{word} {node[key]:.12g}" for key, word in BOUND_NAMES.items() if key in node]
+    return ", ".join([node.get("description", TYPE_NAMES[node["type"]]), *bounds])
 
 
-def _contradiction(c: Config) -> str | None:
+def _find_contradiction(c: Config) -> str | None:
+    """Return a sentence about keys that contradict each other, or None."""
     if c.model.width % c.model.heads:
-        return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose one that does"
+        return f"model.heads = {c.model.heads} does not divide model.width = {c.model.width}; choose a divisor"
     if c.model.shared_embedding and not c.tokenizer.joint:
-        return "model.shared_embedding = true needs tokenizer.joint = true; set one of them to the other's value"
-    if c.task == "forecast" and c.series.window % c.series.period:
         return (
-            f"series.window = {c.series.window} does not hold whole seasons of series.period = {c.series.period}; "
-            "choose a multiple"
+            "model.shared_embedding = true needs tokenizer.joint = true; "
+            "set tokenizer.joint = true or model.shared_embedding = false"
         )
-    if c.task != "translate" and (c.augment != AS_WRITTEN or c.data.right_to_left):
-        return f'task = "{c.task}": augment and data.right_to_left are for translation; leave them out'
-    shares = sum(msgspec.structs.asdict(c.augment).values())
-    if shares > 1:
-        return f"augment: the shares add up to {shares:g}; of all pairs there is 1"
+    if c.task == "forecast" and c.series.window % c.series.period:
+        return f"series.window = {c.series.window} is not a multiple of series.period = {c.series.period}"
+    if c.task != "translate" and (c.augment != NO_AUGMENTATION or c.data.right_to_left):
+        return f'task = "{c.task}": augment and data.right_to_left need task = "translate"; remove them'
+    total = sum(msgspec.structs.asdict(c.augment).values())
+    if total > 1:
+        return f"augment: the fractions add up to {total:g}; the sum must be at most 1"
     return None

@@ -1,4 +1,4 @@
-"""Atomic writes, JSON rows, folders and their locks."""
+"""Files and folders: atomic writes, JSON, and locks."""
 
 from __future__ import annotations
 
@@ -14,62 +14,66 @@ from filelock import FileLock, Timeout
 
 from dragoman.runtime.errors import UserError
 
-STREAMS = {"stdout": 1, "stderr": 2}  # of /dev, and their descriptors
+LOCK = "lock"  # name of a lock file, which holds the number of the process
+STREAMS = {"stdout": 1, "stderr": 2}  # names in /dev, and their file descriptors
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file, or leave what was there before. Raises UserError."""
-    with written(path) as file:
+    """Write a file completely, or keep what was there before. Raises UserError."""
+    with atomic_writer(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written beside, made durable, then renamed. Raises UserError; what fails leaves what was there.
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` once the block ends without an error. Raises UserError.
 
-    A link stays one. What is no file, as /dev/null and pipes are, is written to, and stays as well; so is /dev/stdout,
-    which may be a file.
+    The data is on disk before the replacement. A symbolic link keeps pointing where it did. Devices and pipes, such as
+    /dev/null and /dev/stdout, are written to directly; /dev/stdout may be a file.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
-    given, path = path, real(path)
-    descriptor = descriptor_of(given)
+    target = real_path(path)
+    descriptor = descriptor_of(path)
     try:
-        if descriptor is not None or (given.exists() and not path.is_file()):
-            for stream in filter(None, (sys.stdout, sys.stderr)):  # what was printed comes first
+        if descriptor is not None or (path.exists() and not target.is_file()):
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # keep the order of output
                 stream.flush()
-            with open(given if descriptor is None else os.dup(descriptor), "wb") as file:
+            with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
                 yield file
             return
-        beside = path.with_name(path.name + ".part")
+        temporary = target.with_name(target.name + ".part")
         try:
-            with open(beside, "wb") as file:
+            with open(temporary, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            os.replace(temporary, target)
         finally:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write {given}: {error.strerror or error}") from None
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def descriptor_of(path: Path) -> int | None:
-    """The file that /dev/stdout, /dev/fd/3 and such stand for, which is open: opened anew, it would start again."""
+    """Return the open file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
+
+    Opening the path anew would overwrite a redirected file from its start.
+    """
     if path.name in STREAMS and path.parent == Path("/dev"):
         return STREAMS[path.name]
-    named = str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal()
-    return int(path.name) if named else None
+    is_numbered = str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal()
+    return int(path.name) if is_numbered else None
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """`write_atomically` for an object, indented for people."""
+    """Write an object as indented JSON, atomically. Raises UserError."""
     write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (whatever JSON can say)
-    """Add a line of JSON to a file. Raises UserError."""
+def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
+    """Append a line of JSON to a file. Raises UserError."""
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")
@@ -78,12 +82,12 @@ def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (whatever JSON c
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Write a file of JSON, one row a line. Raises UserError."""
+    """Write a JSON Lines file, atomically. Raises UserError."""
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
 
 
 def read_rows(path: Path) -> list[Any]:
-    """The lines of JSON in a file; one that was cut by a full disk or a power cut is left out. Raises UserError."""
+    """Read a JSON Lines file without its damaged lines, which a full disk or a power cut leaves. Raises UserError."""
     rows = []
     try:
         for line in path.read_text("utf-8", errors="replace").splitlines():
@@ -94,27 +98,24 @@ def read_rows(path: Path) -> list[Any]:
     return rows
 
 
-LOCK = "lock"  # the file that names the process
-
-
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises UserError."""
+    """Create a folder and its parents, unless they exist. Raises UserError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from None
+        raise UserError(f"cannot create the folder {path}: {error.strerror or error}") from None
 
 
-def real(path: str | Path) -> Path:
-    """Where a path leads, absolute and without links; one that leads to itself stays as it is."""
+def real_path(path: str | Path) -> Path:
+    """Return the absolute path without symbolic links. Unlike Path.resolve, it accepts a link that leads to itself."""
     return Path(os.path.realpath(path))
 
 
-def hold(path: Path, doing: str, otherwise: str) -> FileLock:
-    """Hold a lock file for this process until the lock is released, or the process ends.
+def acquire_lock(path: Path, doing: str, otherwise: str) -> FileLock:
+    """Lock a file until the lock is released or this process ends.
 
-    Raises UserError when somebody else holds it. The message says what they are `doing` and what the user can do
-    `otherwise`.
+    Raises UserError when another process holds the lock, with a message of the form "{doing} by process 7; wait for it,
+    or {otherwise}".
     """
     lock = FileLock(path, blocking=False, thread_local=False)
     try:
@@ -127,7 +128,7 @@ def hold(path: Path, doing: str, otherwise: str) -> FileLock:
             raise
     except Timeout:
         holder = "another process"
-        with contextlib.suppress(OSError):  # Windows lets nobody read a locked file
+        with contextlib.suppress(OSError):  # on Windows, nobody can read a locked file
             holder = f"process {path.read_text('ascii', 'replace').strip()}"
         raise UserError(f"{doing} by {holder}; wait for it, or {otherwise}") from None
     except OSError as error:

@@ -23,7 +23,7 @@ from torch import nn
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import Config, from_tree, to_tree
-from dragoman.translate.files import LOCK, hold, write_json
+from dragoman.translate.files import LOCK, acquire_lock, write_json
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import load_tensors, load_weights
@@ -55,7 +55,7 @@ class Run:
 
     def lock(self) -> FileLock:
         """Lock the folder for this process. Raises UserError when another process holds the lock."""
-        return hold(self.path(LOCK), f"{self.folder} is being trained", "choose another name")
+        return acquire_lock(self.path(LOCK), f"{self.folder} is being trained", "choose another name")
 
     def config(self) -> Config:
         """Read the configuration that the run was trained with."""
