@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dragoman.cli import parser
@@ -29,19 +29,22 @@ Every command accepts `-h`, which prints its help. Results go to standard output
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    commands = [*commands_of(parser())]
-    index = "".join(f"- [`{command.prog}`](#{anchor(command)})\n" for command in commands)
-    return INTRODUCTION + index + "".join(section(command) for command in commands)
+    commands = [*commands_of(parser(), [])]
+    index = "".join(f"- [`{command.prog}`](#{anchor(command)})\n" for command, _ in commands)
+    return INTRODUCTION + index + "".join(section(command, aliases) for command, aliases in commands)
 
 
-def commands_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield the parsers of all commands that can be run, depth first."""
+def commands_of(
+    parser: argparse.ArgumentParser, aliases: Sequence[str]
+) -> Iterator[tuple[argparse.ArgumentParser, Sequence[str]]]:
+    """Yield the parsers of all commands that can be run, depth first, each with its other names."""
     groups = [*groups_of(parser)]
     if not groups:
-        yield parser
+        yield parser, aliases
     for group in groups:
-        for command in group.choices.values():
-            yield from commands_of(command)
+        for command in dict.fromkeys(group.choices.values()):
+            _, *others = (name for name, other in group.choices.items() if other is command)
+            yield from commands_of(command, others)
 
 
 def groups_of(parser: argparse.ArgumentParser) -> Iterator[argparse._SubParsersAction[argparse.ArgumentParser]]:
@@ -56,7 +59,7 @@ def anchor(command: argparse.ArgumentParser) -> str:
     return command.prog.replace(" ", "-")
 
 
-def section(command: argparse.ArgumentParser) -> str:
+def section(command: argparse.ArgumentParser, aliases: Sequence[str]) -> str:
     """Return the heading, description, usage and arguments of one command."""
     actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
     required = [action for action in actions if action.required and action.option_strings]
@@ -64,7 +67,9 @@ def section(command: argparse.ArgumentParser) -> str:
     words = [command.prog, *map(spelling, positional), *map(spelling, required)]
     if len(positional) + len(required) < len(actions):
         words.append("[OPTIONS]")
-    lines = [f"\n## {command.prog}\n", f"{command.description}\n", "```text", " ".join(words), "```\n"]
+    lines = [f"\n## {command.prog}\n", f"{command.description}\n"]
+    lines += [f"Other name: {', '.join(f'`{name}`' for name in aliases)}.\n"] if aliases else []
+    lines += ["```text", " ".join(words), "```\n"]
     if actions:
         lines += ["| argument | meaning |", "|---|---|"]
         lines += [f"| {names(action)} | {meaning(action, command.prog)} |" for action in positional + required]
