@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import dragoman
 from dragoman.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +54,48 @@ def test_the_runtime_is_light(tiny_file: Path) -> None:
     assert python(code, str(tiny_file)).splitlines()[-1] == "[]"
 
 
+def test_the_public_names_load_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "from dragoman import Translator, load\n"
+        "print(Translator.__name__, load.__name__)\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    assert python(code).splitlines() == ["Translator load", "[]"]
+
+
+def test_importing_the_package_is_cheap() -> None:
+    """Neither numpy nor onnxruntime is loaded before a public name is used."""
+    heavy = (*HEAVY, "numpy", "onnxruntime", "sentencepiece")
+    code = f"import sys, dragoman; print(dragoman.__version__, [m for m in {heavy!r} if m in sys.modules])"
+    assert python(code).strip() == f"{dragoman.__version__} []"
+
+
+@pytest.mark.parametrize("module", ["dragoman", "dragoman.runtime"])
+@pytest.mark.parametrize("torch", [True, False])
+def test_version_is_one_line_and_imports_nothing(module: str, torch: bool) -> None:
+    heavy = (*HEAVY, "numpy", "onnxruntime", "sentencepiece")
+    code = (
+        "import importlib.metadata, runpy, sys\n"
+        "version = importlib.metadata.version\n"
+        "def version_of(package):\n"
+        f"    if package == 'torch' and not {torch}:\n"
+        "        raise importlib.metadata.PackageNotFoundError(package)\n"
+        "    return version(package)\n"
+        "importlib.metadata.version = version_of\n"
+        f"for m in {heavy!r}: sys.modules[m] = None\n"
+        "sys.argv = ['dragoman', '--version']\n"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    expected = [
+        f"dragoman {dragoman.__version__}",
+        f"Python {sys.version.split()[0]}",
+        f"onnxruntime {version('onnxruntime')}",
+        *([f"torch {version('torch')}"] if torch else []),
+    ]
+    assert python(code) == ", ".join(expected) + "\n"
+
+
 def test_the_command_starts_light() -> None:
     code = f"import sys, dragoman.cli; print([m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
@@ -88,7 +132,9 @@ def test_missing_extras_are_one_sentence(tmp_path: Path) -> None:
     assert "pip install '.[train]' in Dragoman's folder" in done.stderr
 
 
-@pytest.mark.parametrize("command", "corpus train evaluate plot export verify quickstart translate info bench".split())
+@pytest.mark.parametrize(
+    "command", "corpus train evaluate plot export verify quickstart translate run info bench".split()
+)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
