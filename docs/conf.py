@@ -20,12 +20,15 @@ exclude_patterns = ["docs/_build", ".*", "runs", "data", "build", "dist", "tests
 myst_heading_anchors = 4
 html_theme = "furo"
 html_show_sourcelink = False
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+default_role = "code"  # docstrings write `name` for code
 nitpicky = True
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
-autodoc_class_signature = "separated"
 python_use_unqualified_type_names = True
 # Types of other packages, for which no inventory is at hand, since the build reads nothing from the network; and
 # Dragoman's own types that are no part of the public API.

@@ -42,6 +42,7 @@ HEADINGS = {
 }
 PROTOCOLS = ("lc.tok", "cased")
 PRECISIONS = ("float32", "int8")
+NO_BREAK = "\u00a0/\u00a0"  # keeps a cell of two scores on one line
 # The figures of speed.jsonl in words.
 FIGURES = {
     "against the peer": "int8 against CTranslate2",
@@ -108,7 +109,7 @@ def results(rows: Rows) -> str:
         out += [f"| run | {' | '.join(labels)} |", "|---|" + "---|" * len(columns)]
         for run in dict.fromkeys(r["run"] for r in mine):
             cells = [
-                " / ".join(score.get((run, protocol, precision, metric), "-") for precision in precisions)
+                NO_BREAK.join(score.get((run, protocol, precision, metric), "-") for precision in precisions)
                 for protocol, metric in columns
             ]
             out.append(f"| [{titles()[run]['title']}](results-details.md#{run}) | {' | '.join(cells)} |")
