@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check fast slow format docs results bench bench-train clean
+.PHONY: quickstart test check fast slow mutants format docs dist results bench bench-train clean
 
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
@@ -22,6 +22,10 @@ fast: .venv/installed
 
 slow: .venv/installed
 	$(PYTEST) -m slow
+
+# Remove one line of the training recipe at a time and report what no test notices; some minutes.
+mutants: .venv/installed
+	$(BIN)/python tests/mutants.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -46,6 +50,21 @@ docs: .venv/docs-installed
 	$(BIN)/python docs/commands.py
 	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build
 
+# The wheel and the source distribution, each installed into a fresh environment and tried.
+dist: .venv/installed
+	rm -rf dist build *.egg-info
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	for archive in dist/*; do \
+		rm -rf .venv-dist && $(PYTHON) -m venv .venv-dist && \
+		.venv-dist/bin/pip install -q -c constraints.txt $$archive && \
+		.venv-dist/bin/dragoman --version && \
+		.venv-dist/bin/dragoman translate tests/files/35c52c7/float32.onnx "12 345" && \
+		.venv-dist/bin/python -c "import dragoman; print(dragoman.load('tests/files/35c52c7/int8.onnx').translate('12').text)" \
+		|| exit 1; \
+	done
+	rm -rf .venv-dist
+
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv, which takes minutes"
@@ -67,4 +86,4 @@ docs: .venv/docs-installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peer .venv-joeynmt docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peer .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
