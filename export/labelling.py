@@ -1,4 +1,7 @@
-"""Export classifiers and taggers."""
+"""Export classifiers and taggers.
+
+Axis letters: B batch, S source length, C labels.
+"""
 
 from __future__ import annotations
 
@@ -10,89 +13,102 @@ import onnx
 import torch
 from torch.export import Dim
 
-from dragoman.export.exporter import SELF_TESTS, encoded, exported, finished, sealed
-from dragoman.export.parity import TOLERANCE, Level, Tolerance, further, level, parity_batches, refuse_unequal
+from dragoman.export.exporter import encode_sentences
+from dragoman.export.graph import module_to_onnx, serialize
+from dragoman.export.parity import TOLERANCE, Level, larger_difference, parity_batches, require_parity
+from dragoman.export.self_test import SELF_TESTS
 from dragoman.runtime.batching import pad
-from dragoman.runtime.contract import CONTRACTS
+from dragoman.runtime.contract import Floats
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.labelling import LabelEngine, OnnxLabelEngine
 from dragoman.runtime.loading import load
 from dragoman.runtime.metadata import read_model_file
-from dragoman.translate.network.heads import LabelNetwork, Probabilities
+from dragoman.translate.network.heads import LabelNetwork, LabelProbabilities
 from dragoman.translate.tasks.labelling import TorchLabelEngine, labelling_metadata, trained_label_network
 from dragoman.translate.training.run import Run
 
 
-def labelling_to_onnx(reader: LabelNetwork, task: str) -> onnx.ModelProto:
-    """A reader as an ONNX model with the inputs and outputs of its task's contract."""
-    module = Probabilities(reader).eval().requires_grad_(False)
-    arguments = torch.randint(4, len(reader.embedding.weight), (3, 7)), torch.tensor([7, 3, 5])
-    inputs, outputs = CONTRACTS[task]
+def labelling_to_onnx(network: LabelNetwork, task: str) -> onnx.ModelProto:
+    """Return a classifier or tagger as an ONNX model of its task."""
+    arguments = torch.randint(4, len(network.embedding.weight), (3, 7)), torch.tensor([7, 3, 5])
     shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
-    return finished(exported(module, arguments, [*inputs], [*outputs], shapes), task)
+    return module_to_onnx(LabelProbabilities(network), arguments, shapes, task)
 
 
 def build_labelling(run: Run, texts: Sequence[str]) -> tuple[bytes, list[Level]]:
-    """The sealed file of a run, and how it compared with PyTorch on the texts.
+    """Return the file of a run, and its comparison with PyTorch on the texts.
 
-    Raises UserError when they differ: then there is no file.
+    Raises UserError if the two differ.
     """
-    reader, metadata = trained_label_network(run), labelling_metadata(run)
-    rows, engine = encoded(run, texts), TorchLabelEngine(reader)
+    network, metadata = trained_label_network(run), labelling_metadata(run)
+    rows, reference = encode_sentences(run, texts), TorchLabelEngine(network)
     cases = []
     for row in rows[:SELF_TESTS]:
-        found = engine.run(np.array([row]), np.array([len(row)]))[0]
-        cases.append({"source": row, "probability": np.round(found.astype(float), 6).tolist()})
-    data = sealed(labelling_to_onnx(reader, metadata.task), replace(metadata, self_test={"cases": cases}))
-    levels = compare_labelling(engine, data, metadata.task, rows)
-    refuse_unequal(levels)
+        probability = reference.run(np.array([row]), np.array([len(row)]))[0]
+        cases.append({"source": row, "probability": np.round(probability.astype(float), 6).tolist()})
+    data = serialize(labelling_to_onnx(network, metadata.task), replace(metadata, self_test={"cases": cases}))
+    levels = compare_labelling(reference, data, metadata.task, rows)
+    require_parity(levels)
     return data, levels
 
 
 def verify_labelling(run: Run, path: str, texts: Sequence[str]) -> list[Level]:
-    """A file on disk against the run it came from. Raises UserError when it came from another."""
+    """Compare a file with the run it came from. Raises UserError if it came from another run."""
     data, task = read_model_file(path), run.config().task
     metadata = load(path).metadata
     if (metadata.task, metadata.source_tokenizer) != (task, run.source_tokenizer().model):
         raise UserError(f"{path} was not made from {run.folder}: their tasks or tokenizers differ")
-    rows = encoded(run, [text for text in texts if text.strip()])
+    rows = encode_sentences(run, [text for text in texts if text.strip()])
     return compare_labelling(TorchLabelEngine(trained_label_network(run)), data, task, rows)
 
 
 def compare_labelling(reference: LabelEngine, data: bytes, task: str, rows: Sequence[Sequence[int]]) -> list[Level]:
-    """The file against PyTorch, one by one and in ragged batches; and against itself, batch invariance."""
-    one, two = OnnxLabelEngine(data, task), OnnxLabelEngine(data, task, threads=2)
-    levels = [_compared(reference, one, rows, batch) for batch in (1, 16)]
-    alone = _results(one, rows, 1, 0)
+    """Compare a file with PyTorch, one text at a time and in ragged batches, and check its batch invariance."""
+    one_thread, two_threads = OnnxLabelEngine(data, task), OnnxLabelEngine(data, task, threads=2)
+    levels = [compare_labels(reference, one_thread, rows, batch_size) for batch_size in (1, 16)]
+    alone = _probabilities(one_thread, rows, 1, 0)
     equal, worst = np.ones(len(rows), bool), 0.0
-    for engine, batch, wider in ((one, 7, 0), (one, 64, 13), (two, 1, 0), (two, 64, 40)):
-        for i, (a, b) in enumerate(zip(alone, _results(engine, rows, batch, wider), strict=True)):
+    for engine, batch_size, extra_padding in (
+        (one_thread, 7, 0), (one_thread, 64, 13), (two_threads, 1, 0), (two_threads, 64, 40),
+    ):  # fmt: skip
+        batched = _probabilities(engine, rows, batch_size, extra_padding)
+        for i, (a, b) in enumerate(zip(alone, batched, strict=True)):
             equal[i] &= bool(np.array_equal(a.argmax(-1), b.argmax(-1)))
-            worst = further(worst, float(np.abs(a - b).max()))
-    exact = Tolerance(1.0, TOLERANCE["float32"].worst, 0.0)
-    return [*levels, level("batch invariance", exact, len(rows), int(equal.sum()), worst)]
+            worst = larger_difference(worst, float(np.abs(a - b).max()))
+    tolerance = TOLERANCE["float32"].score
+    invariance = Level.of("batch invariance", len(rows), int(equal.sum()), worst, share=1.0, tolerance=tolerance)
+    return [*levels, invariance]
 
 
-def _results(engine: LabelEngine, rows: Sequence[Sequence[int]], batch: int, wider: int) -> list[np.ndarray]:
-    out = []
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
+def _probabilities(
+    engine: LabelEngine, rows: Sequence[Sequence[int]], batch_size: int, extra_padding: int
+) -> list[Floats]:
+    """Return the probabilities of each row: (C), or (S, C) for a tagger."""
+    out: list[Floats] = []
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
         ids, length = pad(part)
-        found = engine.run(np.pad(ids, ((0, 0), (0, wider))), length)
-        out += [f[: len(row)] if f.ndim == 2 else f for f, row in zip(found, part, strict=True)]
+        probability = engine.run(np.pad(ids, ((0, 0), (0, extra_padding))), length)
+        out += [p[: len(row)] if p.ndim == 2 else p for p, row in zip(probability, part, strict=True)]
     return out
 
 
-def _compared(reference: LabelEngine, other: LabelEngine, rows: Sequence[Sequence[int]], batch: int) -> Level:
-    equal, worst, example, number = 0, 0.0, "", 0
-    for source, length in parity_batches(rows, batch):
-        found = [engine.run(source, length) for engine in (reference, other)]
-        for b, size in enumerate(length):
-            number += 1
-            mine, theirs = (f[b, :size] if f.ndim == 3 else f[b] for f in found)
-            same = bool(np.array_equal(mine.argmax(-1), theirs.argmax(-1)))
+def compare_labels(
+    reference: LabelEngine, engine: LabelEngine, rows: Sequence[Sequence[int]], batch_size: int
+) -> Level:
+    """Compare the labels and probabilities of two engines on the same batches."""
+    texts = equal = 0
+    worst, example = 0.0, ""
+    for source, length in parity_batches(rows, batch_size):
+        probability, other_probability = (e.run(source, length) for e in (reference, engine))
+        for p, q, size in zip(probability, other_probability, length, strict=True):
+            p, q = (x[:size] if x.ndim == 2 else x for x in (p, q))  # a tagger's padding has no labels
+            texts += 1
+            same = bool(np.array_equal(p.argmax(-1), q.argmax(-1)))
             equal += same
-            worst = further(worst, float(np.abs(mine - theirs).max()))
+            worst = larger_difference(worst, float(np.abs(p - q).max()))
             if not same and not example:
-                example = f"text {number} gives {mine.argmax(-1)} and {theirs.argmax(-1)}"
-    return level(f"labels, batches of {batch}", TOLERANCE["float32"], len(rows), equal, worst, example)
+                example = f"text {texts} gives {p.argmax(-1)} and {q.argmax(-1)}"
+    limit = TOLERANCE["float32"]
+    name = f"labels, batches of {batch_size}"
+    return Level.of(name, len(rows), equal, worst, share=limit.share, tolerance=limit.score, example=example)

@@ -1,6 +1,13 @@
-"""The recurrent cells: Elman, LSTM, GRU and SRU.
+"""The recurrent cells (Elman, LSTM, GRU, SRU) and the recurrent layer around them.
 
-Axis letters: B batch, S length, E input width, H hidden width of a cell, N size of its state."""
+One set of weights serves two uses: `sequence` runs over all positions in training and encoding, and `step` computes one
+position of the search. The input projection does not depend on the state. It is one large product over all positions,
+or a table lookup in the search (see Decoder.precompute).
+
+Axis letters: B batch, S length in time, D directions (1, or 2 for forward and backward), E input width, H hidden width
+of a cell, G gates, N size of a cell's state (H, or 2H for the LSTM). Two directions are one batch of D*B sequences, the
+forward ones first.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +20,13 @@ from torch import Tensor, nn
 from dragoman.translate.config import CellName
 
 
-def recurrence(step: Callable[..., tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401
+def recurrence(step: Callable[..., tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401 (nested tensors)
     """Apply `step(state, input) -> (state, output)` along the first axis of `inputs`.
 
-    Run eagerly this is a Python loop; while exporting, the higher-order `scan`, which becomes ONNX Scan.
-    Inputs may be a tuple of tensors; while exporting, states and outputs may be tuples, too.
-    Returns the last state and the outputs stacked on the first axis, in the order of the inputs.
+    Return the last state, and the outputs stacked along the first axis.
+
+    Eager code runs a Python loop. While exporting, it is the higher-order operator `scan`, which becomes ONNX Scan.
+    `inputs` is a tensor or a tuple of tensors. The state and the outputs may be tuples only while exporting.
     """
     if torch.compiler.is_exporting():
         from torch._higher_order_ops.scan import scan
@@ -34,26 +42,26 @@ def recurrence(step: Callable[..., tuple[Any, Any]], state: Any, inputs: Any) ->
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """c_t = f_t c_(t-1) + u_t along the first axis, with one fused operation a step, to_left_to_right and backwards.
+    """The recurrence c_t = f_t c_(t-1) + u_t along the first axis, one fused operation per step in both passes.
 
-    Its gradient is the same recurrence run from the end: g_t = grad_t + f_(t+1) g_(t+1); then dL/du = g,
-    dL/df_t = g_t c_(t-1).
+    The gradient is the same recurrence, run from the end: g_t = dL/dc_t + f_(t+1) g_(t+1). Then dL/du_t = g_t and
+    dL/df_t = g_t c_(t-1). Autograd would record every step instead.
     """
 
     @staticmethod
-    def forward(forget: Tensor, update: Tensor, state: Tensor) -> Tensor:
+    def forward(forget: Tensor, update: Tensor, state: Tensor) -> Tensor:  # (S, B, H), (S, B, H), (B, H) -> (S, B, H)
         c = torch.empty_like(update)
         for f, u, out in zip(forget.unbind(0), update.unbind(0), c.unbind(0), strict=True):
             state = torch.addcmul(u, f, state, out=out)
         return c
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401 (torch's own type)
         forget, _, state = inputs
         ctx.save_for_backward(forget, state, output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 (torch's own type)
         forget, state, c = ctx.saved_tensors
         g = torch.empty_like(grad)
         g[-1] = grad[-1]
@@ -65,46 +73,46 @@ class _LinearRecurrence(torch.autograd.Function):
 
 
 class Cell(nn.Module):
-    """A recurrent layer without its input product.
+    """Base of the cells: the recurrence alone, without input and output projection.
 
-    `sequence` and `step` take the projected input: `gates * hidden` numbers a direction, computed for
-    all positions at once by one large product that the owner of the cell holds.
+    `sequence` and `precompute` take the projected input, G*H features per direction. `Recurrent` holds the projection,
+    because one large product for all positions is much faster than a small one per step.
     """
 
     gates: int
-    states = 1
+    states = 1  # vectors of width H in the state
 
     def __init__(self, hidden: int, directions: int = 1) -> None:
         super().__init__()
         self.hidden, self.directions = hidden, directions
 
     def initial_bias(self) -> Tensor:
-        """The bias of the input projection at the start of training, (G*H)."""
+        """Return the initial bias of the input projection, (G*H)."""
         return torch.zeros(self.gates * self.hidden)
 
     def precompute(self, projected: Tensor) -> tuple[Tensor, ...]:
-        """What of a step depends on its projected input (..., G*H) alone: tensors (..., any)."""
+        """Return the part of a step that depends on the projected input (..., G*H) alone, as tensors (..., any)."""
         return (projected,)
 
     def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
-        """What `precompute` gives and the state (..., N) -> the next state (..., N)."""
+        """Return the next state (..., N), given the result of `precompute` and the state (..., N)."""
         raise NotImplementedError
 
-    def read(self, state: Tensor) -> Tensor:
-        """The part of a state that the layers above see: (..., N) -> (..., H)."""
+    def output_of(self, state: Tensor) -> Tensor:
+        """Return the output (..., H) that a state (..., N) shows to the layer above."""
         return state[..., : self.hidden]
 
     def sequence(self, projected: Tensor, state: Tensor, mask: Tensor) -> Tensor:
-        """Run along time.
+        """Return the outputs at all positions, (S, D*B, H).
 
-        projected (S, D*B, G*H); state (D*B, N) before the first step; mask (S, D*B), false where the position is padding,
-        which leaves the state as it is. Returns what `read` gives at each position, (S, D*B, H).
+        projected (S, D*B, G*H); state (D*B, N) before the first step; mask (S, D*B), true at real positions. Padding
+        leaves the state unchanged.
         """
         width = projected.shape[-1]
 
         def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
             new = torch.where(row[..., width:] > 0, self.step(self.precompute(row[..., :width]), state), state)
-            return new, self.read(new).clone()
+            return new, self.output_of(new).clone()  # scan forbids an output that aliases the state
 
         rows = torch.cat((projected, mask.unsqueeze(-1).to(projected.dtype)), -1)  # (S, D*B, G*H + 1)
         outputs: Tensor = recurrence(step, state, rows)[1]
@@ -112,7 +120,10 @@ class Cell(nn.Module):
 
 
 class MatrixCell(Cell):
-    """A cell whose gates also depend on the previous output, through a square matrix a gate."""
+    """Base of the cells whose gates also depend on the previous output, through one recurrent matrix per gate.
+
+    Recurrent matrices start orthogonal (Saxe et al. 2014), so that gradients neither vanish nor explode at first.
+    """
 
     recurrent_bias = False
 
@@ -128,7 +139,10 @@ class MatrixCell(Cell):
                 nn.init.orthogonal_(gate)
 
     def recurrent_step(self, h: Tensor) -> Tensor:
-        """(D*B, H), or (..., H) when there is one direction -> (.., G*H)."""
+        """Multiply the previous output h by the recurrent matrices: (..., H) -> (..., G*H).
+
+        With two directions h must be (D*B, H), and each half has its own matrices.
+        """
         if self.directions == 1:
             out: Tensor = self.recurrent[0](h)
             return out
@@ -137,7 +151,7 @@ class MatrixCell(Cell):
 
 
 class Elman(MatrixCell):
-    """h = tanh(W x + U h): Elman 1990, "Finding structure in time"."""
+    """The simple recurrent network h = tanh(W x + U h) (Elman 1990, "Finding structure in time")."""
 
     gates = 1
 
@@ -146,33 +160,39 @@ class Elman(MatrixCell):
 
 
 class LSTM(MatrixCell):
-    """Hochreiter and Schmidhuber 1997, with forget gates (Gers et al. 2000). The state is (h, c)."""
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers et al. 2000).
+
+    The state is h and c side by side. Gates are ordered input, forget, output, candidate.
+    """
 
     gates = 4
     states = 2
 
     def initial_bias(self) -> Tensor:
         bias = torch.zeros(4 * self.hidden)
-        bias[self.hidden : 2 * self.hidden] = 1.0  # remember at first (Jozefowicz et al. 2015)
+        bias[self.hidden : 2 * self.hidden] = 1.0  # an open forget gate (Jozefowicz et al. 2015)
         return bias
 
     def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
         H = self.hidden
-        gates = precomputed[0] + self.recurrent_step(state[..., :H])
+        gates = precomputed[0] + self.recurrent_step(state[..., :H])  # (..., 4H)
         i, f, o = torch.sigmoid(gates[..., : 3 * H]).split(H, -1)
-        c = f * state[..., H:] + i * torch.tanh(gates[..., 3 * H :])
-        return torch.cat((o * torch.tanh(c), c), -1)
+        c = f * state[..., H:] + i * torch.tanh(gates[..., 3 * H :])  # (..., H)
+        return torch.cat((o * torch.tanh(c), c), -1)  # (..., 2H)
 
 
 class GRU(MatrixCell):
-    """Cho et al. 2014, in the form whose reset gate acts after the product (as cuDNN and PyTorch do)."""
+    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the recurrent product, as in cuDNN and PyTorch.
+
+    Gates are ordered reset, update, candidate.
+    """
 
     gates = 3
-    recurrent_bias = True  # the reset gate acts on it, too
+    recurrent_bias = True  # not redundant here: the reset gate multiplies it
 
     def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
         H, projected = self.hidden, precomputed[0]
-        recurrent = self.recurrent_step(state)
+        recurrent = self.recurrent_step(state)  # (..., 3H)
         r, z = torch.sigmoid(projected[..., : 2 * H] + recurrent[..., : 2 * H]).split(H, -1)
         n = torch.tanh(projected[..., 2 * H :] + r * recurrent[..., 2 * H :])
         new: Tensor = n + z * (state - n)
@@ -180,20 +200,20 @@ class GRU(MatrixCell):
 
 
 class SRU(Cell):
-    """c = f c + (1 - f) z, read through a ReLU: the SSRU of Kim et al. 2019, "From Research to Production and Back".
+    """Simple recurrent unit c = f c + (1 - f) z with output ReLU(c).
 
-    Both gates come from the input alone (Lei et al. 2018), so a whole sequence is one product and then an
-    element-wise recurrence.
+    It is the SSRU of Kim et al. 2019, "From Research to Production and Back". The gates depend on the input alone (Lei
+    et al. 2018). A sequence is therefore one matrix product, followed by an element-wise recurrence.
     """
 
     gates = 2
 
     def initial_bias(self) -> Tensor:
         bias = torch.zeros(2 * self.hidden)
-        bias[: self.hidden] = 1.0  # as for the LSTM: remember at first
+        bias[: self.hidden] = 1.0  # an open forget gate, as in the LSTM
         return bias
 
-    def read(self, state: Tensor) -> Tensor:
+    def output_of(self, state: Tensor) -> Tensor:
         return torch.relu(state)
 
     def precompute(self, projected: Tensor) -> tuple[Tensor, ...]:
@@ -206,18 +226,18 @@ class SRU(Cell):
         return f * state + u
 
     def sequence(self, projected: Tensor, state: Tensor, mask: Tensor) -> Tensor:
-        # In float32: a long product of bfloat16 factors would lose the state.
+        # Always float32: the state decays as a product of many gates, which bfloat16 would round away.
         f, z = projected.float().split(self.hidden, -1)
-        f = torch.where(mask.unsqueeze(-1), torch.sigmoid(f), 1.0)  # then z - f z is 0, and the state stays
+        f = torch.where(mask.unsqueeze(-1), torch.sigmoid(f), 1.0)  # 1 at padding: z - f z is 0 and c stays
         if torch.compiler.is_exporting():
-            c: Tensor = recurrence(_decay, state, (f, z - f * z))[1]
+            c: Tensor = recurrence(_linear_step, state, (f, z - f * z))[1]
         else:
-            c = _LinearRecurrence.apply(f, z - f * z, state.float())  # type: ignore[no-untyped-call]  # torch's
+            c = _LinearRecurrence.apply(f, z - f * z, state.float())  # type: ignore[no-untyped-call]  # of torch
         return torch.relu(c)
 
 
-def _decay(state: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One step of the linear recurrence."""
+def _linear_step(state: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the next state and output of the linear recurrence, for `recurrence`."""
     f, u = row
     new = f * state + u
     return new, new.clone()
@@ -227,12 +247,14 @@ CELLS: dict[str, type[Cell]] = {"elman": Elman, "lstm": LSTM, "gru": GRU, "sru":
 
 
 class Recurrent(nn.Module):
-    """A recurrent layer: input product, cell in one or two directions, and the product of what the cell gives.
+    """A recurrent layer: input projection, a cell in one or two directions, output projection.
 
-    That is as wide as the input, unless `output` says otherwise.
+    The backward direction runs in the same batch, over reversed sequences. Their padding comes first and leaves the
+    zero state unchanged, so no packing and no gather by length is needed.
     """
 
     def __init__(self, cell: CellName, width: int, hidden: int, directions: int, output: int | None = None) -> None:
+        """Create a layer for inputs of size `width`. The output has size `output`, by default `width`."""
         super().__init__()
         self.cell = CELLS[cell](hidden, directions)
         self.input_projection: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
@@ -244,32 +266,31 @@ class Recurrent(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Numbers kept between steps, a direction."""
+        """N, the size of the state of one direction."""
         return self.cell.hidden * self.cell.states
 
     def precompute(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What of a step depends on its input (..., E) alone."""
+        """Return the part of a step that depends on the input (..., E) alone, as tensors (..., any)."""
         return self.cell.precompute(self.input_projection[0](x))
 
     def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> tuple[Tensor, Tensor]:
-        """One position: what `precompute` gives, (..., N) -> (..., E), (..., N)."""
+        """Return the output (..., E) and the next state (..., N), given the result of `precompute` and the state."""
         state = self.cell.step(precomputed, state)
-        return self.output(self.cell.read(state)), state
+        return self.output(self.cell.output_of(state)), state
 
     def sequence(self, x: Tensor, state: Tensor | None, mask: Tensor) -> Tensor:
-        """All positions: x (S, B, E), state (B, N) or None for zeros, mask (S, B) -> (S, B, E).
+        """Return the outputs at all positions, (S, B, E).
 
-        The reverse direction is more of a batch: the sequences turned round, so that their padding comes first and
-        leaves the zero state as it is. No packing and no gather by length.
+        x (S, B, E); state (B, N), or None for zeros; mask (S, B), true at real positions.
         """
-        projected = self.input_projection[0](x)
+        B = x.shape[1]
+        projected = self.input_projection[0](x)  # (S, B, G*H)
         if self.cell.directions == 2:
             projected = torch.cat((projected, self.input_projection[1](x.flip(0))), 1)  # (S, D*B, G*H)
-            mask = torch.cat((mask, mask.flip(0)), 1)
+            mask = torch.cat((mask, mask.flip(0)), 1)  # (S, D*B)
         first = x.new_zeros(projected.shape[1], self.state_size) if state is None else state.contiguous()
-        h = self.cell.sequence(projected, first, mask)
+        h = self.cell.sequence(projected, first, mask)  # (S, D*B, H)
         if self.cell.directions == 2:
-            B = x.shape[1]
             h = torch.cat((h[:, :B], h[:, B:].flip(0)), -1)  # (S, B, D*H)
-        out: Tensor = self.output(h)
+        out: Tensor = self.output(h)  # (S, B, E)
         return out

@@ -1,4 +1,8 @@
-"""An ensemble: networks of one vocabulary whose probabilities are averaged at every step."""
+"""An ensemble: networks of one vocabulary whose probabilities are averaged at every step.
+
+Axis letters: B batch, S source length, T target length, K beam, V vocabulary, N size of the decoder states of all
+members together, I target ids of a batch without padding.
+"""
 
 from __future__ import annotations
 
@@ -11,57 +15,62 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.runtime.contract import PAD
-from dragoman.translate.encoding.batching import Batch
+from dragoman.translate.encoding.batching import TranslationBatch
 from dragoman.translate.network.seq2seq import Memory, Network, Seq2Seq
 
 
 class EnsembleMemory(NamedTuple):
-    """What the members of an ensemble need of the source."""
+    """The memories of all members, with the two fields that the search reads (see Network.encode)."""
 
-    each: tuple[Memory, ...]
-    mask: Tensor
-    state: Tensor  # theirs, one after the other (B, N)
+    members: tuple[Memory, ...]
+    attention_bias: Tensor  # (B, 1, 1, S)
+    state: Tensor  # (B, N): the members' states side by side
 
 
 class Ensemble(Network):
-    """Networks of one vocabulary whose probabilities are averaged at every step."""
+    """Networks of one vocabulary that decode together. Their decoder states lie side by side in one tensor."""
 
     def __init__(self, members: Sequence[Seq2Seq]) -> None:
         super().__init__()
         self.members: Sequence[Seq2Seq] = nn.ModuleList(members)  # type: ignore[assignment]  # a list of modules
-        self.sizes = [sum(m.decoder.state_sizes) for m in members]
-        self.bias = self.never = torch.zeros_like(members[0].bias)  # members have their own
+        self.sizes = [sum(member.decoder.state_sizes) for member in members]
+        self.bias = self.suppression = torch.zeros_like(members[0].bias)  # each member adds its own
 
     def encode(self, source: Tensor, source_length: Tensor) -> EnsembleMemory:
-        each = tuple(m.encode(source, source_length) for m in self.members)
-        return EnsembleMemory(each, each[0].mask, torch.cat([m.state for m in each], -1))
+        """Return the memories of all members for source (B, S), source_length (B)."""
+        memories = tuple(member.encode(source, source_length) for member in self.members)
+        return EnsembleMemory(memories, memories[0].attention_bias, torch.cat([m.state for m in memories], -1))
 
     def step(self, token: Tensor, state: Tensor, memory: EnsembleMemory, bias: Tensor) -> tuple[Tensor, Tensor]:
-        logits, states = [], []
-        for member, own, part in zip(self.members, state.split(self.sizes, -1), memory.each, strict=True):
-            row, after = member.step(token, own, part, member.bias + member.never)
-            logits.append(torch.log_softmax(row, -1))
-            states.append(after)
-        return mean_of(logits) + bias, torch.cat(states, -1)
+        """Return the log of the mean probabilities (B, K, V), plus bias (V), and the next state (B, K, N)."""
+        log_probabilities, states = [], []
+        parts = zip(self.members, state.split(self.sizes, -1), memory.members, strict=True)
+        for member, member_state, member_memory in parts:
+            logits, next_state = member.step(token, member_state, member_memory, member.bias + member.suppression)
+            log_probabilities.append(torch.log_softmax(logits, -1))
+            states.append(next_state)
+        return log_mean_exp(log_probabilities) + bias, torch.cat(states, -1)
 
     def attention_step(self, token: Tensor, state: Tensor, memory: EnsembleMemory) -> tuple[Tensor, Tensor]:
-        parts = zip(self.members, state.split(self.sizes, -1), memory.each, strict=True)
-        seen = [member.attention_step(token, own, part) for member, own, part in parts]
-        return torch.stack([w for w, _ in seen]).mean(0), torch.cat([s for _, s in seen], -1)
+        """Return the mean attention weights (B, K, S) and the next state (B, K, N)."""
+        parts = zip(self.members, state.split(self.sizes, -1), memory.members, strict=True)
+        results = [member.attention_step(token, *state_and_memory) for member, *state_and_memory in parts]
+        return torch.stack([weights for weights, _ in results]).mean(0), torch.cat([s for _, s in results], -1)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The log-probability (B) of each target of a batch."""
-        real = batch.target_out != PAD
-        ids = batch.target_out[real]  # (N), of all targets
-        each = []
-        for m in self.members:
-            logits = m.logits(m(batch.source, batch.source_length, batch.target_in)[real]) + m.never
-            each.append(-F.cross_entropy(logits.float(), ids, reduction="none"))
-        out = torch.zeros(real.shape, device=ids.device)
-        out[real] = mean_of(each)
+    def forward(self, batch: TranslationBatch) -> Tensor:
+        """Return the log-probability of each target of a batch, (B)."""
+        mask = batch.target_out != PAD  # (B, T)
+        ids = batch.target_out[mask]  # (I)
+        log_probabilities = []
+        for member in self.members:
+            x = member(batch.source, batch.source_length, batch.target_in)[mask]  # (I, E)
+            logits = member.logits(x) + member.suppression  # (I, V)
+            log_probabilities.append(-F.cross_entropy(logits.float(), ids, reduction="none"))
+        out = torch.zeros(mask.shape, device=ids.device)  # (B, T)
+        out[mask] = log_mean_exp(log_probabilities)
         return out.sum(1)
 
 
-def mean_of(log_probabilities: Sequence[Tensor]) -> Tensor:
-    """The logarithm of the mean of probabilities."""
+def log_mean_exp(log_probabilities: Sequence[Tensor]) -> Tensor:
+    """Return the logarithm of the mean probability, given log-probabilities."""
     return torch.logsumexp(torch.stack([*log_probabilities]), 0) - math.log(len(log_probabilities))

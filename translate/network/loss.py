@@ -1,4 +1,10 @@
-"""Cross-entropy with label smoothing that never holds all logits at once."""
+"""Label-smoothed cross-entropy that never holds all logits at once.
+
+The logits of a batch over a large vocabulary are larger than anything else in a training step. This loss computes them
+in chunks and turns each chunk into its gradients at once, as Liger Kernel does on GPUs (Hsu et al. 2024).
+
+Axis letters: N targets, E model width, V vocabulary (or labels), n targets of a chunk.
+"""
 
 from __future__ import annotations
 
@@ -7,82 +13,83 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 8_000_000  # scores at once: bounds the memory of a large vocabulary; fewer cost time
+CHUNK = 8_000_000  # logits computed at once: more take memory, fewer take time
 
 
-class SmoothedLoss:
-    """Cross-entropy of scores x W^T + b with label smoothing (Szegedy et al. 2016), and without, summed over targets.
+class LabelSmoothedCrossEntropy:
+    """Cross-entropy of the logits x W^T + b, with and without label smoothing (Szegedy et al. 2016).
 
-    Keeps the memory that it computes in, which is larger than anything else in a step: taken from the system anew every
-    time, in another size, it would leave gaps.
+    Both losses are sums over targets. The object keeps its buffers from call to call. They are the largest tensors of a
+    training step and vary in size, so fresh ones would fragment the heap.
     """
 
     def __init__(self, smoothing: float) -> None:
         self.smoothing = smoothing
-        self._scratch: list[Tensor] = []
+        self._buffers: list[Tensor] = []
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, E), weight (V, E), bias (V), target (N) -> the loss, and the one without smoothing and gradient.
+        """Return the smoothed loss, and the plain one without gradient: x (N, E), weight (V, E), bias (V), target (N).
 
-        Products are in bfloat16 under autocast.
+        Under autocast the products are computed in its type (bfloat16) and the sums in float32.
         """
-        kind, dtype = x.device.type, torch.promote_types(x.dtype, weight.dtype)
-        if torch.is_autocast_enabled(kind):
-            dtype = torch.get_autocast_dtype(kind)
-        loss, plain = _Function.apply(x, weight, bias, target, self, dtype)  # type: ignore[no-untyped-call]  # torch's
+        device, dtype = x.device.type, torch.promote_types(x.dtype, weight.dtype)
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        loss, plain = _ChunkedCrossEntropy.apply(x, weight, bias, target, self, dtype)  # type: ignore[no-untyped-call]  # of torch
         return loss, plain
 
-    def scratch(self, rows: int, weight: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> list[Tensor]:
-        """Memory for so many rows of scores (rows, V) in two types; what is in it does not matter."""
-        found = self._scratch
-        fits = [s.dtype for s in found] == [*dtypes] and all(
-            len(s) >= rows and s.shape[1] == len(weight) and s.device == weight.device for s in found
+    def buffers(self, rows: int, weight: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> list[Tensor]:
+        """Return two uninitialised buffers (rows, V) of the given types."""
+        buffers = self._buffers
+        fit = [b.dtype for b in buffers] == [*dtypes] and all(
+            len(b) >= rows and b.shape[1] == len(weight) and b.device == weight.device for b in buffers
         )
-        if not fits:
-            found.clear()
-            found += [torch.empty(rows, len(weight), dtype=dtype, device=weight.device) for dtype in dtypes]
-        return [s[:rows] for s in found]
+        if not fit:
+            buffers.clear()
+            buffers += [torch.empty(rows, len(weight), dtype=dtype, device=weight.device) for dtype in dtypes]
+        return [b[:rows] for b in buffers]
 
 
-class _Function(torch.autograd.Function):
-    """Product, softmax and cross-entropy, and all gradients with them, a chunk of targets at a time.
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Projection, softmax and cross-entropy with all gradients, computed together in the forward pass.
 
-    The scores (N, V) of a large vocabulary are much larger than anything else in a step; a chunk's are turned into its
-    gradients at once, so that no more than a chunk is ever held (as Liger Kernel does it on GPUs, Hsu et al. 2024).
+    The loss is linear in the gradient that arrives from above, so `backward` only scales what `forward` has saved.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, own: SmoothedLoss, dtype: torch.dtype  # noqa: ANN401 (torch's own type)
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, loss: LabelSmoothedCrossEntropy,  # noqa: ANN401 (torch's own type)
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        exact, smoothing = torch.float32 if dtype == torch.bfloat16 else dtype, own.smoothing
+        smoothing = loss.smoothing
+        sum_dtype = torch.float32 if dtype == torch.bfloat16 else dtype
         rows, W, b = x.to(dtype), weight.to(dtype), bias.to(dtype)
-        grad_x = torch.empty_like(rows)
-        grad_weight, grad_bias = torch.zeros_like(weight, dtype=exact), torch.zeros_like(bias, dtype=exact)
-        plain = uniform = torch.zeros((), dtype=exact, device=x.device)
+        grad_x = torch.empty_like(rows)  # (N, E)
+        grad_weight, grad_bias = torch.zeros_like(weight, dtype=sum_dtype), torch.zeros_like(bias, dtype=sum_dtype)
+        plain = uniform = torch.zeros((), dtype=sum_dtype, device=x.device)
         size = max(1, CHUNK // len(weight))
-        memory = own.scratch(min(size, len(x)), weight, (dtype, exact))
+        buffers = loss.buffers(min(size, len(x)), weight, (dtype, sum_dtype))
         for start in range(0, len(x), size):
-            part, wanted = rows[start : start + size], target[start : start + size, None]
-            scores, grad = (m[: len(part)] for m in memory)
-            torch.addmm(b, part, W.t(), out=scores)
-            highest = scores.amax(1, keepdim=True).to(exact)
-            torch.sub(scores, highest, out=grad).exp_()
-            total = grad.sum(1, keepdim=True)
-            norm = highest + total.log()  # minus log-probability is this minus the score
-            plain = plain + (norm - scores.gather(1, wanted)).sum()
+            chunk, ids = rows[start : start + size], target[start : start + size, None]  # (n, E), (n, 1)
+            logits, grad = (buffer[: len(chunk)] for buffer in buffers)  # (n, V)
+            torch.addmm(b, chunk, W.t(), out=logits)
+            largest = logits.amax(1, keepdim=True).to(sum_dtype)  # (n, 1)
+            torch.sub(logits, largest, out=grad).exp_()
+            total = grad.sum(1, keepdim=True)  # (n, 1)
+            log_partition = largest + total.log()  # (n, 1): the log of the softmax's denominator
+            plain = plain + (log_partition - logits.gather(1, ids)).sum()
             if smoothing:
-                uniform = uniform + (norm[:, 0] - scores.mean(1, dtype=exact)).sum()
-            grad /= total  # softmax, and then minus the smoothed target
+                uniform = uniform + (log_partition[:, 0] - logits.mean(1, dtype=sum_dtype)).sum()
+            grad /= total  # now the softmax; minus the smoothed target it is the gradient of the logits
             if smoothing:
                 grad -= smoothing / grad.shape[1]
-            grad.scatter_add_(1, wanted, grad.new_full((len(part), 1), smoothing - 1))
+            grad.scatter_add_(1, ids, grad.new_full((len(chunk), 1), smoothing - 1))
             grad_bias += grad.sum(0)
-            if dtype == exact:
-                grad_weight.addmm_(grad.t(), part)
+            if dtype == sum_dtype:
+                grad_weight.addmm_(grad.t(), chunk)
             else:
-                grad = scores.copy_(grad)
-                grad_weight += grad.t() @ part
+                grad = logits.copy_(grad)
+                grad_weight += grad.t() @ chunk
             torch.mm(grad, W, out=grad_x[start : start + size])
         ctx.save_for_backward(grad_x.to(x.dtype), grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
         ctx.mark_non_differentiable(plain)
@@ -90,5 +97,5 @@ class _Function(torch.autograd.Function):
         return ((1 - smoothing) * plain + smoothing * uniform if smoothing else plain.clone()), plain
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 (torch's own type)
         return *(saved * grad.to(saved.dtype) for saved in ctx.saved_tensors), None, None, None

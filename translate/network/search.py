@@ -1,6 +1,11 @@
 """Beam search, written once: validation runs this module and export turns the same module into ONNX.
 
-Axis letters: B batch, S source length, T target length, K beam, V vocabulary, N size of the decoder state."""
+Axis letters: B batch, S source length, T target length, K beam, A hypotheses to align, V vocabulary, N size of the
+decoder state of one hypothesis.
+
+Rules that keep the code exportable: sizes come from tensor shapes, loops go through `loop` or `recurrence`, and loop
+bodies take their sizes from carried tensors.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +19,31 @@ from torch import Tensor, nn
 
 from dragoman.runtime.contract import BOS, EOS, PAD
 from dragoman.translate.network.cells import recurrence
-from dragoman.translate.network.layers import NEVER
+from dragoman.translate.network.layers import NEG_INF
 from dragoman.translate.network.seq2seq import Memory, Network
 
-EXTRA_LENGTH = 10  # ids that a translation may have beyond limit_ratio times its source
+# A translation may have limit_ratio times as many ids as its source, plus this many.
+EXTRA_LENGTH = 10
 
-
-# A sentence ends when no open hypothesis could beat its best finished ones even if its next LOOKAHEAD ids were
-# certain. With a length penalty the exact bound looks ahead to the longest translation allowed and stops almost
-# nothing; the present length alone (what most toolkits use) stops hypotheses that would have won.
+# A sentence ends when no open hypothesis could overtake its n best finished ones, even if the next LOOKAHEAD ids had
+# probability 1. The exact bound under a length penalty looks ahead to the longest translation allowed, and stops almost
+# nothing. A bound at the current length, which most toolkits use, stops hypotheses that would have won.
 LOOKAHEAD = 4
 
 
 class Hypotheses(NamedTuple):
-    """What the search returns: the outputs of the tensor contract."""
+    """The result of the search: the outputs of the tensor contract, best hypothesis first."""
 
     target: Tensor  # (B, K, T)
     score: Tensor  # (B, K)
-    attention: Tensor  # (B, A, T, S), A the number of hypotheses asked for
+    attention: Tensor  # (B, A, T, S)
 
 
 @torch.library.custom_op("dragoman::reorder", mutates_args=())
 def reorder(state: Tensor, parent: Tensor) -> Tensor:
-    """The states (B, K, N) of the hypotheses that stand at parent (B, K) in their sentences' beams.
+    """Return the states (B, K, N) of the hypotheses at beam indices parent (B, K).
 
-    An operator of its own because ONNX has one for just this (GatherND), which the exporter would not find.
+    This is an operator of its own, because ONNX has one for exactly this (GatherND), which the exporter does not find.
     """
     return state.gather(1, parent.unsqueeze(-1).expand(-1, -1, state.shape[-1]))
 
@@ -51,13 +56,19 @@ def _(state: Tensor, parent: Tensor) -> Tensor:
 class BeamSearch(nn.Module):
     """Beam search over a network, with length-normalised scores: log-probability / length ** length_penalty.
 
-    The K places of a sentence hold open and finished hypotheses alike, ranked by normalised score; a finished one is
-    frozen and adds no score. Back-pointers are kept and followed once at the end, and attention comes from
-    reading the winners once more, so a step costs the same however long the translation is.
+    The K hypotheses of a sentence are open or finished, and compete by normalised score. A finished hypothesis is
+    frozen: it stays in the beam with its score and is extended with padding.
+
+    A step costs the same at any length. It stores tokens and back-pointers, which are traced back once at the end. The
+    attention of the best hypotheses comes from running the decoder over them once more.
     """
 
     def __init__(self, model: Network, limit_ratio: int, *, right_to_left: bool = False) -> None:
-        """right_to_left: the network writes a translation from its last id to its first; results read to_left_to_right."""
+        """Create a search.
+
+        limit_ratio: the longest translation, as a multiple of the source length (see also EXTRA_LENGTH).
+        right_to_left: the network generates a translation from its last id to its first. Results are left to right.
+        """
         super().__init__()
         self.model: Network = model
         self.limit_ratio, self.right_to_left = limit_ratio, right_to_left
@@ -66,104 +77,106 @@ class BeamSearch(nn.Module):
         self,
         source: Tensor,
         source_length: Tensor,
-        beam: Tensor,
+        beam_vector: Tensor,
         n_best: Tensor,
-        max_length_rows: Tensor,
+        max_length_vector: Tensor,
         length_penalty: Tensor,
-        n_aligned: Tensor,
+        n_aligned_vector: Tensor,
     ) -> Hypotheses:
-        """source (B, S), source_length (B); n_best and length_penalty are scalars.
+        """Translate a batch: source (B, S), source_length (B). n_best and length_penalty are scalars.
 
-        beam (K), max_length_rows (T) and n_aligned (A) count by their length, which is how a size can be an input of an exported
-        graph: the beam size, the longest translation, and for how many of the best hypotheses attention is wanted.
+        Three settings are the lengths of vectors, since an exported graph cannot take a tensor's value as a size:
+        beam_vector (K) is the beam size, max_length_vector (T) the longest translation, and n_aligned_vector (A) the
+        number of best hypotheses to align. Their contents do not matter.
         """
         model = self.model
         S = source.shape[1]
-        source = even_width(source)
+        source = pad_to_even(source)
         memory = model.encode(source, source_length)
-        B, K = source.shape[0], beam.shape[0]
-        bias = model.bias + model.never
+        B, K = source.shape[0], beam_vector.shape[0]
+        bias = model.bias + model.suppression
         exporting = torch.compiler.is_exporting()
-        best = K if exporting else min(K, bias.shape[0])  # candidates of a hypothesis
-        T = max_length_rows.shape[0]
+        n_candidates = K if exporting else min(K, bias.shape[0])  # of one hypothesis: a vocabulary may be tiny
+        T = max_length_vector.shape[0]
         device = source.device
-        places = torch.arange(K, device=device)
-        owner = places[:, None].expand(B, K, best).reshape(B, -1)  # of each of the K*K candidates of a sentence
-        # A frozen hypothesis has one candidate: itself, followed by padding.
-        itself = torch.where(places[:best] == 0, 0.0, NEVER)
-        worst = (torch.clamp(n_best, max=K) - 1).reshape(1)  # the place of the last one wanted
+        beam_index = torch.arange(K, device=device)
+        candidate_parent = beam_index[:, None].expand(B, K, n_candidates).reshape(B, -1)  # (B, K*K)
+        # A frozen hypothesis has one candidate, itself followed by padding; the others are impossible.
+        frozen_gain = torch.where(beam_index[:n_candidates] == 0, 0.0, NEG_INF)  # (K)
+        last_best = (torch.clamp(n_best, max=K) - 1).reshape(1)  # the beam index of the n-th best hypothesis
 
-        # What depends on the length alone stands in tables, so that a step only looks it up.
-        lengths = torch.arange(1, T + 1, device=device)
+        # Everything that depends on the length alone is a table, so that a step does one lookup.
+        lengths = torch.arange(1, T + 1, device=device)  # (T)
         limit = torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=T)[:, None]  # (B, 1)
-        scale = lengths.float() ** length_penalty  # (T)
-        shrink = 1 / scale
-        growth = torch.cat((scale[:1], scale[:-1])) * shrink
+        norm = lengths.float() ** length_penalty  # (T): the divisor of a log-probability
+        inverse_norm = 1 / norm
+        renormalise = torch.cat((norm[:1], norm[:-1])) * inverse_norm  # (T): turns the last step's scores into today's
+        # The best that an open hypothesis can reach is its log-probability, unchanged, at length bound_length.
         bound_length = torch.minimum(lengths + LOOKAHEAD, limit)  # (B, T)
-        bound_ratio = torch.where(lengths < limit, scale / bound_length.float() ** length_penalty, math.inf)
+        bound_ratio = torch.where(lengths < limit, norm / bound_length.float() ** length_penalty, math.inf)  # (B, T)
 
-        def unfinished(
-            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor,
+        def any_open(
+            position: Tensor, token: Tensor, score: Tensor, is_open: Tensor, state: Tensor,
             tokens: Tensor, parents: Tensor,
         ) -> Tensor:  # fmt: skip
-            return open.any()
+            return is_open.any()
 
         def extend(
-            position: Tensor, token: Tensor, score: Tensor, open: Tensor, state: Tensor,
+            position: Tensor, token: Tensor, score: Tensor, is_open: Tensor, state: Tensor,
             tokens: Tensor, parents: Tensor,
         ) -> tuple[Tensor, ...]:  # fmt: skip
             B, K = score.shape
-            logits, state = model.step(token, state, memory, bias)
-            gain, ids = torch.topk(torch.log_softmax(logits, -1), K if exporting else best, dim=-1)  # (B, K, K)
-            # Scores are normalised at every step, so that a frozen hypothesis keeps its own, whatever the others do.
-            before = score.unsqueeze(2)
-            grown = before * growth.index_select(0, position) + gain * shrink.index_select(0, position)
-            candidates = torch.where(open.unsqueeze(2), grown, before + itself)
+            logits, state = model.step(token, state, memory, bias)  # (B, K, V), (B, K, N)
+            gain, ids = torch.topk(torch.log_softmax(logits, -1), K if exporting else n_candidates, dim=-1)  # (B, K, K)
+            # Scores are normalised at every step, so a frozen hypothesis keeps its score exactly.
+            previous = score.unsqueeze(2)  # (B, K, 1)
+            extended = previous * renormalise.index_select(0, position) + gain * inverse_norm.index_select(0, position)
+            candidates = torch.where(is_open.unsqueeze(2), extended, previous + frozen_gain)  # (B, K, K)
             score, chosen = torch.topk(candidates.reshape(B, -1), K, dim=-1)  # (B, K)
-            parent = owner.gather(1, chosen)
-            was_open = open.gather(1, parent)
-            token = torch.where(was_open, ids.reshape(B, -1).gather(1, chosen), PAD)
+            parent = candidate_parent.gather(1, chosen)  # (B, K)
+            parent_open = is_open.gather(1, parent)
+            token = torch.where(parent_open, ids.reshape(B, -1).gather(1, chosen), PAD)
             state = reorder(state, parent)
 
-            # All open hypotheses have one length, so the best of them has the best best_possible_score; scores are sorted, so the
-            # n best finished ones win when the n-th score is above that best_possible_score. (Ids below </s> are never written.)
-            open = token > EOS
-            best_possible_score = torch.where(open, score, NEVER).amax(1, keepdim=True) * bound_ratio.index_select(
-                1, position
-            )
-            going = (
-                score.index_select(1, worst) <= best_possible_score
-            )  # at the limit best_possible_score is -inf, or no number after certainty
+            # All open hypotheses have the same length, so the best of them has the best bound. Scores are sorted: if
+            # the n-th score is above the bound, the n best hypotheses are finished and final. At the length limit the
+            # bound is -inf (or NaN for a score of 0, which compares false, too).
+            is_open = token > EOS  # <unk> and <s> are suppressed, so smaller ids are </s> and padding
+            best_open = torch.where(is_open, score, NEG_INF).amax(1, keepdim=True)  # (B, 1)
+            best_possible_score = best_open * bound_ratio.index_select(1, position)
+            undecided = score.index_select(1, last_best) <= best_possible_score
             return (
                 position + 1,
                 token,
                 score,
-                open & going,
+                is_open & undecided,
                 state,
                 tokens.index_put((position,), token[None]),
                 parents.index_put((position,), parent[None]),
             )
 
         carried: tuple[Tensor, ...] = (
-            torch.zeros(1, dtype=torch.int64, device=device),
-            torch.full((B, K), BOS, dtype=torch.int64, device=device),
-            torch.where(places == 0, 0.0, NEVER).expand(B, K).contiguous(),
-            torch.ones(B, K, dtype=torch.bool, device=device),
-            memory.state[:, None, :].expand(B, K, memory.state.shape[1]).contiguous(),
-            torch.full((T, B, K), PAD, dtype=torch.int64, device=device),
-            places.expand(T, B, K).contiguous(),  # steps that are never run leave every hypothesis in its place
+            torch.zeros(1, dtype=torch.int64, device=device),  # position
+            torch.full((B, K), BOS, dtype=torch.int64, device=device),  # token
+            torch.where(beam_index == 0, 0.0, NEG_INF).expand(B, K).contiguous(),  # score: one hypothesis at first
+            torch.ones(B, K, dtype=torch.bool, device=device),  # is_open
+            memory.state[:, None, :].expand(B, K, memory.state.shape[1]).contiguous(),  # state
+            torch.full((T, B, K), PAD, dtype=torch.int64, device=device),  # tokens
+            beam_index.expand(T, B, K).contiguous(),  # parents: steps that never run keep every hypothesis in place
         )
-        position, _, score, _, _, tokens, parents = loop(unfinished, extend, carried)
+        position, _, score, _, _, tokens, parents = loop(any_open, extend, carried)
         steps = cast(int, position.item())
         torch._check(steps >= 1)
         torch._check(steps <= T)
-        target = follow(tokens, parents)
-        attention = attend(model, target[:, :, : n_aligned.shape[0]].contiguous(), memory, position)
-        target, attention = target[:steps].permute(1, 2, 0), attention[:steps, ..., :S].permute(1, 2, 0, 3)
+        target = trace_back(tokens, parents)  # (T, B, K)
+        attention = align(model, target[:, :, : n_aligned_vector.shape[0]].contiguous(), memory, position)
+        # From here on T is the number of steps that ran.
+        target = target[:steps].permute(1, 2, 0)  # (B, K, T)
+        attention = attention[:steps, ..., :S].permute(1, 2, 0, 3)  # (B, A, T, S)
         if self.right_to_left:
-            order = to_left_to_right(target)
+            order = left_to_right_order(target)
             target = target.gather(2, order)
-            attention = attention.gather(2, order[:, : n_aligned.shape[0], :, None].expand_as(attention))
+            attention = attention.gather(2, order[:, : n_aligned_vector.shape[0], :, None].expand_as(attention))
         return Hypotheses(target, score, attention)
 
     @torch.no_grad()
@@ -178,7 +191,7 @@ class BeamSearch(nn.Module):
         length_penalty: float = 1.0,
         n_aligned: int = 0,
     ) -> Hypotheses:
-        """`forward` with plain numbers."""
+        """Translate a batch, with settings as plain numbers: source (B, S), source_length (B)."""
         device = source.device
         longest = int(source_length.max()) * self.limit_ratio + EXTRA_LENGTH
         out: Hypotheses = self(
@@ -193,77 +206,81 @@ class BeamSearch(nn.Module):
         return out
 
 
-def to_left_to_right(target: Tensor) -> Tensor:
-    """Where the ids of translations written from right to left stand when read to_left_to_right: (..., T) -> (..., T).
+def left_to_right_order(target: Tensor) -> Tensor:
+    """Return the index (..., T) that reverses the ids of each translation in target (..., T).
 
-    `</s>` and padding stay at their places. It is its own inverse.
+    `</s>` and padding keep their positions, so the permutation is its own inverse.
     """
-    written = (target > EOS).sum(-1, keepdim=True)
-    places = torch.arange(target.shape[-1], device=target.device).expand_as(target)
-    return torch.where(places < written, written - 1 - places, places)
+    length = (target > EOS).sum(-1, keepdim=True)  # (..., 1)
+    position = torch.arange(target.shape[-1], device=target.device).expand_as(target)  # (..., T)
+    return torch.where(position < length, length - 1 - position, position)
 
 
-def even_width(source: Tensor) -> Tensor:
-    """Ids (B, S) with a column of padding where S is odd.
+def pad_to_even(source: Tensor) -> Tensor:
+    """Return ids (B, S) with one more column of padding if S is odd.
 
-    ONNX Runtime adds up the last three of a row's products in another order than four of them, and a sentence's last
-    bits would depend on how far its batch is padded.
+    ONNX Runtime adds up the last three products of a row in another order than four. Without this, the last bits of a
+    result would depend on the padding of the batch.
     """
     return F.pad(source, (0, source.shape[1] % 2))
 
 
 def loop(
-    going: Callable[..., Tensor], body: Callable[..., tuple[Tensor, ...]], carried: tuple[Tensor, ...]
+    condition: Callable[..., Tensor], body: Callable[..., tuple[Tensor, ...]], carried: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """`while going(*carried): carried = body(*carried)`; while exporting, `torch.while_loop`, which becomes ONNX Loop.
+    """Run `while condition(*carried): carried = body(*carried)` and return the last carried tensors.
 
-    (Called eagerly, torch.while_loop would compile.) No carried tensor may alias an input of the body.
+    While exporting, this is `torch.while_loop`, which becomes ONNX Loop. Eager code does not call it, because it would
+    compile the body. No tensor that the body returns may alias one of its inputs.
     """
     if torch.compiler.is_exporting():
-        out: tuple[Tensor, ...] = torch.while_loop(going, body, carried)
-        return tuple(x.clone() for x in out)  # the exporter takes the loop's own outputs for views
-    while bool(going(*carried)):
+        out: tuple[Tensor, ...] = torch.while_loop(condition, body, carried)
+        return tuple(x.clone() for x in out)  # the exporter mistakes the loop's own outputs for views
+    while bool(condition(*carried)):
         carried = body(*carried)
     return carried
 
 
-def follow(tokens: Tensor, parents: Tensor) -> Tensor:
-    """Read whole hypotheses from back-pointers, from the end.
+def trace_back(tokens: Tensor, parents: Tensor) -> Tensor:
+    """Return the ids of all hypotheses, (T, B, K), by following back-pointers from the last step to the first.
 
-    tokens, parents (T, B, K): the id written at each step, and the place that its hypothesis held before.
-    Returns (T, B, K).
+    tokens (T, B, K): the id added at each step. parents (T, B, K): the beam index that its hypothesis had before.
     """
 
-    def back(place: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        written, parent = row
-        return parent.gather(1, place), written.gather(1, place)
+    def step_back(index: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        token, parent = row
+        return parent.gather(1, index), token.gather(1, index)
 
     _, B, K = tokens.shape
-    last = torch.arange(K, device=tokens.device).expand(B, K).contiguous()
-    target: Tensor = recurrence(back, last, (tokens.flip(0), parents.flip(0)))[1]
+    last_index = torch.arange(K, device=tokens.device).expand(B, K).contiguous()
+    target: Tensor = recurrence(step_back, last_index, (tokens.flip(0), parents.flip(0)))[1]  # (T, B, K)
     return target.flip(0)
 
 
-def attend(model: Network, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:
-    """The attention behind finished translations, by reading them once more: target (T, B, A) -> (T, B, A, S)."""
-    T, B, A = target.shape
-    S = memory.mask.shape[-1]
-    wanted = torch.ones(A + 1, dtype=torch.int64, device=target.device).sum() - 1  # A, as a tensor
-    end = torch.where(wanted > 0, steps, 0)  # nothing to read when nobody asks
+def align(model: Network, target: Tensor, memory: Memory, steps: Tensor) -> Tensor:
+    """Return the attention weights (T, B, A, S) of finished translations target (T, B, A).
 
-    def going(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> Tensor:
+    The decoder reads them once more. Collecting weights during the search would make every step reorder them.
+    steps (1): how many positions to read.
+    """
+    T, B, A = target.shape
+    S = memory.attention_bias.shape[-1]
+    n_aligned = torch.ones(A + 1, dtype=torch.int64, device=target.device).sum() - 1  # A as a tensor
+    end = torch.where(n_aligned > 0, steps, 0)  # without hypotheses to align, no step is worth its time
+
+    def unread(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> Tensor:
         return (position < end).all()
 
     def read(position: Tensor, token: Tensor, state: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        row, state = model.attention_step(token, state, memory)
-        token = target.index_select(0, position)[0]
+        row, state = model.attention_step(token, state, memory)  # (B, A, S), (B, A, N)
+        token = target.index_select(0, position)[0]  # (B, A)
         return position + 1, token, state, weights.index_put((position,), row[None])
 
     device = target.device
-    start = (
-        torch.zeros(1, dtype=torch.int64, device=device),
-        torch.full((B, A), BOS, dtype=torch.int64, device=device),
-        memory.state[:, None, :].expand(B, A, memory.state.shape[1]).contiguous(),
-        torch.zeros(T, B, A, S, device=device),
+    carried = (
+        torch.zeros(1, dtype=torch.int64, device=device),  # position
+        torch.full((B, A), BOS, dtype=torch.int64, device=device),  # token
+        memory.state[:, None, :].expand(B, A, memory.state.shape[1]).contiguous(),  # state
+        torch.zeros(T, B, A, S, device=device),  # weights
     )
-    return loop(going, read, start)[3]
+    return loop(unread, read, carried)[3]

@@ -1,7 +1,8 @@
-"""The encoder-decoder network.
+"""The encoder-decoder network: a deep bidirectional encoder and a recurrent decoder with attention.
 
-Axis letters: B batch, S source length, T target length, K beam, V vocabulary, E model width, H hidden width of a cell,
-N size of the decoder state."""
+Axis letters: B batch, S source length, T target length, Q queries of a sentence (T in training, K in the search),
+K beam, V vocabulary, E model width, A attention heads, W head width, N size of the decoder state of one hypothesis.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +16,30 @@ from torch import Tensor, nn
 from dragoman.runtime.contract import BOS, PAD, UNK
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.network.cells import Recurrent
-from dragoman.translate.network.layers import NEVER, Attention, Dropout, Embedding, FeedForward
+from dragoman.translate.network.layers import NEG_INF, Attention, Dropout, Embedding, FeedForward
 
 
 class Memory(NamedTuple):
-    """What the decoder needs of the source: computed once a sentence."""
+    """The encoder's result in the form that the decoder reads, computed once per sentence."""
 
-    keys: tuple[Tensor, ...]  # a decoder layer: (B, A, E/A, S); additive attention: (B, A, 1, S, E/A)
-    values: tuple[Tensor, ...]  # a decoder layer: (B, A, S, E)
-    mask: Tensor  # (B, 1, 1, S): 0, or NEVER at padding
-    state: Tensor  # (B, N): the decoder's state before the first target id
-    # What target ids are looked up in, the same for every source: their embeddings (V, E), then all that the first
-    # decoder layer's cell makes of them alone (V, any).
+    keys: tuple[Tensor, ...]  # one per decoder layer: (B, A, W, S), or (B, A, 1, S, W) for additive attention
+    values: tuple[Tensor, ...]  # one per decoder layer: (B, A, S, E)
+    attention_bias: Tensor  # (B, 1, 1, S): 0, or NEG_INF at padding
+    state: Tensor  # (B, N): the decoder state before the first target id
+    # Lookup tables by target id, the same for every sentence: the embeddings (V, E), then the first decoder layer's
+    # `precompute` of them (V, any). Empty for teacher forcing.
     tables: tuple[Tensor, ...]
 
 
 class Layer(nn.Module):
-    """What layers of encoder and decoder end with: a feed-forward block, pre-normed and residual, if there is one."""
+    """Base of encoder and decoder layers: the feed-forward block that ends both. Configurations may omit it."""
 
     feed_norm: nn.LayerNorm | None
     feed: FeedForward | None
     dropout: Dropout
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """(..., E) -> (..., E)."""
+        """Apply the pre-normed residual feed-forward block to x (..., E)."""
         if self.feed is None or self.feed_norm is None:
             return x
         out: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
@@ -48,54 +49,58 @@ class Layer(nn.Module):
 class EncoderLayer(Layer):
     """A bidirectional recurrent block and a feed-forward block, each pre-normed and residual."""
 
-    def __init__(self, c: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.recurrent_norm = nn.LayerNorm(c.width)
-        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 2)
-        self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
-        self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
-        self.dropout = Dropout(c.dropout_of_layers)
+        self.recurrent_norm = nn.LayerNorm(config.width)
+        self.recurrent = Recurrent(config.cell, config.width, config.hidden, 2)
+        self.feed_norm = nn.LayerNorm(config.width) if config.feed_forward else None
+        self.feed = FeedForward(config.width, config.feed_forward) if config.feed_forward else None
+        self.dropout = Dropout(config.dropout_of_layers)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the output (S, B, E) for x (S, B, E) and mask (S, B), true at real positions."""
         x = x + self.dropout(self.recurrent.sequence(self.recurrent_norm(x), None, mask))
         return self.feed_forward(x)
 
 
 class DecoderLayer(Layer):
-    """A recurrent block, attention on the source, and a feed-forward block; residual, the first and last pre-normed.
+    """A recurrent block, attention to the source, and a feed-forward block, all residual.
 
-    The cell's output gives what it adds and what it asks of the source in one product (Luong et al. 2015 ask with
-    the cell's output, too).
+    The recurrent and feed-forward blocks are pre-normed. The recurrent layer's output projection computes its residual
+    update and the attention query in one product. (Luong et al. 2015 also query with the cell's output.)
     """
 
-    def __init__(self, c: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.width = c.width
-        self.recurrent_norm = nn.LayerNorm(c.width)
-        self.attention = Attention(c.width, c.heads, c.attention)
-        self.recurrent = Recurrent(c.cell, c.width, c.hidden, 1, c.width + self.attention.query_width)
-        self.feed_norm = nn.LayerNorm(c.width) if c.feed_forward else None
-        self.feed = FeedForward(c.width, c.feed_forward) if c.feed_forward else None
-        self.dropout = Dropout(c.dropout_of_layers)
+        self.width = config.width
+        self.recurrent_norm = nn.LayerNorm(config.width)
+        self.attention = Attention(config.width, config.heads, config.attention)
+        self.recurrent = Recurrent(
+            config.cell, config.width, config.hidden, 1, config.width + self.attention.query_width
+        )
+        self.feed_norm = nn.LayerNorm(config.width) if config.feed_forward else None
+        self.feed = FeedForward(config.width, config.feed_forward) if config.feed_forward else None
+        self.dropout = Dropout(config.dropout_of_layers)
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """The recurrent block's output as what it adds and the query: (..., E), (..., query_width)."""
+        """Split the recurrent layer's output into its update (..., E) and the attention query (..., A*W)."""
         update, query = output.split([self.width, self.attention.query_width], -1)
         return update, query
 
 
 class Encoder(nn.Module):
-    """Embedded source ids to one vector a position."""
+    """A stack of bidirectional layers over embedded source ids."""
 
-    def __init__(self, c: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dropout = Dropout(c.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers: Sequence[EncoderLayer] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
-            EncoderLayer(c) for _ in range(c.encoder_layers)
+            EncoderLayer(config) for _ in range(config.encoder_layers)
         )
-        self.norm = nn.LayerNorm(c.width)
+        self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (S, B, E), (S, B) -> (S, B, E)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return one vector per position, (S, B, E), for x (S, B, E) and mask (S, B), true at real positions."""
         x = self.dropout(x)
         for layer in self.layers:
             x = layer(x, mask)
@@ -104,130 +109,158 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Target ids to vectors from which the next id is read. All its state is one tensor (..., N)."""
+    """A stack of recurrent layers with attention over embedded target ids.
 
-    def __init__(self, c: ModelConfig) -> None:
+    `sequence` serves training (teacher forcing) and `step` serves the search. The states of all layers lie side by side
+    in one tensor (..., N), which the search reorders with one gather.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dropout = Dropout(c.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers: Sequence[DecoderLayer] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules
-            DecoderLayer(c) for _ in range(c.decoder_layers)
+            DecoderLayer(config) for _ in range(config.decoder_layers)
         )
-        self.norm = nn.LayerNorm(c.width)
+        self.norm = nn.LayerNorm(config.width)
         self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
-        self.bridge = nn.Linear(c.width, sum(self.state_sizes))
+        self.bridge = nn.Linear(config.width, sum(self.state_sizes))
 
     def memory(self, encoded: Tensor, mask: Tensor, tables: tuple[Tensor, ...] = ()) -> Memory:
-        """Prepare the encoder's output (S, B, E), mask (S, B): keys and values of each layer, and the first state."""
-        pairs = [layer.attention.project(encoded) for layer in self.layers]
-        kept = mask.unsqueeze(-1).to(encoded.dtype)
-        mean = (encoded * kept).sum(0) / kept.sum(0)
-        attention_mask = torch.where(mask, 0.0, NEVER).t()[:, None, None, :].contiguous()
-        state = torch.tanh(self.bridge(mean)).float()
-        return Memory(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), attention_mask, state, tables)
+        """Return the Memory of the encoder's output (S, B, E), mask (S, B).
+
+        The first state is a projection of the mean of the encoder's output (the bridge).
+        """
+        projections = [layer.attention.project(encoded) for layer in self.layers]
+        weight = mask.unsqueeze(-1).to(encoded.dtype)  # (S, B, 1)
+        mean = (encoded * weight).sum(0) / weight.sum(0)  # (B, E)
+        attention_bias = torch.where(mask, 0.0, NEG_INF).t()[:, None, None, :].contiguous()  # (B, 1, 1, S)
+        state = torch.tanh(self.bridge(mean)).float()  # (B, N)
+        return Memory(
+            tuple(keys for keys, _ in projections),
+            tuple(values for _, values in projections),
+            attention_bias,
+            state,
+            tables,
+        )
 
     def sequence(self, x: Tensor, memory: Memory) -> Tensor:
-        """Teacher forcing: x (T, B, E) -> (T, B, E)."""
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        """Return the outputs (T, B, E) for embedded target ids x (T, B, E): teacher forcing.
+
+        Padding needs no mask, because it comes last and the loss ignores it.
+        """
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)  # (T, B)
         x = self.dropout(x)
         states = memory.state.split(self.state_sizes, -1)
-        for layer, first, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
-            update, query = layer.split(layer.recurrent.sequence(layer.recurrent_norm(x), first, mask))
-            read, _ = layer.attention(query.transpose(0, 1), keys, values, memory.mask)
-            x = layer.feed_forward(x + layer.dropout(update) + layer.dropout(read.transpose(0, 1)))
+        for layer, state, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
+            update, query = layer.split(layer.recurrent.sequence(layer.recurrent_norm(x), state, mask))
+            context, _ = layer.attention(query.transpose(0, 1), keys, values, memory.attention_bias)  # (B, T, E)
+            x = layer.feed_forward(x + layer.dropout(update) + layer.dropout(context.transpose(0, 1)))
         out: Tensor = self.norm(x)
         return out
 
     def precompute(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What the first layer's cell makes of its input (..., E) alone."""
+        """Return the part of the first layer's step that depends on its input (..., E) alone.
+
+        That input is a target embedding, so the search looks these results up by target id.
+        """
         return self.layers[0].recurrent.precompute(self.layers[0].recurrent_norm(x))
 
     def step(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
-        """One position of each of K hypotheses: token (B, K), state (B, K, N) -> (B, K, E), (B, K, N).
+        """Advance K hypotheses by one position: token (B, K), state (B, K, N).
 
-        The third result is the last layer's attention, averaged over heads, (B, K, S).
+        Return the output (B, K, E), the next state (B, K, N), and the last layer's attention, averaged over its heads,
+        (B, K, S).
         """
         x, *precomputed = (F.embedding(token, table) for table in memory.tables)
         weights = x
-        states: list[Tensor] = []
-        before = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
-        for layer, first, keys, values in zip(self.layers, before, memory.keys, memory.values, strict=True):
-            if states:  # the first layer's input was looked up
+        next_states: list[Tensor] = []
+        states = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
+        for layer, layer_state, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
+            if next_states:  # the first layer's result comes from the tables
                 precomputed = [*layer.recurrent.precompute(layer.recurrent_norm(x))]
-            output, after = layer.recurrent.step(tuple(precomputed), first)
-            states.append(after)
+            output, next_state = layer.recurrent.step(tuple(precomputed), layer_state)
+            next_states.append(next_state)
             update, query = layer.split(output)
-            read, weights = layer.attention(query, keys, values, memory.mask)
-            x = layer.feed_forward(x + update + read)
-        return self.norm(x), torch.cat(states, -1) if len(states) > 1 else states[0], weights.mean(1)
+            context, weights = layer.attention(query, keys, values, memory.attention_bias)  # (B, K, E), (B, A, K, S)
+            x = layer.feed_forward(x + update + context)
+        x = self.norm(x)
+        return x, torch.cat(next_states, -1) if len(next_states) > 1 else next_states[0], weights.mean(1)
 
 
 class Network(nn.Module):
-    """What the search needs: of one encoder-decoder, or of several that decide together."""
+    """The interface between a translation network and the search. An Ensemble implements it, too."""
 
-    bias: Tensor  # (V), of the output product
-    never: Tensor  # (V), what is added to the bias so that ids no translation holds are never written
+    bias: Tensor  # (V): the bias of the output projection
+    suppression: Tensor  # (V): added to the bias; NEG_INF at ids that no translation contains, 0 elsewhere
 
-    def encode(self, source: Tensor, source_length: Tensor) -> Any:  # noqa: ANN401 (each network has its own)
-        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it.
+    def encode(self, source: Tensor, source_length: Tensor) -> Any:  # noqa: ANN401 (each network has its own memory)
+        """Return the memory of a source: source (B, S) with any ids at padding, source_length (B).
 
-        The search reads two things of that: the mask of padding and the state before the first id (see Memory).
+        The search passes it back to `step` and reads two of its fields: `state` and `attention_bias` (see Memory).
         """
         raise NotImplementedError
 
     def step(self, token: Tensor, state: Tensor, memory: Any, bias: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
+        """Return logits (B, K, V) and the next state (B, K, N) for token (B, K), state (B, K, N), bias (V)."""
         raise NotImplementedError
 
     def attention_step(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        """The same without logits: where it looked (B, K, S), state (B, K, N)."""
+        """Return attention weights (B, K, S) instead of logits, and the next state (B, K, N)."""
         raise NotImplementedError
 
 
 class Seq2Seq(Network):
-    """The encoder-decoder."""
+    """The encoder-decoder network."""
 
-    def __init__(self, c: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
+    def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
         super().__init__()
-        self.config = c
-        self.target_embedding = Embedding(target_vocabulary, c.width, c.word_dropout)
+        self.config = config
+        self.target_embedding = Embedding(target_vocabulary, config.width, config.word_dropout)
         self.source_embedding = (
-            self.target_embedding if c.shared_embedding else Embedding(source_vocabulary, c.width, c.word_dropout)
+            self.target_embedding
+            if config.shared_embedding
+            else Embedding(source_vocabulary, config.width, config.word_dropout)
         )
-        self.encoder, self.decoder = Encoder(c), Decoder(c)
-        self.output = self.target_embedding if c.tied_output else Embedding(target_vocabulary, c.width, 0.0)
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.output = self.target_embedding if config.tied_output else Embedding(target_vocabulary, config.width, 0.0)
         self.bias = nn.Parameter(torch.zeros(target_vocabulary))
-        # The search never writes these ids; adding this to the bias before the loop costs a step nothing.
-        never = torch.zeros(target_vocabulary)
-        never[[PAD, UNK, BOS]] = NEVER
-        self.register_buffer("never", never, persistent=False)
+        # The search adds this to the bias once, before its loop, so that suppression costs a step nothing.
+        suppression = torch.zeros(target_vocabulary)
+        suppression[[PAD, UNK, BOS]] = NEG_INF
+        self.register_buffer("suppression", suppression, persistent=False)
 
-    def encode(self, source: Tensor, source_length: Tensor, *, stepping: bool = True) -> Memory:
-        """source (B, S) padded with `<pad>`, source_length (B) -> what the decoder needs of it.
+    def encode(self, source: Tensor, source_length: Tensor, *, with_tables: bool = True) -> Memory:
+        """Return the memory of a source: source (B, S) with any ids at padding, source_length (B).
 
-        stepping: also what `step` looks ids up in, which teacher forcing does without.
+        with_tables: include the lookup tables that `step` needs and teacher forcing does not.
         """
         mask = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
-        ids = torch.where(mask, source.t(), PAD)
-        encoded = self.encoder(self.source_embedding(ids), mask)
-        if not stepping:
+        ids = torch.where(mask, source.t(), PAD)  # (S, B)
+        encoded = self.encoder(self.source_embedding(ids), mask)  # (S, B, E)
+        if not with_tables:
             return self.decoder.memory(encoded, mask)
-        rows = self.target_embedding.table()
-        return self.decoder.memory(encoded, mask, (rows, *self.decoder.precompute(rows)))
+        embeddings = self.target_embedding.table()  # (V, E)
+        return self.decoder.memory(encoded, mask, (embeddings, *self.decoder.precompute(embeddings)))
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
-        """Teacher forcing: target (B, T) starts with `<s>`. Returns what the output product is given, (B, T, E)."""
-        memory = self.encode(source, source_length, stepping=False)
-        return self.decoder.sequence(self.target_embedding(target.t()), memory).transpose(0, 1)
+        """Return the decoder's outputs (B, T, E) under teacher forcing; `logits` projects them onto the vocabulary.
+
+        source (B, S), source_length (B), target (B, T), which starts with `<s>`. The loss does its own projection in
+        chunks, because the logits of a batch are larger than anything else in a training step.
+        """
+        memory = self.encode(source, source_length, with_tables=False)
+        return self.decoder.sequence(self.target_embedding(target.t()), memory).transpose(0, 1)  # (B, T, E)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(..., E) -> (..., V)."""
+        """Return the logits (..., V) of decoder outputs x (..., E)."""
         return self.output.logits(x, self.bias)
 
     def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """token (B, K), state (B, K, N), bias (V) -> logits (B, K, V), state (B, K, N)."""
+        """Return logits (B, K, V) and the next state (B, K, N) for token (B, K), state (B, K, N), bias (V)."""
         x, state, _ = self.decoder.step(token, state, memory)
         return self.output.logits(x, bias), state
 
     def attention_step(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return attention weights (B, K, S) instead of logits, and the next state (B, K, N)."""
         _, state, weights = self.decoder.step(token, state, memory)
         return weights, state

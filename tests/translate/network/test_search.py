@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.contract import BOS, EOS, PAD
-from dragoman.translate.network.search import BeamSearch, follow
+from dragoman.translate.network.search import BeamSearch, trace_back
 from dragoman.translate.network.seq2seq import Seq2Seq
 from tiny import CELLS, VOCABULARY, tiny_search
 
@@ -23,7 +23,7 @@ def log_probability(search: BeamSearch, source: Tensor, length: Tensor, ids: tup
     model = search.model
     assert isinstance(model, Seq2Seq)
     x = model(source, length, torch.tensor([[BOS, *ids[:-1]]]))
-    logits = torch.nn.functional.linear(x, model.output.weight, model.bias + model.never)
+    logits = torch.nn.functional.linear(x, model.output.weight, model.bias + model.suppression)
     return float(torch.log_softmax(logits, -1)[0, torch.arange(len(ids)), torch.tensor(ids)].sum())
 
 
@@ -63,7 +63,7 @@ def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
         ids: list[int] = []
         token, state = torch.tensor([[BOS]]), memory.state[:, None]
         while len(ids) < int(length[b]) * 2 + 10 and EOS not in ids:
-            logits, state = model.step(token, state, memory, model.bias + model.never)
+            logits, state = model.step(token, state, memory, model.bias + model.suppression)
             token = logits.argmax(-1)
             ids.append(int(token))
         assert strip(out.target[b, 0]) == tuple(ids)
@@ -153,10 +153,10 @@ def test_stops_when_nothing_can_win(random_source: Source) -> None:
     assert search.search(source, length, beam=5).target.shape[-1] == 1
 
 
-def test_follow_reads_back_pointers() -> None:
+def test_trace_back_reads_back_pointers() -> None:
     tokens = torch.tensor([[[5, 6]], [[7, 8]], [[9, 4]]])  # (T, B, K)
     parents = torch.tensor([[[0, 0]], [[1, 0]], [[1, 0]]])
-    out = follow(tokens, parents)
+    out = trace_back(tokens, parents)
     assert out[:, 0, 0].tolist() == [5, 8, 9]
     assert out[:, 0, 1].tolist() == [6, 7, 4]
 
