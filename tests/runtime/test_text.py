@@ -1,4 +1,4 @@
-"""Normalisation, tokenizers and the splitting of long text, on nasty strings."""
+"""Tests of normalisation, tokenizers and the splitting of long text, with difficult strings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.encoding.ragged import ragged
 from dragoman.translate.encoding.subwords import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
 
-nasty = st.text(
+difficult = st.text(
     st.one_of(
         st.characters(), st.sampled_from("  \t\n.,;!?。、abc \u00a0\u202f\u2581\ufeff\u200d\U0001f600\x00\ud800é\u0301")
     )
@@ -40,7 +40,7 @@ BPE = tokenizer()
 
 
 def draw(t: Tokenizer, lines: list[str], rate: float, kind: str = "bpe", seed: int = 1) -> list[list[int]]:
-    """Lines as ids, in segmentations drawn with a seed."""
+    """Return the ids of lines, in segmentations drawn with a seed."""
     words = [line.split(" ") for line in lines]
     counts = Counter(word for line in words for word in line)
     config = TokenizerConfig(kind=kind, sampling=rate)  # type: ignore[arg-type]  # bpe or unigram
@@ -50,34 +50,34 @@ def draw(t: Tokenizer, lines: list[str], rate: float, kind: str = "bpe", seed: i
     return [text.row(i).tolist() for i in range(text.rows)]
 
 
-@given(nasty)
-def test_normalise_settles_at_once(text: str) -> None:
-    once = normalise(text)
-    assert normalise(once) == once
-    assert once == once.strip(" ")
-    assert not has_control_characters(once)
-    once.encode("utf-8")
+@given(difficult)
+def test_normalise_is_idempotent(text: str) -> None:
+    normalised = normalise(text)
+    assert normalise(normalised) == normalised
+    assert normalised == normalised.strip(" ")
+    assert not has_control_characters(normalised)
+    normalised.encode("utf-8")
 
 
-@given(nasty)
-def test_training_and_run_time_agree(text: str) -> None:
+@given(difficult)
+def test_training_and_runtime_give_the_same_ids(text: str) -> None:
     assert encode(BPE, [normalise(text)])[0] == BPE.encode(text)
     assert draw(BPE, [normalise(text)], 0) == [BPE.encode(text)]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_text_survives_the_tokenizer(text: str) -> None:
-    once = normalise(text)
-    assert BPE.decode(BPE.encode(once)) == normalise(once)
+    normalised = normalise(text)
+    assert BPE.decode(BPE.encode(normalised)) == normalise(normalised)
 
 
-@given(nasty, st.integers(8, 40), st.sampled_from([None, 1, 2]))
-def test_split_text_loses_nothing_and_fits(text: str, limit: int, max_sentences: int | None) -> None:
-    once = normalise(text)
-    pieces = split_text(once, lambda piece: len(BPE.encode(piece)), limit, max_sentences)
-    assert "".join(p.text + p.separator for p in pieces) == once
-    assert all(len(BPE.encode(p.text)) <= limit for p in pieces)
-    assert max_sentences is None or sum(p.text != "" for p in pieces) >= count_sentences(once) / max_sentences
+@given(difficult, st.integers(8, 40), st.sampled_from([None, 1, 2]))
+def test_split_text_keeps_the_text_and_the_limits(text: str, limit: int, max_sentences: int | None) -> None:
+    normalised = normalise(text)
+    segments = split_text(normalised, lambda segment: len(BPE.encode(segment)), limit, max_sentences)
+    assert "".join(p.text + p.separator for p in segments) == normalised
+    assert all(len(BPE.encode(p.text)) <= limit for p in segments)
+    assert max_sentences is None or sum(p.text != "" for p in segments) >= count_sentences(normalised) / max_sentences
 
 
 @pytest.mark.parametrize(
@@ -103,30 +103,30 @@ def test_split_text_loses_nothing_and_fits(text: str, limit: int, max_sentences:
 )
 def test_sentences(text: str, expected: list[str] | None) -> None:
     text, language = (text.removeprefix("de: "), "de-AT") if text.startswith("de: ") else (text, "en")
-    pieces = [p.text for p in split_text(text, len, 10_000, 1, language) if p.text]
-    assert pieces == (expected or [text])
-    assert count_sentences(text, language) == len(pieces)
+    segments = [p.text for p in split_text(text, len, 10_000, 1, language) if p.text]
+    assert segments == (expected or [text])
+    assert count_sentences(text, language) == len(segments)
     two = [p.text for p in split_text(text, len, 10_000, 2, language) if p.text]
-    assert len(two) == -(-len(pieces) // 2)
+    assert len(two) == -(-len(segments) // 2)
 
 
 def test_split_prefers_sentences_then_clauses() -> None:
-    def words(piece: str) -> int:
-        return len(piece.split())
+    def count_words(segment: str) -> int:
+        return len(segment.split())
 
     text = "One two three. Four five six! Seven eight, nine ten eleven twelve thirteen, fourteen."
-    pieces = [p.text for p in split_text(text, words, 7) if p.text]
-    assert pieces == ["One two three. Four five six!", "Seven eight, nine ten eleven twelve thirteen,", "fourteen."]
+    segments = [p.text for p in split_text(text, count_words, 7) if p.text]
+    assert segments == ["One two three. Four five six!", "Seven eight, nine ten eleven twelve thirteen,", "fourteen."]
 
 
 def test_a_million_characters_without_a_space() -> None:
     text = "x" * 1_000_000
-    pieces = split_text(text, lambda piece: len(BPE.encode(piece)), 60)
-    assert "".join(p.text for p in pieces) == text
+    segments = split_text(text, lambda segment: len(BPE.encode(segment)), 60)
+    assert "".join(p.text for p in segments) == text
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_sampling_is_reproducible_and_spells_the_same_text(kind: str) -> None:
+def test_sampling_is_reproducible_and_keeps_the_text(kind: str) -> None:
     t = tokenizer(kind)
     lines = [normalise(line) for line in LINES]
     first, again, other = (draw(t, lines, 0.2, kind, seed) for seed in (5, 5, 6))
@@ -151,24 +151,24 @@ def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> N
     assert subprocess.check_output(words) == subprocess.check_output(words)
 
 
-@given(nasty)
-def test_bpe_without_dropout_is_sentencepieces(text: str) -> None:
+@given(difficult)
+def test_bpe_without_dropout_equals_sentencepiece(text: str) -> None:
     for word in normalise(text).split(" "):
         if word and "\u2581" not in word:
             assert _Dropout(BPE, 0.0).segment(word, None) == BPE.processor.EncodeAsIds(word)
 
 
-def test_bpe_dropout_lengthens_as_sentencepieces_does() -> None:
+def test_bpe_dropout_lengthens_text_as_in_sentencepiece() -> None:
     lines = [normalise(line) for line in LINES]
-    mine = sum(sum(map(len, draw(BPE, lines, 0.1, seed=seed))) for seed in range(160))
+    ours = sum(sum(map(len, draw(BPE, lines, 0.1, seed=seed))) for seed in range(160))
     p = BPE.processor
     theirs = sum(len(p.EncodeAsIds(x, enable_sampling=True, alpha=0.1, nbest_size=-1)) + 1 for x in lines * 160)
-    assert mine == pytest.approx(theirs, rel=0.03)  # both are random: 160 draws leave 0.2 % of chance
-    assert mine > 1.1 * 160 * sum(map(len, encode(BPE, lines)))
+    assert ours == pytest.approx(theirs, rel=0.03)  # both are random: with 160 draws they differ by about 0.2 %
+    assert ours > 1.1 * 160 * sum(map(len, encode(BPE, lines)))
 
 
-def test_sampling_means_the_same_for_both_kinds() -> None:
-    """A rate that lengthens BPE's text by a tenth does not double that of unigrams."""
+def test_sampling_rate_has_the_same_effect_on_both_kinds() -> None:
+    """A rate that makes BPE text a tenth longer does the same with the unigram model."""
     lines = [normalise(line) for pair in build_cldr(("en", "de"), 3000)[0]["train"] for line in pair]
     for kind in ("bpe", "unigram"):
         t = train_tokenizer(lines, TokenizerConfig(kind=kind), 1000)
@@ -176,35 +176,35 @@ def test_sampling_means_the_same_for_both_kinds() -> None:
         assert 1.06 < longer < 1.14, kind  # 1.09 and 1.10 were measured
 
 
-def test_what_is_decoded_is_one_line() -> None:
+def test_decoded_text_is_one_line() -> None:
     line_feed = BPE.processor.PieceToId("<0x0A>")
     assert BPE.decode([*BPE.encode("quick")[:-1], line_feed, *BPE.encode("brown")]) == "quick brown"
 
 
-def test_special_pieces_cannot_be_typed() -> None:
+def test_special_tokens_cannot_be_typed() -> None:
     assert EOS not in BPE.encode("</s> <s> <pad> <unk>")[:-1]
 
 
-def test_vocabulary_follows_the_corpus() -> None:
+def test_default_vocabulary_depends_on_the_corpus_size() -> None:
     assert [default_vocabulary(n) for n in (50, 30_000, 1_000_000, 10**8)] == [500, 6000, 32000, 32000]
-    assert len(train_tokenizer(LINES, TokenizerConfig(), 30_000)) < 2000  # lowered to what the text can fill
+    assert len(train_tokenizer(LINES, TokenizerConfig(), 30_000)) < 2000  # reduced to what the text can fill
     with pytest.raises(UserError, match=r"tokenizer.vocabulary = 30000 does not fit this corpus; at most \d+ would"):
         train_tokenizer(LINES, TokenizerConfig(vocabulary=30_000), 30_000)
 
 
-def test_vocabulary_holds_the_characters_of_a_small_corpus() -> None:
+def test_vocabulary_holds_all_characters_of_a_small_corpus() -> None:
     lines = ["".join(chr(0x4E00 + (7 * i + j) % 700) for j in range(20)) for i in range(150)]
     assert len(train_tokenizer(lines, TokenizerConfig(), 500)) > 700
     with pytest.raises(UserError, match=r"at least \d+ would"):
         train_tokenizer(lines, TokenizerConfig(vocabulary=500), 500)
 
 
-def test_foreign_tokenizers_are_refused() -> None:
+def test_foreign_tokenizers_are_rejected() -> None:
     with pytest.raises(ModelFileError, match="not a SentencePiece model"):
         Tokenizer(b"nonsense")
 
 
-def test_what_stops_the_reading_is_said_as_it_is() -> None:
+def test_errors_of_the_reader_are_passed_on() -> None:
     def lines() -> Iterator[str]:
         yield "one line"
         raise UserError("train.de is not UTF-8: byte 7 cannot be read")

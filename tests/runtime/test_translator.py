@@ -1,4 +1,4 @@
-"""The light runtime on a model made by hand: an ONNX graph that copies its source, and knows no PyTorch."""
+"""Tests of the runtime with a model made by hand: an ONNX graph that copies its source, built without PyTorch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ METADATA = Metadata(
 
 
 def copying_model() -> onnx.ModelProto:
-    """target = source for every hypothesis, pad where the source is padded; score -0.5, -1.5, ...; attention even."""
+    """Return a graph whose hypotheses all copy the padded source, with scores -0.5, -1.5, ... and uniform attention."""
     kind = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
     inputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in INPUTS.items()]
     outputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in OUTPUTS.items()]
@@ -92,7 +92,7 @@ def copier(tmp_path_factory: pytest.TempPathFactory) -> Translator:
     return Translator.load(file_of(tmp_path_factory.mktemp("copy") / "copy.onnx"), self_test=True)
 
 
-def test_bundle_survives_the_file(copier: Translator) -> None:
+def test_metadata_survive_a_round_trip(copier: Translator) -> None:
     assert copier.metadata == METADATA
     other = replace(METADATA, target_tokenizer=b"another")
     assert Metadata.from_props(other.to_props()) == other
@@ -103,7 +103,7 @@ def test_onnx_tools_see_the_checksum_as_a_property(tmp_path: Path) -> None:
     assert len({p.key: p.value for p in model.metadata_props}[CHECKSUM_KEY]) == 64
 
 
-def test_results_come_in_order_whatever_the_lengths(copier: Translator) -> None:
+def test_results_are_in_order_of_the_texts(copier: Translator) -> None:
     lines = ["copy this line.", "", "number 3", "x", "   ", "and that one! copy this line, number 7."]
     for batch_size in (1, 2, 32):
         results = copier.translate(lines, batch_size=batch_size)
@@ -112,7 +112,7 @@ def test_results_come_in_order_whatever_the_lengths(copier: Translator) -> None:
     assert copier.translate([]) == []
 
 
-def test_long_text_is_translated_in_parts_and_nothing_is_lost(copier: Translator) -> None:
+def test_long_text_is_translated_in_parts_without_loss(copier: Translator) -> None:
     text = " ".join(f"copy this line, number {i}." for i in range(300))
     result = copier.translate(text)
     assert result.text == text
@@ -140,7 +140,7 @@ def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ﬁ½①ｆ²", "ﬁ½①ｆ²"),  # not made compatible: files that exist know these by their own pieces
+        ("ﬁ½①ｆ²", "ﬁ½①ｆ²"),  # NFC, not NFKC: existing files have subwords for these characters
         ("a\u00a0b\u3000c\u200bd\u00ade", "a\u00a0b\u3000c\u200bd\u00ade"),
         ("a\u0308", "\u00e4"),
         ("  a \t b\u2028c ", "a b c"),
@@ -148,13 +148,13 @@ def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
         ("\u2581x \ud83d", "_x \ufffd"),
     ],
 )
-def test_text_is_normalised_as_it_always_was(text: str, expected: str) -> None:
+def test_normalisation_is_unchanged(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
-def test_n_best_and_its_bounds(copier: Translator) -> None:
+def test_n_best_and_ranges_of_arguments(copier: Translator) -> None:
     result = copier.translate("copy", beam=3, n_best=3)
-    assert [h.score for h in result.hypotheses] == [-0.5]  # the others are the same text
+    assert [h.score for h in result.hypotheses] == [-0.5]  # the other hypotheses are the same text
     for wrong in (
         {"beam": 2, "n_best": 3},
         {"n_best": 0},
@@ -167,17 +167,17 @@ def test_n_best_and_its_bounds(copier: Translator) -> None:
             copier.translate("copy", **wrong)
 
 
-def test_a_translation_without_an_end_is_reported(copier: Translator) -> None:
+def test_translation_without_eos_is_incomplete(copier: Translator) -> None:
     class Endless:
         def run(self, source: object, source_length: object, **settings: object) -> tuple[object, ...]:
             return np.array([[[10, 11]]]), np.array([[-1.0]]), np.zeros((1, 0, 2, 1))
 
-    result = Translator(Endless(), METADATA).translate("copy", beam=1)  # type: ignore[arg-type]  # a stand-in
+    result = Translator(Endless(), METADATA).translate("copy", beam=1)  # type: ignore[arg-type]  # a test double
     assert not result.complete
 
 
-class Cut:
-    """An engine that copies, and is cut short where a row holds a certain id."""
+class WithoutEos:
+    """An engine that copies its source, without `</s>` in rows that contain a certain id."""
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -189,36 +189,34 @@ class Cut:
 
 
 @pytest.mark.parametrize("text", ["Copy 7. That one.", "Copy. That one 7.", "Copy.\n\nCopy 7.\n\nThat one."])
-def test_a_part_that_was_cut_short_cuts_its_text_short(text: str) -> None:
-    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a stand-in
+def test_incomplete_part_makes_the_translation_incomplete(text: str) -> None:
+    translator = Translator(WithoutEos(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a test double
     assert not translator.translate(text).complete
     assert translator.translate(text.replace("7", "6")).complete
 
 
-def test_lines_that_were_cut_short_are_told_by_their_number(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    translator = Translator(Cut(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a stand-in
+def test_warning_names_the_incomplete_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    translator = Translator(WithoutEos(TOKENIZER.processor.PieceToId("7")), METADATA)  # type: ignore[arg-type]  # a test double
     monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
     lines = "".join(f"line {7 if n in (3, 38) else 5}\n" for n in range(1, 41))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
-    assert main(["translate", "m.onnx", "--batch-size", "1"]) == 0  # read and translated in several pieces
-    said = capsys.readouterr()
-    assert said.out == lines
-    assert re.findall(r"line (\d+): the translation reached the largest allowed length", said.err) == ["3", "38"]
+    assert main(["translate", "m.onnx", "--batch-size", "1"]) == 0  # the input takes several batches
+    output = capsys.readouterr()
+    assert output.out == lines
+    assert re.findall(r"line (\d+): the translation reached the largest allowed length", output.err) == ["3", "38"]
 
 
-def test_what_is_asked_of_the_search_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
+def test_settings_reach_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[dict[str, object]] = []
 
-    class Noting(Fixed):
-        def run(self, source: Ids, source_length: Ids, **settings: Any) -> Any:  # noqa: ANN401 (passed on)
-            asked.append(settings)
+    class Recording(Fixed):
+        def run(self, source: Ids, source_length: Ids, **settings: Any) -> Any:  # noqa: ANN401 (arguments are passed on)
+            received.append(settings)
             found: Any = super().run(source, source_length, **settings)
             target, score, _ = found
             return target, score, np.zeros((len(source), 1, target.shape[2], source.shape[1]))
 
-    engine = Noting(*((letter, -0.1) for letter in "abcdef"))
+    engine = Recording(*((letter, -0.1) for letter in "abcdef"))
     metadata = replace(METADATA, defaults={"beam_size": 2, "length_penalty": 0.7, "max_length": 33})
     translator = Translator(engine, metadata)
     translator.translate("x", beam=3, n_best=2, length_penalty=0.6, max_length=17, alignments=True)
@@ -226,12 +224,12 @@ def test_what_is_asked_of_the_search_arrives(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Translator, "load", lambda *_, **__: translator)
     assert main(["translate", "m.onnx", "x", "--length-penalty", "1.4", "--beam", "4"]) == 0
     names = ("beam_size", "n_best", "max_length", "length_penalty", "n_aligned")
-    assert [tuple(one[name] for name in names) for one in asked] == [
+    assert [tuple(settings[name] for name in names) for settings in received] == [
         (3, 3, 17, 0.6, 1), (2, 1, 33, 0.7, 0), (4, 1, 33, 1.4, 0)
     ]  # fmt: skip
 
 
-def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
+def test_batches_keep_both_limits() -> None:
     sizes: list[tuple[int, int]] = []
 
     class Counting:
@@ -239,7 +237,7 @@ def test_batches_have_as_many_sentences_and_ids_as_were_asked() -> None:
             sizes.append(source.shape)
             return np.full((len(source), 1, 1), EOS), np.full((len(source), 1), -1.0), np.zeros((len(source), 0, 1, 1))
 
-    translator = Translator(Counting(), METADATA)  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(Counting(), METADATA)  # type: ignore[arg-type]  # a test double
     lines = ["copy copy copy copy copy copy"] * 100
     for sentences, ids in ((32, 512), (100, 512), (100, 16384), (100, 1)):
         sizes.clear()
@@ -269,7 +267,7 @@ def test_word_alignment_counts_words_over_parts() -> None:
         (lambda d: append_checksum(b"not a protobuf"), "cannot run this model"),
     ],
 )
-def test_what_is_not_a_whole_model_is_refused(tmp_path: Path, damage: object, message: str) -> None:
+def test_damaged_and_foreign_files_are_rejected(tmp_path: Path, damage: object, message: str) -> None:
     path = file_of(tmp_path / "m.onnx")
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a function of bytes
     with pytest.raises(ModelFileError, match=message) as caught:
@@ -277,7 +275,7 @@ def test_what_is_not_a_whole_model_is_refused(tmp_path: Path, damage: object, me
     assert "\n" not in str(caught.value)
 
 
-def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
+def test_flipped_bits_are_detected(tmp_path: Path) -> None:
     path = file_of(tmp_path / "m.onnx")
     data = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -289,7 +287,7 @@ def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
             read_model_file(path)
 
 
-def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
+def test_other_schema_and_other_graph_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="has schema 99"):
         Translator.load(file_of(tmp_path / "m.onnx", replace(METADATA, schema=99)))
     model = copying_model()
@@ -300,7 +298,7 @@ def test_another_schema_and_another_graph_are_refused(tmp_path: Path) -> None:
         Translator.load(tmp_path / "m.onnx")
 
 
-def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_operator_is_named(tmp_path: Path) -> None:
     model = copying_model()
     model.graph.node[0].op_type, model.graph.node[0].domain = "MatMulIntegerToDream", "com.microsoft"
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -319,11 +317,11 @@ def test_an_operator_that_is_missing_is_named(tmp_path: Path) -> None:
         "[ONNXRuntimeError] : 1 : FAIL : Fatal error: com.microsoft:Dream(-1) is not a registered function/op",
     ],
 )
-def test_what_onnxruntime_says_of_a_missing_operator(reason: str) -> None:
+def test_messages_about_missing_operators_are_recognised(reason: str) -> None:
     assert re.search(r"lacks the operator [\w.:]*Dream, which", _explain_load_error(reason))
 
 
-def test_each_sentence_is_translated_by_itself_unless_more_were_learnt(tmp_path: Path) -> None:
+def test_text_is_split_by_the_number_of_training_sentences(tmp_path: Path) -> None:
     text = "copy this. And that one! And"
     one = Translator.load(file_of(tmp_path / "1.onnx")).translate(text)
     assert (one.text, one.parts) == (text, 3)
@@ -333,22 +331,22 @@ def test_each_sentence_is_translated_by_itself_unless_more_were_learnt(tmp_path:
     assert (two.text, two.parts) == (text, 2)
 
 
-def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
+def test_line_breaks_are_kept(tmp_path: Path) -> None:
     translator = Translator.load(file_of(tmp_path / "m.onnx"))
     text = "\n copy this\r\n\nline.  And that\rone\n"
     found = translator.translate(text, alignments=True)
     assert found.text == "\ncopy this\r\n\nline. And that\rone\n"
     assert found.parts == 4
-    assert max(s for s, _ in found.alignment) == max(t for _, t in found.alignment) == 5  # words of all lines
+    assert max(s for s, _ in found.alignment) == max(t for _, t in found.alignment) == 5  # counted over all lines
     assert translator.translate("\n\n").text == ""
     wrapped = "copy this line, number 1, and that line\nnumber two, and number 3"
-    assert translator.translate(wrapped).text == wrapped  # all small: a list, perhaps
+    assert translator.translate(wrapped).text == wrapped  # without capitals it may be a list
     assert translator.translate("C" + wrapped[1:]).text == "C" + wrapped[1:].replace("\n", " ")
     assert translator.translate("Copy\nthis").text == "Copy\nthis"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "expected"),
     [
         ("max_source", "many", "max_source is 'many' and should be a whole number from 1"),
         ("max_source", "0", "should be a whole number from 1"),
@@ -365,25 +363,25 @@ def test_lines_within_a_text_stay_lines(tmp_path: Path) -> None:
         ("task", "sing", "task is 'sing'"),
     ],
 )
-def test_a_sealed_file_whose_metadata_are_not_ours_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, said: str
+def test_invalid_metadata_are_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, expected: str
 ) -> None:
     model = copying_model()
     helper.set_model_props(model, {**METADATA.to_props(), f"dragoman.{key}": value})
     (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
     assert main(["info", str(tmp_path / "m.onnx")]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert expected in error
     assert error.count("\n") == 1
 
 
-def test_a_file_that_does_not_say_how_many_sentences_takes_one() -> None:
+def test_max_sentences_defaults_to_one() -> None:
     props = METADATA.to_props()
     del props["dragoman.max_sentences"]
     assert Metadata.from_props(props) == METADATA
 
 
-def test_what_is_no_text_or_no_whole_number(tmp_path: Path) -> None:
+def test_wrong_types_are_rejected(tmp_path: Path) -> None:
     translator = Translator.load(file_of(tmp_path / "m.onnx"))
     with pytest.raises(UserError, match="text 2 of 2 is of type NoneType"):
         translator.translate(["a", None])  # type: ignore[list-item]  # as from JSON
@@ -396,7 +394,7 @@ def test_what_is_no_text_or_no_whole_number(tmp_path: Path) -> None:
         Translator.load("x\0y")
 
 
-def test_no_sentences(tmp_path: Path) -> None:
+def test_empty_batch(tmp_path: Path) -> None:
     translator = Translator.load(file_of(tmp_path / "m.onnx"))
     assert translator.translate([]) == []
     target, score, attention = translator.engine.run(
@@ -406,8 +404,8 @@ def test_no_sentences(tmp_path: Path) -> None:
     assert (target.shape[:2], score.shape, attention.shape[:2]) == ((0, 3), (0, 3), (0, 2))
 
 
-def test_a_file_of_the_first_version_translates_as_it_did() -> None:
-    """Of numbers, as tiny.number_pairs gives them; scores are what 0.1.0 printed."""
+def test_file_of_version_0_1_translates_as_before() -> None:
+    """The file translates tiny.number_pairs; the scores are those that version 0.1.0 printed."""
     translator = Translator.load(ROOT / "tests" / "files" / "0.1.0.onnx", self_test=True)
     found = translator.translate(["12", "345", "907", "8"], alignments=True)
     assert [t.text for t in found] == ["two one", "five four three", "seven zero nine", "eight"]
@@ -415,7 +413,7 @@ def test_a_file_of_the_first_version_translates_as_it_did() -> None:
     assert found[1].alignment == ((0, 0), (0, 1), (0, 2))
 
 
-def test_self_test_sees_another_result(tmp_path: Path) -> None:
+def test_self_test_detects_other_tokens_and_scores(tmp_path: Path) -> None:
     cases = [{"source": [10, 11, EOS], "target": [10, 12, EOS], "score": -0.5}]
     path = file_of(tmp_path / "m.onnx", replace(METADATA, self_test={**METADATA.self_test, "cases": cases}))
     Translator.load(path)
@@ -427,7 +425,7 @@ def test_self_test_sees_another_result(tmp_path: Path) -> None:
         Translator.load(path, self_test=True)
 
 
-def test_lines_of_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_decoded(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
     lines = [line for chunk in read_lines(stream, 3) for line in chunk]
     assert lines[:2] == ["good", ""]
@@ -436,22 +434,22 @@ def test_lines_of_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "line 3: byte 2 is not UTF-8" in capsys.readouterr().err
 
 
-def test_what_is_there_is_translated_before_more_is_waited_for() -> None:
-    """As a line of `tail -f`, or a request to a process that is kept."""
+def test_available_lines_are_read_without_waiting() -> None:
+    """As with `tail -f`, or another program that writes a line and waits for its translation."""
     reading, writing = os.pipe()
-    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as to:
+    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as sender:
         found = read_lines(stream, 100)
         for sent, received in ((b"one\n", 1), (b"two\nthree\n", 2), (b"half\n and", 1), (b" half\n", 1)):
-            to.write(sent)
+            sender.write(sent)
             assert len(next(found)) == received
-        to.write(b"last")
-        to.close()
+        sender.write(b"last")
+        sender.close()
         assert [*found] == [["last"]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"")), min_size=1))
-def test_chunks_are_all_lines(size: int, lines: list[bytes]) -> None:
+def test_read_lines_loses_nothing(size: int, lines: list[bytes]) -> None:
     expected = [line.decode("utf-8", "replace") for line in lines]
     with contextlib.redirect_stderr(io.StringIO()):
         found = [*read_lines(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
@@ -460,7 +458,7 @@ def test_chunks_are_all_lines(size: int, lines: list[bytes]) -> None:
 
 
 class Fixed:
-    """An engine that gives each row the same hypotheses."""
+    """An engine that returns the same hypotheses for every row."""
 
     def __init__(self, *hypotheses: tuple[str, float]) -> None:
         self.hypotheses = hypotheses
@@ -475,9 +473,9 @@ class Fixed:
         return target, scores, np.zeros((len(source), 0, 1, 1))
 
 
-def test_the_n_best_differ_and_are_the_best_of_joined_parts() -> None:
+def test_n_best_of_joined_parts() -> None:
     engine = Fixed(("a", -0.1), ("a", -0.2), ("b", -0.3), ("c", -0.9), ("c", -1.0), ("d", -1.1))
-    translator = Translator(engine, replace(METADATA, max_source=8))  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(engine, replace(METADATA, max_source=8))  # type: ignore[arg-type]  # a test double
     found = translator.translate("x", n_best=3)
     assert [(h.text, round(h.score, 6)) for h in found.hypotheses] == [("a", -0.1), ("b", -0.3), ("c", -0.9)]
     found = translator.translate("x y z x y z. x y z x y z.", n_best=4)
@@ -498,24 +496,23 @@ def test_the_n_best_differ_and_are_the_best_of_joined_parts() -> None:
         (("de", "zh"), "abc def. abc def.", "a a"),
     ],
 )
-def test_parts_are_joined_as_the_target_language_is_written(
-    languages: tuple[str, str], text: str, expected: str
-) -> None:
+def test_spaces_between_parts_follow_the_languages(languages: tuple[str, str], text: str, expected: str) -> None:
     metadata = replace(METADATA, source_language=languages[0], target_language=languages[1], max_source=9)
-    translator = Translator(Fixed(("a", -0.1)), metadata)  # type: ignore[arg-type]  # a stand-in
+    translator = Translator(Fixed(("a", -0.1)), metadata)  # type: ignore[arg-type]  # a test double
     translator.source_tokenizer.encode = lambda text: [*map(ord, text), EOS]  # type: ignore[method-assign]
     assert translator.translate(text, beam=1).text == expected
 
 
-def test_alignments_of_parts_without_translation() -> None:
+def test_alignment_of_parts_with_empty_translations() -> None:
     def part(source: int, target: int) -> Attention:
         return Attention(
             (*["▁s"] * source, "</s>"), (*["▁t"] * target, "</s>"), np.eye(target + 1, source + 1, dtype=np.float32)
         )
 
-    apart, on = (False, False), (True, True)
-    assert word_alignment([part(2, 2), part(1, 0), part(1, 1)], [apart, on, apart]) == ((0, 0), (1, 1), (2, 2))
-    assert word_alignment([part(2, 0), part(2, 1)], [apart, on]) == ((1, 0),)
+    after_space, continues = (False, False), (True, True)
+    maps = [part(2, 2), part(1, 0), part(1, 1)]
+    assert word_alignment(maps, [after_space, continues, after_space]) == ((0, 0), (1, 1), (2, 2))
+    assert word_alignment([part(2, 0), part(2, 1)], [after_space, continues]) == ((1, 0),)
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,7 +523,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert main(["translate", path]) == 0
     assert capsys.readouterr().out == "copy\n\nthat one\n"
     assert main(["translate", path, "copy", "--n-best", "2", "--beam", "2"]) == 0
-    assert capsys.readouterr().out == "1\t-0.5000\tcopy\n"  # the second is the same text
+    assert capsys.readouterr().out == "1\t-0.5000\tcopy\n"  # the second hypothesis is the same text
     assert main(["info", path, "--json", "--self-test"]) == 0
     assert '"self_test": "passed"' in capsys.readouterr().out
     assert main(["info", path]) == 0
