@@ -1,4 +1,4 @@
-"""Shared fixtures."""
+"""Fixtures that several test modules share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiny import VOCABULARY, number_pairs, tiny_toml
 
 @pytest.fixture
 def random_source() -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
-    """Ragged sources: ids (B, S) and lengths (B), one of them S."""
+    """Return a function that makes sources: ids (B, S) and lengths (B), of which the first is S."""
 
     def make(B: int, S: int) -> tuple[torch.Tensor, torch.Tensor]:
         length = torch.randint(1, S + 1, (B,))
@@ -27,7 +27,7 @@ def random_source() -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus folder of 400 pairs."""
+    """Return a corpus folder of 400 pairs."""
     folder = tmp_path_factory.mktemp("corpus") / "numbers"
     pairs = number_pairs(400)
     splits = {"train": pairs[::2] + pairs[1::4], "valid": pairs[3::8], "test": pairs[7::8]}
@@ -37,7 +37,7 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
-    """A configuration that trains in seconds."""
+    """Return the path of a configuration that trains in seconds."""
     path = tmp_path / "tiny.toml"
     path.write_text(tiny_toml(tiny_corpus))
     return path
@@ -45,7 +45,7 @@ def toml(tiny_corpus: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained run; good for nothing but tests."""
+    """Return the folder of a run that was trained for seconds."""
     from dragoman.translate.config import load
     from dragoman.translate.training.trainer import Trainer
 
@@ -57,7 +57,7 @@ def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one file exported from the tiny run."""
+    """Return the model file of the tiny run."""
     from dragoman.export.exporter import build
     from dragoman.translate.files import write_atomically
     from dragoman.translate.training.run import Run

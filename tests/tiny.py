@@ -1,4 +1,4 @@
-"""What the tests share: a tiny network whose sizes all differ, a regular tiny language, a tiny configuration."""
+"""Helpers of the tests: a tiny network whose sizes all differ, a tiny regular language, tiny corpora and settings."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MULTI30K = ROOT.parent / "shared" / "data" / "multi30k"
 needs_multi30k = pytest.mark.skipif(not MULTI30K.exists(), reason="the Multi30k captions are not on this machine")
 
 
-def script(path: str) -> Any:  # noqa: ANN401 (a script, not a package's module)
-    """One of the project's scripts, as a module."""
+def script(path: str) -> Any:  # noqa: ANN401 (a module without types)
+    """Import a script of the project by its path."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec
     assert spec.loader
@@ -41,7 +41,7 @@ def script(path: str) -> Any:  # noqa: ANN401 (a script, not a package's module)
 
 
 def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int = 2, heads: int = 3) -> ModelConfig:
-    """Every size is different, so that a transposed axis fails."""
+    """Return a model configuration whose sizes all differ, so that a transposed axis fails."""
     return ModelConfig(
         cell=cell,  # type: ignore[arg-type]  # one of CELLS
         width=12,
@@ -50,14 +50,17 @@ def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int =
         decoder_layers=decoder_layers,
         feed_forward=14,
         heads=heads,
-        attention=attention,  # type: ignore[arg-type]
+        attention=attention,  # type: ignore[arg-type]  # a kind of attention
     )
 
 
 def tiny_search(
     cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5, heads: int = 3
 ) -> BeamSearch:
-    """A seeded random network; scaled weights give its choices a margin, else a near-tie decides a test."""
+    """Return the search of a seeded random network.
+
+    Its weights are scaled up, so that no test depends on a near-tie between two tokens.
+    """
     torch.manual_seed(0)
     model = Seq2Seq(tiny_config(cell, attention, heads=heads), vocabulary, vocabulary)
     for p in model.parameters():
@@ -66,19 +69,19 @@ def tiny_search(
 
 
 def tiny_metadata(precision: str = "float32") -> Metadata:
-    """What comparisons need to know of a network that was never trained."""
+    """Return the metadata that comparisons need, for a network that was never trained."""
     defaults = {"beam_size": 3, "length_penalty": 1.0, "max_length": 40}
     return Metadata("en", "xx", b"", b"", 40, defaults, {}, {}, {}, precision=precision)
 
 
 def number_pairs(count: int) -> list[Pair]:
-    """Numbers and the same numbers digit by digit, backwards, in words: regular, and learnt in seconds."""
+    """Return numbers and their digits in words, last digit first: a regular language, learnt in seconds."""
     words = "zero one two three four five six seven eight nine".split()
     return [Pair(str(n), " ".join(words[int(d)] for d in reversed(str(n)))) for n in range(count)]
 
 
 def tiny_toml(corpus: Path, name: str = "tiny") -> str:
-    """A configuration that trains in seconds."""
+    """Return a configuration that trains in seconds."""
     return f"""
 name = "{name}"
 [data]
@@ -109,7 +112,7 @@ max_length = 200
 
 
 def scaled(run: Path, to: Path, by: float) -> Path:
-    """A copy of a run, at a place, whose weights are so many times as large: all alike, and another model."""
+    """Copy a run to a new folder, multiply its weights by a factor, and return the folder: another model."""
     shutil.copytree(run, to)
     weights = load_tensors(to / "model.safetensors")[0]
     save_tensors(to / "model.safetensors", {name: by * weight for name, weight in weights.items()})
@@ -117,20 +120,20 @@ def scaled(run: Path, to: Path, by: float) -> Path:
 
 
 def classes() -> str:
-    """Lines of label, tab, text: a word in each says which."""
+    """Return lines of label, tab, text. One word of each text determines the label."""
     rng = random.Random(1)
-    kinds = {"positive": "good fine lovely".split(), "negative": "bad sad poor".split(), "neutral": ["plain"]}
+    cues = {"positive": "good fine lovely".split(), "negative": "bad sad poor".split(), "neutral": ["plain"]}
     lines = []
     for i in range(400):
-        kind = rng.choice([*kinds])
-        words = [*rng.choices("table house street water".split(), k=rng.randint(1, 6)), rng.choice(kinds[kind])]
+        label = rng.choice([*cues])
+        words = [*rng.choices("table house street water".split(), k=rng.randint(1, 6)), rng.choice(cues[label])]
         rng.shuffle(words)
-        lines.append(f"{kind}\t{' '.join(words)} {i}\n")
+        lines.append(f"{label}\t{' '.join(words)} {i}\n")
     return "".join(lines)
 
 
 def tagged() -> str:
-    """CoNLL columns with names in them."""
+    """Return text in CoNLL format, with named entities."""
     rng = random.Random(1)
     text = []
     for i in range(400):
@@ -142,20 +145,20 @@ def tagged() -> str:
 
 
 def temperatures(hours: int = 900) -> str:
-    """CSV of two variables by the hour, with gaps."""
+    """Return a CSV file of two hourly variables, with missing times and values."""
     rng = random.Random(1)
     rows = ["time,temp,wind"]
     for hour in range(hours):
-        warm = math.sin(hour / 24 * 2 * math.pi)
-        if hour % 97 != 5:  # a time that is missing
+        daily = math.sin(hour / 24 * 2 * math.pi)
+        if hour % 97 != 5:  # some times are missing
             time = datetime(2024, 1, 1) + timedelta(hours=hour)
-            temp = "" if hour % 41 == 3 else f"{10 + 5 * warm + rng.gauss(0, 0.5):.2f}"
-            rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - warm + rng.gauss(0, 0.2):.2f}")
+            temp = "" if hour % 41 == 3 else f"{10 + 5 * daily + rng.gauss(0, 0.5):.2f}"
+            rows.append(f"{time:%Y-%m-%d %H:%M},{temp},{3 - daily + rng.gauss(0, 0.2):.2f}")
     return "\n".join(rows) + "\n"
 
 
 def torchrun(folder: Path, toml: Path, world: int, changes: list[str]) -> subprocess.Popen[str]:
-    """A training by several processes, as the README starts it."""
+    """Start a training by several processes, as the documentation does."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     words += ["-m", "dragoman.translate", "train", str(toml)]
     for change in changes:

@@ -1,4 +1,4 @@
-"""The configuration is closed: every mistake is one sentence that names key and value."""
+"""The configuration is closed: every mistake gives one sentence that names key and value."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ def toml(tmp_path: Path) -> Path:
         ("training.epochs", "give section.key=value"),
     ],
 )
-def test_mistakes_are_named(toml: Path, override: str, expected: str) -> None:
+def test_errors_name_key_and_value(toml: Path, override: str, expected: str) -> None:
     with pytest.raises(UserError) as caught:
         load(toml, [override])
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_the_optimizer_that_is_left_out_goes_by_the_task(tmp_path: Path) -> None:
-    """Muon learns translation in fewer passes (docs/experiments.md); rate and weight decay go with the optimizer."""
+def test_the_default_optimizer_depends_on_the_task(tmp_path: Path) -> None:
+    """Learning rate and weight decay default to those of the optimizer."""
     path = tmp_path / "c.toml"
     path.write_text('name = "c"\n[data]\ncorpus = "data/x"\n')
 
-    def found(*overrides: str) -> tuple[str, float, float]:
+    def optimizer(*overrides: str) -> tuple[str, float, float]:
         training = load(path, [*overrides]).training
         return training.optimizer, training.lr, training.weight_decay
 
-    assert found() == ("muon", 4e-3, 0.1)
-    assert found("training.optimizer=adamw") == ("adamw", 2e-3, 0.01)
-    assert found("training.lr=0.01", "training.weight_decay=0.02") == ("muon", 0.01, 0.02)
-    assert found("task=classify") == ("adamw", 2e-3, 0.01)
+    assert optimizer() == ("muon", 4e-3, 0.1)
+    assert optimizer("training.optimizer=adamw") == ("adamw", 2e-3, 0.01)
+    assert optimizer("training.lr=0.01", "training.weight_decay=0.02") == ("muon", 0.01, 0.02)
+    assert optimizer("task=classify") == ("adamw", 2e-3, 0.01)
     with pytest.raises(UserError, match=r"training\.optimizer = 3"):
         load(path, ["training.optimizer=3"])
     with pytest.raises(UserError, match="training = 3: "):
         from_tree({"name": "c", "data": {"corpus": "x"}, "training": 3}, "here")
     with pytest.raises(UserError, match="here: "):
-        from_tree([], "here")  # type: ignore[arg-type]  # as a broken file may hold
+        from_tree([], "here")  # type: ignore[arg-type]  # a damaged config.json may hold a list
 
 
 def test_overrides_take_effect(toml: Path) -> None:
@@ -82,7 +82,7 @@ def test_overrides_take_effect(toml: Path) -> None:
     assert config.training.minutes == 3
 
 
-def test_missing_key_and_broken_toml(tmp_path: Path) -> None:
+def test_a_missing_key_and_invalid_toml(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     with pytest.raises(UserError, match="cannot read the configuration"):
         load(path)

@@ -1,1 +1,1 @@
-"""Training text that models make: distillation and back-translation."""
+"""Synthetic training text: sequence-level knowledge distillation and back-translation."""

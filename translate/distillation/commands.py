@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.checks import check_languages, check_other
-from dragoman.translate.files import hold, make_folder, real
+from dragoman.translate.files import acquire_lock, make_folder, real_path
 
 if TYPE_CHECKING:
     from dragoman.translate.progress import ProgressCallback
@@ -22,113 +21,120 @@ def add_commands(commands: Commands) -> None:
     """Register `distill` and `backtranslate`."""
     p = commands.add_parser(
         "distill",
-        help="make a corpus in which models teach a smaller one",
-        description="Let trained models translate their training text together, and write a corpus of its pairs and of "
-        "what they make of it: a small model trained on that comes near to all of them (Kim and Rush 2016). What is "
-        "all but a target of a held-out part, and not that of its own pair, is left out. What is cut short goes on "
-        "where it was when the same command is given again.",
+        help="distil several trained models into a corpus for one small model",
+        description="Train several models, then distil the ensemble into one small model. This command lets the models "
+        "translate their training text together, and writes a corpus of the original pairs and these translations. A "
+        "small model that is trained on it comes close to the ensemble (sequence-level knowledge distillation, Kim and "
+        "Rush 2016). Translations that almost equal a held-out target are left out, unless they are the target of "
+        "their own pair. If the command is interrupted, repeat it: it continues where it stopped.",
     )
-    p.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs: any cells, forwards or right to left")
+    p.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folders; cells and directions (left to right or not) may differ"
+    )
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
-    p.add_argument("--corpus", metavar="DIR", help="the text to teach with (default: the first run's own)")
-    p.add_argument("--beam", type=positive, default=5, metavar="K")
-    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations of a source (default 1)")
+    p.add_argument("--corpus", metavar="DIR", help="the corpus to translate (default: that of the first run)")
+    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default 5)")
+    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations per source (default 1)")
     p.add_argument(
         "--choose", choices=("likely", "near"), default="likely",
-        help="likely: the best of the beam, the default. near: those of the beam nearest to the reference",
+        help="likely (default): the best translations of the beam. near: those nearest to the reference",
     )  # fmt: skip
-    p.add_argument("--without-original", action="store_true", help="leave the pairs themselves out")
+    p.add_argument("--without-original", action="store_true", help="leave out the original pairs")
     p.set_defaults(run=distill)
 
     p = commands.add_parser(
         "backtranslate",
-        help="make training pairs of text in the target language",
-        description="Translate lines of the target language with a reverse model, and write a corpus of the pairs that "
-        "there are and of these, whose sources start with a tag (Sennrich et al. 2016, Caswell et al. 2019).",
+        help="make training pairs from text in the target language",
+        description="Translate lines of the target language with a reverse model. Write a corpus of the original pairs "
+        "and these back-translations, whose sources start with a tag (Sennrich et al. 2016, Caswell et al. 2019). If "
+        "the command is interrupted, repeat it: it continues where it stopped.",
     )
     p.add_argument(
         "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
     )
-    p.add_argument("text", metavar="FILE", help="lines of the target language, plain or gzipped")
-    p.add_argument("--corpus", required=True, metavar="DIR", help="the pairs that there are")
+    p.add_argument("text", metavar="FILE", help="text in the target language, one sentence per line, plain or gzipped")
+    p.add_argument("--corpus", required=True, metavar="DIR", help="the corpus with the original pairs")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
-    p.add_argument("--beam", type=positive, default=5, metavar="K")
+    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default 5)")
     p.set_defaults(run=backtranslate)
 
 
 def distill(a: argparse.Namespace) -> int:
-    """`dragoman distill`."""
-    from dragoman.translate.corpus.folder import Corpus, write_corpus
-    from dragoman.translate.distillation.distil import distill as make_distilled
+    """Run `dragoman distill` and return its exit status."""
+    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
+    from dragoman.translate.distillation.distil import distill as distilled_corpus
     from dragoman.translate.evaluation.reranking import assemble
     from dragoman.translate.training.run import Run
 
     if a.count > a.beam:
-        raise UserError(f"--count {a.count} with --beam {a.beam}: they are taken from the beam, so 1 to {a.beam}")
+        raise UserError(f"--count {a.count} exceeds --beam {a.beam}; give at most {a.beam}, or a larger beam")
     runs = [Run(folder) for folder in a.runs]
     corpus = Corpus(a.corpus or runs[0].config().data.corpus)
-    check_other(a.out, corpus.folder)
+    check_not_in_place(a.out, corpus.folder)
     translator = assemble(runs)
-    check_languages(a.runs[0], translator, corpus.folder, corpus.languages)
+    check_model_languages(a.runs[0], translator, corpus.folder, corpus.languages)
     translator.check_beam(a.beam)
-    with _making(a.out, corpus.languages) as (journal, progress):
-        parts, card = make_distilled(
+    with _resumable_work(a.out, corpus.languages) as (journal, progress):
+        splits, card = distilled_corpus(
             runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
-            keep=not a.without_original, progress=progress,
+            with_original=not a.without_original, progress=progress,
         )  # fmt: skip
-        counts = write_corpus(a.out, corpus.languages, parts, card)
+        counts = write_corpus(a.out, corpus.languages, splits, card)
     print(f"{a.out}: {counts['train']:,} train")
     if fewer := card["distilled"]["fewer"]:
-        what = "no translation" if a.count == 1 else f"fewer than {a.count} translations"
-        print(f"  {fewer:,} sources have {what} that came to an end")
+        amount = "no complete translation" if a.count == 1 else f"fewer than {a.count} complete translations"
+        print(f"  {fewer:,} sources have {amount}")
     if held_out := card["distilled"]["held_out"]:
-        print(f"  left out {held_out:,}: translation is a target in a held-out part")
+        print(f"  left out {held_out:,}: translation almost equals a held-out target")
     return 0
 
 
 def backtranslate(a: argparse.Namespace) -> int:
-    """`dragoman backtranslate`."""
-    from dragoman.translate.corpus.cleaning import clean, counting
-    from dragoman.translate.corpus.folder import Corpus, write_corpus
-    from dragoman.translate.corpus.readers.raw import read_raw
+    """Run `dragoman backtranslate` and return its exit status."""
+    from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
+    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
+    from dragoman.translate.corpus.readers.lines import read_lines
     from dragoman.translate.distillation.backtranslate import back_translate
     from dragoman.translate.evaluation.engine import translator_of
     from dragoman.translate.training.run import Run
 
     run, corpus = Run(a.reverse), Corpus(a.corpus)
-    check_other(a.out, a.corpus)
+    check_not_in_place(a.out, a.corpus)
     left_out: Counter[str] = Counter()
-    text = (pair.target for pair in clean(((line, line) for line in read_raw(a.text)), counting(left_out)))
+    text = (pair.target for pair in usable_pairs(((line, line) for line in read_lines(a.text)), count_drops(left_out)))
     translator = translator_of(run)
-    check_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
+    check_model_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     translator.check_beam(a.beam)
-    with _making(a.out, corpus.languages) as (journal, progress):
-        parts, card = back_translate(
+    with _resumable_work(a.out, corpus.languages) as (journal, progress):
+        splits, card = back_translate(
             run, translator, corpus, text, journal, beam=a.beam, left_out=left_out, progress=progress
         )
-        counts = write_corpus(a.out, corpus.languages, parts, card)
-    made = card["back_translated"]
-    print(f"{a.out}: {counts['train']:,} train, {made['lines']:,} of them translated back")
-    for reason, count in made["left_out"].items():
+        counts = write_corpus(a.out, corpus.languages, splits, card)
+    back_translated = card["back_translated"]
+    print(f"{a.out}: {counts['train']:,} train, {back_translated['lines']:,} of them back-translated")
+    for reason, count in back_translated["left_out"].items():
         print(f"  left out {count:,}: {reason}")
     return 0
 
 
 @contextmanager
-def _making(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, ProgressCallback]]:
-    """A journal beside the corpus that is being made, gone once that is written, and what shows the progress."""
-    from dragoman.translate.corpus.folder import check_free
+def _resumable_work(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, ProgressCallback]]:
+    """Yield the path of a journal beside the corpus to write, and a progress callback; lock the work meanwhile.
+
+    The journal is removed once the block ends without an error. Raises UserError when another process holds the lock.
+    """
+    from dragoman.translate.corpus.folder import check_replaceable
     from dragoman.translate.progress import bar
 
-    folder = real(out)
-    check_free(folder, languages)
-    journal, lock = (folder.with_name(folder.name + ending) for ending in (".journal", ".lock"))
+    folder = real_path(out)
+    check_replaceable(folder, languages)
+    journal, lock_file = (folder.with_name(folder.name + ending) for ending in (".journal", ".lock"))
     make_folder(journal.parent)
-    held = hold(lock, f"{out} is being made", "name another folder")
+    lock = acquire_lock(lock_file, f"{out} is being written", "name another folder")
     try:
         with bar("translating") as progress:
             yield journal, progress
         journal.unlink(missing_ok=True)
     finally:
-        lock.unlink(missing_ok=True)
-        held.release()
+        lock_file.unlink(missing_ok=True)
+        lock.release()
