@@ -1,7 +1,7 @@
-"""Where the time of a training step goes: PyTorch's profiler over a few steps, added up by what the operators are for.
+"""Profile training steps with PyTorch's profiler and add up the time of operators by purpose.
 
-Prints a JSON object a line for each part, with threads, precision, ms (of a step) and share; the last line of each
-number of threads is a whole step without the profiler, which itself costs something. Run it with nothing else running.
+Prints one JSON object per line for each part of a step, with threads, precision, ms (per step) and share. The last line
+for each number of threads is a whole step without the profiler, which adds overhead. Measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -23,46 +23,47 @@ from torch.profiler import ProfilerActivity, profile
 
 from dragoman.runtime.console import positive
 from dragoman.translate.config import load
-from dragoman.translate.evaluation.cell_comparison import WARM
+from dragoman.translate.evaluation.cell_comparison import WARM_UP_STEPS
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.trainer import Trainer
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "addmm_"}
 PARTS = {
     "normalisation": ("native_layer_norm", "native_layer_norm_backward"),
-    "the recurrence and its gradient": ("_LinearRecurrence", "_LinearRecurrenceBackward"),
-    "loss, but for its products": ("_Function", "_FunctionBackward"),
+    "recurrence, forward and backward": ("_LinearRecurrence", "_LinearRecurrenceBackward"),
+    "loss, without matrix products": ("_Function", "_FunctionBackward"),
     "embedding": ("embedding", "embedding_dense_backward", "index_select"),
-    "clipping the gradient": ("_foreach_norm", "_foreach_mul_", "linalg_vector_norm"),
+    "gradient clipping": ("_foreach_norm", "_foreach_mul_", "linalg_vector_norm"),
 }
-REST, WHOLE = "the rest: activations, dropout, sums, copies, what Python takes", "a whole step, not profiled"
+OTHER = "other: activations, dropout, sums, copies, Python"
+WHOLE_STEP = "whole step, not profiled"
 
 
 def part_of(event: FunctionEvent) -> str:
-    """What an operator is for, by its own name and those of what called it."""
+    """Return the part of a step that an operator belongs to, from its name and the names of its callers."""
     names: list[str] = []
-    above: FunctionEvent | None = event
-    while above is not None:
-        names.append(above.name.removeprefix("aten::"))
-        above = above.cpu_parent
+    caller: FunctionEvent | None = event
+    while caller is not None:
+        names.append(caller.name.removeprefix("aten::"))
+        caller = caller.cpu_parent
     optimizer = next((name.split("#")[1].split(".")[0] for name in names if name.startswith("Optimizer.step#")), None)
     if names[0] in PRODUCTS:
-        return f"{optimizer}'s products" if optimizer else "the network's products"
+        return f"{optimizer}, matrix products" if optimizer else "network, matrix products"
     if optimizer:
-        return f"{optimizer}, the rest"
-    for part, known in PARTS.items():
-        if any(name in known for name in names):
+        return f"{optimizer}, other"
+    for part, operators in PARTS.items():
+        if any(name in operators for name in names):
             return part
-    return REST
+    return OTHER
 
 
-def longest(times: dict[str, float]) -> list[tuple[str, float]]:
-    """The longest first."""
+def longest_first(times: dict[str, float]) -> list[tuple[str, float]]:
+    """Return times sorted in descending order."""
     return sorted(times.items(), key=lambda item: -item[1])
 
 
-def steps(trainer: Trainer, batches: Sequence[Any]) -> float:
-    """Seconds that a step on each batch takes, which changes next to nothing."""
+def run_steps(trainer: Trainer, batches: Sequence[Any]) -> float:
+    """Return the seconds for one step on each batch. The learning rate is so low that the weights hardly change."""
     start = time.perf_counter()
     for batch in batches:
         trainer.train_step(batch, 1e-6)
@@ -70,12 +71,12 @@ def steps(trainer: Trainer, batches: Sequence[Any]) -> float:
 
 
 def main() -> int:
-    """Profile with one thread and with all."""
+    """Profile with one thread and with all threads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="what to train")
-    parser.add_argument("--corpus", required=True, help="a corpus folder")
-    parser.add_argument("--steps", type=positive, default=40, help="to profile, an epoch's at the most")
-    parser.add_argument("--all", action="store_true", help="also print each operator's own time, longest first")
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="configuration to train")
+    parser.add_argument("--corpus", required=True, help="corpus folder")
+    parser.add_argument("--steps", type=positive, default=40, help="steps to profile, at most one epoch (default: 40)")
+    parser.add_argument("--all", action="store_true", help="also print the 40 operators with the longest own time")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = load(options.config, [f"data.corpus={json.dumps(options.corpus)}"])
@@ -83,20 +84,21 @@ def main() -> int:
         batches = [*islice(trainer.batches(epoch=0), options.steps)]
         for threads in sorted({1, torch.get_num_threads()}):
             torch.set_num_threads(threads)
-            steps(trainer, batches[:WARM])
-            whole = steps(trainer, batches)
+            run_steps(trainer, batches[:WARM_UP_STEPS])
+            whole_step = run_steps(trainer, batches)
             with profile(activities=[ProfilerActivity.CPU]) as profiler:
-                profiled = steps(trainer, batches)
-            found, each = defaultdict[str, float](float), defaultdict[str, float](float)
+                profiled = run_steps(trainer, batches)
+            by_part, by_operator = defaultdict[str, float](float), defaultdict[str, float](float)
             for event in profiler.events() or []:
-                found[part_of(event)] += event.self_cpu_time_total
-                each[event.name] += event.self_cpu_time_total
-            found[REST] += 1e6 * profiled - sum(found.values())
-            about = {"threads": threads, "precision": "bfloat16 products" if trainer.bfloat16 else "float32"}
-            for part, microseconds in [*(longest(each)[:40] if options.all else ()), *longest(found)]:
+                by_part[part_of(event)] += event.self_cpu_time_total
+                by_operator[event.name] += event.self_cpu_time_total
+            by_part[OTHER] += 1e6 * profiled - sum(by_part.values())
+            setting = {"threads": threads, "precision": "bfloat16 products" if trainer.bfloat16 else "float32"}
+            operators = longest_first(by_operator)[:40] if options.all else []
+            for part, microseconds in [*operators, *longest_first(by_part)]:
                 row = {"part": part, "ms": round(microseconds / 1e3 / len(batches), 2)}
-                print(json.dumps({**about, **row, "share": round(microseconds / 1e6 / profiled, 3)}))
-            print(json.dumps({**about, "part": WHOLE, "ms": round(1e3 * whole / len(batches), 2)}))
+                print(json.dumps({**setting, **row, "share": round(microseconds / 1e6 / profiled, 3)}))
+            print(json.dumps({**setting, "part": WHOLE_STEP, "ms": round(1e3 * whole_step / len(batches), 2)}))
     return 0
 
 

@@ -1,14 +1,17 @@
-"""`make bench-train`: target tokens a second while training, the flagship, an LSTM of as many parameters, and JoeyNMT.
+"""Measure training speed for `make bench-train`: the flagship, an LSTM of equal size, and JoeyNMT.
 
-All three train on the same pairs, cut into the same pieces (BPE-dropout is off, so that a sentence has as many tokens
-for each), on all cores, in turns; a turn is a process of its own. What is timed is the training loop alone, after its
-first steps: no start, no validation, no checkpoint, for either side. JoeyNMT's model is its recurrent one: a
-bidirectional LSTM of 2 layers, an LSTM decoder of 512 with input feeding, Luong's attention, batches of 64 sentences.
+All three train on the same pairs, segmented into the same subwords. BPE-dropout is off, so that a sentence has the
+same number of tokens for all. They run on all cores, in turns, each turn in its own process. Only the training loop is
+timed, after its first steps: no start-up, validation or checkpoint on either side. JoeyNMT trains its recurrent model:
+a bidirectional LSTM encoder of 2 layers, an LSTM decoder of width 512 with input feeding, Luong attention, and batches
+of 64 sentences.
 
-Ours compute products in bfloat16 where the processor gains by it, as they do for a user; JoeyNMT computes in float32.
+Dragoman computes matrix products in bfloat16 where the processor supports that well, as it does for a user. JoeyNMT
+computes in float32.
 
-Prints a JSON object a line with the keys figure, threads, precision (of ours), ours, peer (tokens a second), ratio and
-spread (the lowest and the highest turn's); above 1 is faster. With --record also writes them for docs/speed.md.
+Prints one JSON object per line with the keys figure, threads, precision (Dragoman's), ours and peer (target tokens per
+second), ratio and spread (lowest and highest ratio of a turn). A ratio above 1 means that Dragoman is faster. With
+--record the rows also go to a file, in place of this machine's older rows.
 """
 
 from __future__ import annotations
@@ -21,22 +24,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import Config, load
-from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.corpus.folder import Corpus, write_corpus
-from dragoman.translate.evaluation.cell_comparison import WARM, equal_hidden, training_rate
+from dragoman.translate.evaluation.cell_comparison import WARM_UP_STEPS, equal_hidden, training_rate
 from dragoman.translate.evaluation.provenance import commit, machine
-from dragoman.translate.files import write_atomically
+from dragoman.translate.files import read_rows, write_rows
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
 
-PHRASES = 20000  # of the corpus that is made where none is given
-STEPS = 60  # of JoeyNMT, a turn
+PHRASES = 20000  # in the default corpus
+STEPS = 60  # training steps of JoeyNMT in a turn
 
 JOEYNMT = """
 name: bench
@@ -51,9 +54,9 @@ data:
   test: "{folder}/valid"
   dataset_type: plain
   src: {{lang: {source}, max_length: 100, level: bpe, voc_file: "{folder}/vocab.txt", tokenizer_type: sentencepiece,
-         tokenizer_cfg: {{model_file: "{folder}/pieces.model", model_type: bpe, pretokenizer: none}}}}
+         tokenizer_cfg: {{model_file: "{folder}/subwords.model", model_type: bpe, pretokenizer: none}}}}
   trg: {{lang: {target}, max_length: 100, level: bpe, voc_file: "{folder}/vocab.txt", tokenizer_type: sentencepiece,
-         tokenizer_cfg: {{model_file: "{folder}/pieces.model", model_type: bpe, pretokenizer: none}}}}
+         tokenizer_cfg: {{model_file: "{folder}/subwords.model", model_type: bpe, pretokenizer: none}}}}
   special_symbols: {{unk_token: "<unk>", unk_id: 0, pad_token: "<pad>", pad_id: 1, bos_token: "<s>", bos_id: 2,
                      eos_token: "</s>", eos_id: 3}}
 testing: {{beam_size: 5, batch_size: 1024, batch_type: token, eval_metrics: [bleu]}}
@@ -66,7 +69,7 @@ training:
   batch_size: 64
   batch_type: sentence
   normalization: tokens
-  scheduling: warmupinversesquareroot  # its default fails with this torch
+  scheduling: warmupinversesquareroot  # the default fails with this version of PyTorch
   learning_rate_warmup: 400
   epochs: 9
   updates: {steps}
@@ -88,14 +91,14 @@ model:
 """
 
 
-def work(config: Config, folder: Path, seconds: float) -> tuple[float, int]:
-    """Target tokens a second of our training loop, and the network's parameters."""
+def worker_rate(config: Config, folder: Path, seconds: float) -> tuple[float, int]:
+    """Return target tokens per second of Dragoman's training loop, and the number of parameters."""
     trainer = Trainer(config, folder)
     return training_rate(trainer, seconds), trainer.parameters
 
 
-def ours(options: argparse.Namespace, corpus: Path, changes: list[str]) -> tuple[float, int]:
-    """One turn, in a process of its own."""
+def dragoman_rate(options: argparse.Namespace, corpus: Path, changes: list[str]) -> tuple[float, int]:
+    """Run one turn of Dragoman in its own process and return what worker_rate returns."""
     words = [sys.executable, __file__, "--worker", "--config", options.config, "--seconds", str(options.seconds)]
     for change in (f"data.corpus={json.dumps(str(corpus))}", "tokenizer.sampling=0", *changes):
         words += ["--set", change]
@@ -103,30 +106,30 @@ def ours(options: argparse.Namespace, corpus: Path, changes: list[str]) -> tuple
     return rate, parameters
 
 
-def joeynmt(python: Path, folder: Path) -> float:
-    """One turn of JoeyNMT, from what it logs of itself."""
+def joeynmt_rate(python: Path, folder: Path) -> float:
+    """Run one turn of JoeyNMT and return its target tokens per second."""
     words = [str(python), "-m", "joeynmt", "train", str(folder / "bench.yaml"), "--skip-test"]
-    out = subprocess.run(words, capture_output=True, text=True, check=False)
-    return joeynmt_rate(out.stdout + out.stderr)
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    return rate_in_log(result.stdout + result.stderr)
 
 
-def joeynmt_rate(log: str) -> float:
-    """Target tokens a second from its log, a line every ten steps; the first steps do not count.
+def rate_in_log(log: str) -> float:
+    """Return target tokens per second from JoeyNMT's log, without the warm-up steps.
 
-    Each line's rate is of as many steps, so that their harmonic mean is the whole's but for the steps' sizes. Raises
-    SystemExit when there are fewer lines than steps call for.
+    The log has a line for every ten steps. The harmonic mean of their rates is the overall rate, if all steps have
+    about the same number of tokens. Raises SystemExit if the log has fewer lines than expected.
     """
     rates = [float(r) for r in re.findall(r"Tokens per Sec:\s*([\d.]+)", log)]
     if len(rates) < STEPS // 10:
-        raise SystemExit(f"JoeyNMT did not train: {(log.strip().splitlines() or ['it said nothing'])[-1]}")
-    return statistics.harmonic_mean(rates[WARM // 10 :])
+        raise SystemExit(f"JoeyNMT did not train: {(log.strip().splitlines() or ['it printed nothing'])[-1]}")
+    return statistics.harmonic_mean(rates[WARM_UP_STEPS // 10 :])
 
 
-def prepare_joeynmt(folder: Path, corpus: Corpus, pieces: Tokenizer) -> None:
-    """Its data, pieces and configuration."""
-    (folder / "pieces.model").write_bytes(pieces.model)
-    names = pieces.pieces(range(4, len(pieces)))  # without the four special ones
-    (folder / "vocab.txt").write_text("\n".join(names) + "\n", "utf-8")
+def prepare_joeynmt(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> None:
+    """Write the data, subwords and configuration of JoeyNMT."""
+    (folder / "subwords.model").write_bytes(tokenizer.model)
+    subwords = tokenizer.subwords(range(4, len(tokenizer)))  # JoeyNMT adds the four special ones
+    (folder / "vocab.txt").write_text("\n".join(subwords) + "\n", "utf-8")
     for part in ("train", "valid"):
         for language in corpus.languages:
             name = f"{part}.{language}"
@@ -137,34 +140,34 @@ def prepare_joeynmt(folder: Path, corpus: Corpus, pieces: Tokenizer) -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
-    """All figures."""
+    """Yield all figures."""
     if options.corpus:
         corpus = Corpus(options.corpus)
     else:
-        write_corpus(folder / "cldr", ("en", "de"), *from_cldr(("en", "de"), PHRASES, 500, 500, 1))
+        write_corpus(folder / "cldr", ("en", "de"), *build_cldr(("en", "de"), PHRASES, 500, 500, 1))
         corpus = Corpus(folder / "cldr")
     config = load(options.config, [f"data.corpus={json.dumps(str(corpus.folder))}"])
-    trainer = Trainer(config, folder / "tokenizer")  # makes it
+    trainer = Trainer(config, folder / "tokenizer")  # trains the tokenizer
     source, target = Run(folder / "tokenizer").tokenizers()
     prepare_joeynmt(folder, corpus, source)
     lstm = ["model.cell=lstm"]
     hidden = equal_hidden(load(options.config, lstm), (len(source), len(target)), trainer.parameters) // 8 * 8
-    lstm.append(f"model.hidden={hidden}")  # a multiple of eight, which products like
-    turns: dict[str, list[float]] = {"flagship": [], "lstm": [], "JoeyNMT": []}
+    lstm.append(f"model.hidden={hidden}")  # multiples of eight are fast
+    rates: dict[str, list[float]] = {"flagship": [], "lstm": [], "JoeyNMT": []}
     sizes = {}
     for _ in range(options.repeat):
         for name, changes in (("flagship", []), ("lstm", lstm)):
-            rate, sizes[name] = ours(options, corpus.folder, changes)
-            turns[name].append(rate)
-        turns["JoeyNMT"].append(joeynmt(Path(options.peer), folder))
+            rate, sizes[name] = dragoman_rate(options, corpus.folder, changes)
+            rates[name].append(rate)
+        rates["JoeyNMT"].append(joeynmt_rate(Path(options.peer), folder))
     for name, peer in (("flagship", "JoeyNMT"), ("lstm", "JoeyNMT"), ("flagship", "lstm")):
-        ratios = [a / b for a, b in zip(turns[name], turns[peer], strict=True)]
+        ratios = [a / b for a, b in zip(rates[name], rates[peer], strict=True)]
         yield {
             "figure": f"training, {name}, {sizes[name] / 1e6:.1f}M parameters",
             "threads": os.cpu_count(),
-            "precision": "bfloat16 products" if trainer.bfloat16 else "float32",  # of ours
-            "ours": round(statistics.median(turns[name])),
-            "peer": round(statistics.median(turns[peer])),
+            "precision": "bfloat16 products" if trainer.bfloat16 else "float32",
+            "ours": round(statistics.median(rates[name])),
+            "peer": round(statistics.median(rates[peer])),
             "ratio": round(statistics.median(ratios), 2),
             "spread": [round(min(ratios), 2), round(max(ratios), 2)],
             "against": "JoeyNMT 2.3.0, recurrent" if peer == "JoeyNMT" else f"{peer} of as many parameters",
@@ -172,30 +175,39 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         }
 
 
+def record(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows to a file in place of older rows of the same machine. Rows of other machines stay."""
+    machines = {row["machine"] for row in rows}
+    others = [row for row in read_rows(path) if row["machine"] not in machines] if path.exists() else []
+    write_rows(path, [*others, *rows])
+
+
 def main() -> int:
-    """Run all, print, and record."""
+    """Measure, print the rows, and record them if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="what to train")
-    parser.add_argument("--corpus", help="a corpus folder (default: phrases made from CLDR data)")
-    parser.add_argument("--peer", default=".venv-joeynmt/bin/python", help="a Python that has joeynmt")
-    parser.add_argument("--repeat", type=int, default=3, help="turns of each")
-    parser.add_argument("--seconds", type=float, default=20, help="of a turn of ours")
-    parser.add_argument("--record", help="also write the figures as JSON lines to this file")
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="configuration to train")
+    parser.add_argument("--corpus", help="corpus folder (default: phrases from CLDR data)")
+    parser.add_argument("--peer", default=".venv-joeynmt/bin/python", help="Python with joeynmt installed")
+    parser.add_argument("--repeat", type=int, default=3, help="turns per system (default: 3)")
+    parser.add_argument("--seconds", type=float, default=20, help="length of a turn of Dragoman (default: 20)")
+    parser.add_argument(
+        "--record", metavar="FILE", help="also write the rows to this file, in place of this machine's older rows"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--set", action="append", default=[], help=argparse.SUPPRESS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.worker:
-            print(json.dumps(work(load(options.config, options.set), folder / "run", options.seconds)))
+            print(json.dumps(worker_rate(load(options.config, options.set), folder / "run", options.seconds)))
             return 0
-        about = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
+        origin = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
         rows = []
         for row in measure(options, folder):
-            rows.append({**row, **about})
+            rows.append({**row, **origin})
             print(json.dumps(rows[-1]), flush=True)
     if options.record:
-        write_atomically(Path(options.record), "".join(json.dumps(row) + "\n" for row in rows).encode())
+        record(Path(options.record), rows)
     return 0
 
 

@@ -11,7 +11,8 @@ import torch
 from dragoman.runtime.contract import Floats, Ids
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
-from dragoman.runtime.translator import Translation, Translator
+from dragoman.runtime.translation import Translation
+from dragoman.runtime.translator import Translator
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.distributed import device_of
@@ -19,7 +20,7 @@ from dragoman.translate.training.run import Run
 
 
 class TorchEngine:
-    """A trained network in PyTorch, behind the same door as the exported file."""
+    """A beam search in PyTorch behind the interface of the exported file."""
 
     def __init__(self, search: BeamSearch) -> None:
         keep_freed_memory()
@@ -29,7 +30,7 @@ class TorchEngine:
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,
         length_penalty: float, n_aligned: int,
     ) -> tuple[Ids, Floats, Floats]:  # fmt: skip
-        """See runtime.translator.Engine."""
+        """Translate a batch: see runtime.engine.Engine."""
         device = self.search.model.bias.device
         ids, length = torch.from_numpy(source).to(device), torch.from_numpy(np.asarray(source_length)).to(device)
         out = self.search.search(
@@ -39,17 +40,23 @@ class TorchEngine:
         return out.target.cpu().numpy(), out.score.cpu().numpy(), out.attention.cpu().numpy()
 
 
+# The keys of run.json that the model card repeats.
+CARD_KEYS = ("corpus", "training", "scores", "parameters", "commit", "command")
+
+
 def card_of(facts: dict[str, Any]) -> dict[str, Any]:
-    """What of a run's facts its file tells."""
-    told = ("corpus", "training", "scores", "parameters", "commit", "command")
-    return {key: facts[key] for key in told if key in facts}
+    """Return the model card of a run, given the contents of its run.json."""
+    return {key: facts[key] for key in CARD_KEYS if key in facts}
 
 
 def metadata_of(run: Run) -> Metadata:
-    """What an exported file says about a run, but for its self-test. Raises UserError when it does not translate."""
+    """Return the metadata of a translation run, as export stores it, with an empty self-test.
+
+    Raises UserError when the run was trained for another task.
+    """
     config = run.config()
     if config.task != "translate":
-        raise UserError(f"{run.folder} was made to {config.task}, not to translate")
+        raise UserError(f"{run.folder} was trained to {config.task}, not to translate; give a run that translates")
     facts = run.read_json("run.json")
     source, target = run.tokenizers()
     return Metadata(
@@ -71,7 +78,7 @@ def metadata_of(run: Run) -> Metadata:
 
 
 def translator_of(run: Run) -> Translator:
-    """A run as a Translator that computes in PyTorch."""
+    """Return a run as a Translator that computes in PyTorch."""
     metadata = metadata_of(run)
     return Translator(TorchEngine(run.search().to(device_of())), metadata)
 
@@ -80,7 +87,10 @@ def translate_all(
     translator: Translator, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 32,
     length_penalty: float | None = None, progress: Callable[[int], None] | None = None,
 ) -> list[Translation]:  # fmt: skip
-    """Best translations of many lines, in chunks so that progress can be shown."""
+    """Return the best translation of each line.
+
+    Lines are translated in chunks. After each chunk, `progress` is called with the number of lines done.
+    """
     out: list[Translation] = []
     chunk = batch_size * 8
     for start in range(0, len(lines), chunk):

@@ -1,4 +1,4 @@
-"""Inputs of the evaluation commands: models, test sets, and the files to write."""
+"""Inputs of the evaluation commands: models, test sets and translations."""
 
 from __future__ import annotations
 
@@ -8,62 +8,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.files import real
 
 if TYPE_CHECKING:
     from dragoman.runtime.loading import Model
-    from dragoman.runtime.translator import Translation, Translator
-
-
-def check_writable(option: str, path: str | None) -> None:
-    """Raise UserError for a file to write where it cannot be, before work is done for it."""
-    if path and not real(path).parent.is_dir():
-        raise UserError(f"{option} {path}: there is no folder {Path(path).parent}")
-    if path and real(path).is_dir():
-        raise UserError(f"{option} {path} is a folder; name a file")
+    from dragoman.runtime.translation import Translation
+    from dragoman.runtime.translator import Translator
 
 
 def read_test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The lines of --source and --reference, or of a corpus, normalised as a translation is.
+    """Return the lines of --source and --reference, or of a corpus's test part, normalised like translations.
 
-    Raises UserError when they do not match.
+    Raises UserError when there are no lines, or not equally many on both sides.
     """
     from dragoman.translate.corpus.folder import Corpus
 
     if getattr(a, "corpus", None):
         if a.source or a.reference:
-            raise UserError("--corpus is given instead of --source and --reference")
+            raise UserError("give either --corpus or --source and --reference, not both")
         pairs = Corpus(a.corpus).read("test")
         if not pairs:
-            raise UserError(f"{a.corpus} has an empty test part")
+            raise UserError(f"{a.corpus} has an empty test part; give a corpus with test pairs")
         return [p.source for p in pairs], [p.target for p in pairs]
     if not (a.source and a.reference):
-        corpus = ", or --corpus, a folder with a test part" if hasattr(a, "corpus") else ""
-        raise UserError(f"give --source and --reference, the text and what is expected for it{corpus}")
+        corpus = ", or --corpus" if hasattr(a, "corpus") else ""
+        raise UserError(f"give --source and --reference, a text and its expected output{corpus}")
     source, reference = read_lines(a.source), read_lines(a.reference)
     if len(source) != len(reference):
-        raise UserError(f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}")
+        raise UserError(
+            f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}; "
+            "both need the same number of lines"
+        )
     if not source:
-        raise UserError(f"{a.source} has no lines")
+        raise UserError(f"{a.source} is empty; give a file with at least one line")
     return source, reference
 
 
 def read_lines(path: str) -> list[str]:
-    """The lines of a text file, normalised as a translation is. Raises UserError for what is not UTF-8."""
+    """Return the lines of a text file, normalised like translations. Raises UserError when it is not UTF-8."""
     from dragoman.runtime.normalisation import normalise
-    from dragoman.translate.corpus.readers.raw import read_strict
+    from dragoman.translate.corpus.readers.lines import read_strict
 
     return [*map(normalise, read_strict(path))]
 
 
 def translate_lines(
-    translator: Translator, source: Sequence[str], a: argparse.Namespace, what: str
+    translator: Translator, source: Sequence[str], a: argparse.Namespace, description: str
 ) -> list[Translation]:
-    """Translations with a bar on stderr."""
+    """Return the best translation of each line, with a progress bar on stderr."""
     from dragoman.translate.evaluation.engine import translate_all
     from dragoman.translate.progress import bar
 
-    with bar(what, len(source)) as progress:
+    with bar(description, len(source)) as progress:
         return translate_all(
             translator, source, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
             progress=progress,
@@ -71,7 +66,10 @@ def translate_lines(
 
 
 def load_model(models: Sequence[str]) -> Model:
-    """Whatever was named: one .onnx file, or runs, which translate together. Raises UserError for a mix."""
+    """Return the model in an .onnx file or in one or more runs' folders. Several runs translate together.
+
+    Raises UserError when an .onnx file is combined with other models, or runs that do not all translate are combined.
+    """
     from dragoman.runtime.loading import load
     from dragoman.translate.evaluation.reranking import assemble
     from dragoman.translate.tasks.forecasting import forecaster_of
@@ -82,21 +80,23 @@ def load_model(models: Sequence[str]) -> Model:
         return load(models[0])
     for model in models:
         if not Path(model).is_dir():
-            raise UserError(f"{model} is not a run's folder; only runs can translate together")
+            raise UserError(f"{model} is not a run's folder; only folders of runs can be combined")
     runs = [Run(model) for model in models]
     tasks = {run.config().task for run in runs}
     if tasks == {"translate"}:
         return assemble(runs)
     if len(runs) > 1:
-        raise UserError(f"{', '.join(models)}: only translators work together")
+        raise UserError(f"{', '.join(models)}: only runs that translate can be combined")
     return forecaster_of(runs[0]) if tasks == {"forecast"} else label_model_of(runs[0])
 
 
 def load_translator(models: Sequence[str]) -> Translator:
-    """The same, which must translate."""
+    """Return the model of `load_model`. Raises UserError when its task is not translation."""
     from dragoman.runtime.translator import Translator
 
     model = load_model(models)
     if not isinstance(model, Translator):
-        raise UserError(f"{models[0]}: the model was made to {model.task}, not to translate; `dragoman run` runs any")
+        raise UserError(
+            f"{models[0]} was trained to {model.task}, not to translate; `dragoman run` runs models of every task"
+        )
     return model

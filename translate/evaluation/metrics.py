@@ -1,73 +1,97 @@
-"""Scores with their signatures: BLEU, chrF and TER by sacreBLEU.
+"""Translation metrics: BLEU, chrF and TER by sacreBLEU, each with its signature.
 
-There are two evaluation protocols, `cased` and `lc.tok`. Their scores must never be compared.
+There are two evaluation protocols, `cased` and `lc.tok`. Scores under different protocols must never be compared.
+
+sacreBLEU and sacremoses are imported where they are used: training starts without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import regex
-import sacrebleu
-from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.segmentation import UNSPACED
 from dragoman.translate.corpus.builders.algorithms import length_of
-from dragoman.translate.corpus.languages import primary
+from dragoman.translate.corpus.languages import primary_subtag
 
 EvaluationProtocol = Literal["cased", "lc.tok"]
 
-
 HANGUL = regex.compile(r"\p{Hangul}")
-
-
 NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
 
+# sacreBLEU's TER can count the characters of these languages as words.
+IDEOGRAPHIC = {"zh", "yue", "ja"}
 
-IDEOGRAPHIC = {"zh", "yue", "ja"}  # whose characters sacreBLEU's TER can count as words
-
-
-TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": "char"}  # for what 13a cannot tokenise
+# sacreBLEU's tokenizer by language, where its default, 13a, finds no words.
+TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": "char"}
 
 
 @dataclass(frozen=True)
 class Score:
-    """A number and everything needed to know what it means."""
+    """A score with everything needed to interpret it."""
 
     metric: str
     score: float
-    signature: str  # sacreBLEU's; of other scores, what they were counted on
-    protocol: str  # a EvaluationProtocol; of other scores, the task
+    signature: str  # sacreBLEU's signature; for other tasks, the number of items scored
+    protocol: str  # an EvaluationProtocol; for other tasks, the task
 
 
-def lowercase_tokenised(lines: Sequence[str], language: str) -> list[str]:
-    """The protocol `lc.tok`: lower-cased, punctuation-normalised, Moses-tokenised, as in the published Multi30k scores."""
-    code = primary(language)
-    punctuation, tokenizer = MosesPunctNormalizer(lang=code), MosesTokenizer(lang=code)
+def lowercase_and_tokenise(lines: Sequence[str], language: str) -> list[str]:
+    """Return text as the protocol `lc.tok` scores it, the form of the published Multi30k scores.
+
+    Punctuation is normalised, text lower-cased and tokenised by Moses.
+
+    Raises UserError when sacremoses is not installed.
+    """
+    sacremoses, code = _import_sacremoses(), primary_subtag(language)
+    punctuation, tokenizer = sacremoses.MosesPunctNormalizer(lang=code), sacremoses.MosesTokenizer(lang=code)
     return [tokenizer.tokenize(punctuation.normalize(line).lower(), return_str=True, escape=True) for line in lines]
 
 
-def prepared(lines: Sequence[str], language: str, protocol: EvaluationProtocol) -> list[str]:
-    """Text as a protocol wants it."""
-    return lowercase_tokenised(lines, language) if protocol == "lc.tok" else [*lines]
+def _import_sacremoses() -> ModuleType:
+    try:
+        import sacremoses
+    except ImportError:
+        raise UserError("--protocol lc.tok needs sacremoses; run `pip install 'dragoman[moses]'`") from None
+    module: ModuleType = sacremoses
+    return module
+
+
+def preprocess(lines: Sequence[str], language: str, protocol: EvaluationProtocol) -> list[str]:
+    """Return text in the form that a protocol scores."""
+    return lowercase_and_tokenise(lines, language) if protocol == "lc.tok" else [*lines]
 
 
 def check_protocol(language: str, protocol: EvaluationProtocol) -> None:
-    """Raise UserError for `lc.tok` of a language written without spaces, where Moses makes one word of a sentence."""
-    if protocol == "lc.tok" and primary(language) in UNSPACED:
-        raise UserError(f"--protocol lc.tok cuts text at spaces, and {language} is written without; use cased")
+    """Raise UserError when a protocol cannot score a language here.
+
+    `lc.tok` needs sacremoses. It is refused for languages without spaces, where Moses takes a sentence for one word.
+    """
+    if protocol != "lc.tok":
+        return
+    if primary_subtag(language) in UNSPACED:
+        raise UserError(
+            f"--protocol lc.tok splits text at spaces, and {language} is written without spaces; use --protocol cased"
+        )
+    _import_sacremoses()
 
 
 def metrics_of(language: str, protocol: EvaluationProtocol, *, ter: bool = True) -> dict[str, Any]:
-    """sacreBLEU's metrics by name, for text that is `prepared`; no TER where it could not tell words.
+    """Return sacreBLEU's metrics by name, for text from `preprocess`.
+
+    TER is left out for languages in which it finds no words.
 
     Raises UserError as `check_protocol` does.
     """
+    import sacrebleu
+
     check_protocol(language, protocol)
-    code = primary(language)
+    code = primary_subtag(language)
     if protocol == "lc.tok":
         bleu = sacrebleu.BLEU(tokenize="none", force=True)
     else:
@@ -87,52 +111,63 @@ def score(
     *,
     ter: bool = True,
 ) -> list[Score]:
-    """BLEU, chrF and (slower) TER of translations against one reference each.
+    """Return BLEU, chrF and TER (the slowest) of translations against one reference each.
 
-    `cased` is what sacreBLEU does to detokenised text. `lc.tok` is for comparison with published Multi30k scores.
+    `cased` scores detokenised text with sacreBLEU's defaults. `lc.tok` is comparable with published Multi30k scores.
+
+    Raises UserError as `check_protocol` does.
     """
-    output, reference = prepared(output, language, protocol), prepared(reference, language, protocol)
-    results = []
+    check_protocol(language, protocol)
+    output, reference = preprocess(output, language, protocol), preprocess(reference, language, protocol)
+    scores = []
     for name, metric in metrics_of(language, protocol, ter=ter).items():
         value = metric.corpus_score(output, [reference]).score
-        results.append(Score(name, round(value, 3), str(metric.get_signature()), protocol))
-    return results
+        scores.append(Score(name, round(value, 3), str(metric.get_signature()), protocol))
+    return scores
 
 
 def sentence_chrf(text: str, reference: str) -> float:
-    """chrF of one line, 0 to 100: of the metrics, the one that means most for a single sentence, in every script."""
+    """Return chrF of one line, 0 to 100.
+
+    Of the three metrics, chrF is the most meaningful for a single sentence, in every script.
+    """
+    import sacrebleu
+
     return float(sacrebleu.sentence_chrf(text, [reference]).score)
 
 
 def exact_by_length(source: Sequence[str], output: Sequence[str], reference: Sequence[str]) -> list[dict[str, Any]]:
-    """For each length of a task: how many lines have it, and how many of 100 of these are exactly as expected."""
-    right: dict[int, list[bool]] = {}
-    for line, found, expected in zip(source, output, reference, strict=True):
-        right.setdefault(length_of(line), []).append(found == expected)
+    """Return the exact-match rate for each source length: rows of `length`, `lines` and `exact`, a percentage."""
+    matches: dict[int, list[bool]] = {}
+    for line, translation, expected in zip(source, output, reference, strict=True):
+        matches.setdefault(length_of(line), []).append(translation == expected)
     return [
-        {"length": length, "lines": len(own), "exact": round(100 * sum(own) / len(own), 2)}
-        for length, own in sorted(right.items())
+        {"length": length, "lines": len(matched), "exact": round(100 * sum(matched) / len(matched), 2)}
+        for length, matched in sorted(matches.items())
     ]
 
 
 def within_and_beyond(exact: Sequence[dict[str, Any]], trained_to: int) -> dict[str, float | None]:
-    """Of `exact_by_length`, how many of 100 lines are right up to the trained length, and of the longer ones."""
-    shares: dict[str, float | None] = {}
-    for where, beyond in (("within", False), ("beyond", True)):
-        own = [e for e in exact if (e["length"] > trained_to) == beyond]
-        lines = sum(e["lines"] for e in own)
-        shares[where] = sum(e["exact"] * e["lines"] for e in own) / lines if lines else None
-    return shares
+    """Return the exact-match percentage `within` the lengths of the training data and `beyond` them.
+
+    exact: rows from `exact_by_length`. trained_to: the longest length in training. None where no line was tested.
+    """
+    rates: dict[str, float | None] = {}
+    for part, is_longer in (("within", False), ("beyond", True)):
+        rows = [row for row in exact if (row["length"] > trained_to) == is_longer]
+        lines = sum(row["lines"] for row in rows)
+        rates[part] = sum(row["exact"] * row["lines"] for row in rows) / lines if lines else None
+    return rates
 
 
-def unspaced(lines: Sequence[str]) -> bool:
-    """Whether most letters are of scripts that put no spaces between words."""
+def is_unspaced(lines: Sequence[str]) -> bool:
+    """Return whether most letters belong to scripts that put no spaces between words."""
     return _mostly(NO_SPACES, lines)
 
 
-def wants_language(lines: Sequence[str]) -> bool:
-    """Whether most letters are of scripts that 13a does not tokenise as TOKENIZERS does."""
-    return unspaced(lines) or _mostly(HANGUL, lines)
+def needs_language(lines: Sequence[str]) -> bool:
+    """Return whether most letters belong to scripts for which TOKENIZERS replaces 13a."""
+    return is_unspaced(lines) or _mostly(HANGUL, lines)
 
 
 def _mostly(script: regex.Pattern[str], lines: Sequence[str]) -> bool:
@@ -141,5 +176,5 @@ def _mostly(script: regex.Pattern[str], lines: Sequence[str]) -> bool:
 
 
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
-    """Scores by metric, for JSON."""
+    """Return scores by metric, as plain values for JSON."""
     return {s.metric: asdict(s) for s in scores}

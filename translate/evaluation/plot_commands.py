@@ -11,57 +11,87 @@ from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
 from dragoman.translate.evaluation.inputs import load_translator
 
-LONGEST_PICTURE = 64  # pieces of a text
+MOST_SUBWORDS = 64  # of a text in a plot of sensitivities: more are illegible
 
 
 def add_commands(commands: Commands) -> None:
     """Register `cells` and `plot`."""
+    _add_cells(commands)
+    kinds = commands.add_parser(
+        "plot", help="draw plots of runs and models", description="Draw plots of runs and models."
+    ).add_subparsers(metavar="KIND", required=True)
+    _add_plot_curves(kinds)
+    _add_plot_attention(kinds)
+    _add_plot_sensitivity(kinds)
+
+
+def _add_cells(commands: Commands) -> None:
     p = commands.add_parser(
         "cells",
-        help="compare the four cells",
-        description="Train Elman, LSTM, GRU and SRU of equal parameters to copy, reverse, sort and add, with attention "
-        "and without, and, with --corpus, to translate; measure quality, speed and gradients with and without "
-        "clipping; write a table and figures. That takes more than an hour; what is cut short goes on where it was. It "
-        "is timed: nothing else should run.",
+        help="compare the four recurrent cells",
+        description="Compare Elman, LSTM, GRU and SRU networks with equal numbers of parameters. They learn to copy, "
+        "reverse, sort and add, with attention and without, and with --corpus also to translate. Quality, speed and "
+        "gradient norms with and without clipping are written as a table and plots. This takes more than an hour; "
+        "the same command resumes an interrupted comparison. Run nothing else meanwhile, because speed is measured.",
     )
-    p.add_argument("--out", required=True, metavar="DIR", help="where everything is written")
-    p.add_argument("--corpus", metavar="DIR", help="pairs to translate (default: only the made-up tasks)")
+    p.add_argument("--out", required=True, metavar="DIR", help="the folder for runs, tables and plots")
+    p.add_argument("--corpus", metavar="DIR", help="a parallel corpus to translate (default: synthetic tasks only)")
     p.add_argument(
-        "--epochs",
-        type=positive,
-        default=10,
-        metavar="N",
-        help="of each training (default 10; without attention four times as many, addition with it twice, "
-        "translation half)",
+        "--epochs", type=positive, default=10, metavar="N",
+        help="epochs of each training (default 10; tasks without attention take four times as many, addition with "
+        "attention twice as many, translation half as many)",
+    )  # fmt: skip
+    p.add_argument(
+        "--size", type=positive, default=20000, metavar="N", help="examples of each synthetic task (default 20000)"
     )
-    p.add_argument("--size", type=positive, default=20000, metavar="N", help="made-up tasks of a kind (default 20000)")
     p.set_defaults(run=cells)
 
-    p = commands.add_parser("plot", help="draw pictures", description="Draw pictures of runs and models.")
-    kinds = p.add_subparsers(metavar="KIND", required=True)
 
-    def picture(name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        k: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
-        k.set_defaults(run=run)
-        return k
+def _add_plot_curves(kinds: Commands) -> None:
+    p = _add_kind(
+        kinds, "curves", "Plot a run's losses, scores, learning rate and gradient norm as its curves.png.", plot_curves
+    )
+    p.add_argument("folder", metavar="RUN")
 
-    k = picture("curves", "A run's losses, scores and learning rate, as its curves.png.", plot_curves)
-    k.add_argument("folder", metavar="RUN")
-    k = picture("attention", "Where the translation of a text looked, by a run or an .onnx file alone.", plot_attention)
-    k.add_argument("model", metavar="MODEL")
-    k.add_argument("sentence", metavar="TEXT")
-    k.add_argument("-o", "--output", default="attention.png", metavar="FILE", help="a .png or .svg (attention.png)")
-    k = picture(
-        "memory", "How much what an encoder keeps at each word of a text still depends on every other word: the norm "
-        "of dh_t/dx_s in each layer and direction. Several runs are drawn side by side.", plot_memory,
-    )  # fmt: skip
-    k.add_argument("model", nargs="+", metavar="RUN")
-    k.add_argument("sentence", metavar="TEXT")
-    k.add_argument("-o", "--output", default="memory.png", metavar="FILE", help="a .png or .svg (memory.png)")
+
+def _add_plot_attention(kinds: Commands) -> None:
+    p = _add_kind(
+        kinds, "attention", "Plot the attention weights of one translation, by a run or an .onnx file.", plot_attention
+    )
+    p.add_argument("model", metavar="MODEL")
+    _add_text_and_output(p, "attention.png")
+
+
+def _add_plot_sensitivity(kinds: Commands) -> None:
+    p = _add_kind(
+        kinds,
+        "sensitivity",
+        "Plot the sensitivity of encoder states to the input: the norm of dh_t/dx_s for each pair of subwords, in each "
+        "layer and direction. Several runs are drawn side by side.",
+        plot_sensitivity,
+        aliases=["memory"],  # its former name
+    )
+    p.add_argument("model", nargs="+", metavar="RUN")
+    _add_text_and_output(p, "sensitivity.png")
+
+
+def _add_kind(
+    kinds: Commands, name: str, help: str, run: Callable[[argparse.Namespace], int], aliases: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    p: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help, aliases=aliases)
+    p.set_defaults(run=run)
+    return p
+
+
+def _add_text_and_output(p: argparse.ArgumentParser, default: str) -> None:
+    p.add_argument("sentence", metavar="TEXT")
+    p.add_argument(
+        "-o", "--output", default=default, metavar="FILE", help=f"the plot, a .png or .svg file (default: {default})"
+    )
 
 
 def cells(a: argparse.Namespace) -> int:
-    """`dragoman cells`."""
+    """Run `dragoman cells`."""
     from dragoman.translate.evaluation.cell_comparison import run_comparison
 
     run_comparison(Path(a.out), a.corpus, a.epochs, a.size)
@@ -69,7 +99,7 @@ def cells(a: argparse.Namespace) -> int:
 
 
 def plot_curves(a: argparse.Namespace) -> int:
-    """`dragoman plot curves`."""
+    """Run `dragoman plot curves`."""
     from dragoman.translate.evaluation.plots import draw_curves
 
     print(draw_curves(a.folder))
@@ -77,70 +107,69 @@ def plot_curves(a: argparse.Namespace) -> int:
 
 
 def plot_attention(a: argparse.Namespace) -> int:
-    """`dragoman plot attention`."""
+    """Run `dragoman plot attention`."""
     from dragoman.translate.evaluation.plots import draw_attention
-    from dragoman.translate.files import write_atomically
 
     kind = _kind_of_picture(a.output)
     translator = load_translator([a.model])
-    if not translator.attends:
+    if not translator.has_attention:
         raise UserError(f"{a.model} has no attention to draw: it was trained with model.attention = none")
     maps = translator.translate(a.sentence, alignments=True).attention
     if not maps:
-        raise UserError(f"{a.sentence!r} has nothing in it to look at")
+        raise UserError(f"{a.sentence!r} has no visible characters; give a text to draw")
     if len(maps) > 1:
-        print(f"dragoman: the text is translated in {len(maps)} parts; the first is drawn", file=sys.stderr)
-    write_atomically(Path(a.output), draw_attention(maps[0], kind))
-    _say_boxes(kind, [*maps[0].source_subwords, *maps[0].target_subwords])
-    print(a.output)
-    return 0
+        print(f"dragoman: the text is translated in {len(maps)} parts; the plot shows the first", file=sys.stderr)
+    subwords = [*maps[0].source_subwords, *maps[0].target_subwords]
+    return _write_plot(a.output, kind, draw_attention(maps[0], kind), subwords)
 
 
-def plot_memory(a: argparse.Namespace) -> int:
-    """`dragoman plot memory`."""
+def plot_sensitivity(a: argparse.Namespace) -> int:
+    """Run `dragoman plot sensitivity`."""
     from dragoman.runtime.normalisation import normalise
-    from dragoman.translate.evaluation.plots import draw_memory
+    from dragoman.translate.evaluation.plots import draw_sensitivity
     from dragoman.translate.evaluation.sensitivity import sensitivity
-    from dragoman.translate.files import write_atomically
     from dragoman.translate.progress import bar
     from dragoman.translate.tasks.labelling import encoder_of
     from dragoman.translate.training.run import Run
 
     kind = _kind_of_picture(a.output)
     if not normalise(a.sentence):
-        raise UserError(f"{a.sentence!r} has nothing in it to remember")
-    names, pieces, found = [], [], []
+        raise UserError(f"{a.sentence!r} has no visible characters; give a text to draw")
+    names, subwords, norms = [], [], []
     for folder in a.model:
         run = Run(folder)
         embedding, encoder = encoder_of(run)
         tokenizer = run.source_tokenizer()
         ids = tokenizer.encode(a.sentence)
-        if len(ids) > LONGEST_PICTURE:
-            raise UserError(f"the text has {len(ids)} pieces, more than the {LONGEST_PICTURE} that can be drawn")
+        if len(ids) > MOST_SUBWORDS:
+            raise UserError(f"the text has {len(ids)} subwords; give a text of at most {MOST_SUBWORDS}")
         with bar(folder, len(ids) * len(encoder.layers)) as progress:
-            found.append(sensitivity(embedding, encoder, ids, progress))
+            norms.append(sensitivity(embedding, encoder, ids, progress))
         names.append(f"{run.config().name} ({run.config().model.cell})")
-        pieces.append(tokenizer.pieces(ids))
-    write_atomically(Path(a.output), draw_memory(names, pieces, found, kind))
-    _say_boxes(kind, [piece for own in pieces for piece in own])
-    print(a.output)
+        subwords.append(tokenizer.subwords(ids))
+    picture = draw_sensitivity(names, subwords, norms, kind)
+    return _write_plot(a.output, kind, picture, [subword for words in subwords for subword in words])
+
+
+def _write_plot(path: str, kind: str, picture: bytes, subwords: Sequence[str]) -> int:
+    """Write a plot, print its path, and warn on stderr of characters that it cannot show."""
+    from dragoman.translate.evaluation.plots import characters_without_font
+    from dragoman.translate.files import write_atomically
+
+    write_atomically(Path(path), picture)
+    if kind == "png" and (missing := characters_without_font(subwords)):
+        print(
+            f"dragoman: no font on this machine has {', '.join(missing)}: boxes are drawn instead. Install a font that "
+            "does, such as Noto, or write an .svg file, which leaves the text to the viewer's fonts",
+            file=sys.stderr,
+        )
+    print(path)
     return 0
 
 
-def _say_boxes(kind: str, pieces: Sequence[str]) -> None:
-    """Tell of what a picture cannot show."""
-    from dragoman.translate.evaluation.plots import without_font
-
-    if kind == "png" and (missing := without_font(pieces)):
-        print(
-            f"dragoman: no font on this machine has {', '.join(missing)}, drawn as boxes; install one, such as Noto, "
-            "or write an .svg, whose text is drawn by what shows it",
-            file=sys.stderr,
-        )
-
-
 def _kind_of_picture(path: str) -> str:
+    """Return the format that a file's name asks for. Raises UserError when it is neither PNG nor SVG."""
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
-        raise UserError(f"-o {path}: a picture's name ends in .png or .svg")
+        raise UserError(f"-o {path}: give a name that ends in .png or .svg")
     return kind

@@ -1,4 +1,7 @@
-"""Plots of runs and models."""
+"""Plots of runs and models, as PNG or SVG files.
+
+Figures are made without pyplot, so that no window system is ever asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,127 +14,170 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt  # after the backend is chosen
+import matplotlib
+import numpy as np
+import numpy.typing as npt
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dragoman.runtime.alignment import Attention
 from dragoman.runtime.errors import UserError
 from dragoman.translate.evaluation.sensitivity import Sensitivity
 from dragoman.translate.files import read_rows, write_atomically
 
-NO_SCORES = ("kind", "step", "epoch", "seconds", "loss", "perplexity")  # of what a validation notes
+# The keys of a validation's row in metrics.jsonl that are no scores.
+NOT_SCORES = ("kind", "step", "epoch", "seconds", "loss", "perplexity")
+
+# SentencePiece spells a character outside its vocabulary as one such subword for each byte of its UTF-8.
+BYTE_SUBWORD = re.compile(r"<0x[0-9A-F]{2}>")
+
+# A font with more characters is matplotlib's last resort, which has a box for every code point.
+MOST_CHARACTERS = 0x100000
 
 
 def draw_curves(folder: str | Path) -> Path:
-    """Draw metrics.jsonl of a run as curves.png. Returns the picture's path."""
+    """Draw the training curves of a run as its curves.png and return the path."""
     path = Path(folder) / "curves.png"
     write_atomically(path, curves(Path(folder)))
     return path
 
 
 def curves(folder: Path) -> bytes:
-    """A run's losses, BLEU and learning rate over steps, as a PNG. Raises UserError when there is nothing to draw."""
+    """Return a PNG of a run's losses, validation scores, learning rate and gradient norm by training step.
+
+    Raises UserError when the folder has no metrics.jsonl.
+    """
     if not (folder / "metrics.jsonl").exists():
         raise UserError(f"{folder} has no metrics.jsonl to draw; name a run's folder")
     rows = read_rows(folder / "metrics.jsonl")
     train = [r for r in rows if r["kind"] == "train"]
     valid = [r for r in rows if r["kind"] == "validation"]
-    figure, (losses, scores, rates) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
-    losses.plot([r["step"] for r in train], [r["loss"] for r in train], label="training", alpha=0.6)
-    losses.plot([r["step"] for r in valid], [r["loss"] for r in valid], label="validation", marker="o", markersize=3)
-    losses.set(title="Loss a target (nats)", xlabel="step")
-    losses.legend()
-    _draw_scores(scores, valid)
-    rates.plot([r["step"] for r in train], [r["lr"] for r in train], color="tab:gray", label="learning rate")
-    rates.set(title="Learning rate; gradient norm before clipping", xlabel="step")
-    norms = rates.twinx()
-    norms.plot(
-        [r["step"] for r in train], [r["gradient_norm"] for r in train], color="tab:red", alpha=0.4, linewidth=0.8
-    )
-    norms.set_ylabel("gradient norm", color="tab:red")
-    for axes in (losses, scores, rates):
+    figure = Figure(figsize=(13.5, 4), layout="constrained")
+    loss_axes, score_axes, rate_axes = figure.subplots(1, 3)
+    _draw_losses(loss_axes, train, valid)
+    _draw_scores(score_axes, valid)
+    _draw_rates(rate_axes, train)
+    for axes in (loss_axes, score_axes, rate_axes):
+        axes.set_xlabel("training step")
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
-    return _saved(figure)
+    return _encode(figure)
+
+
+def _draw_losses(axes: Axes, train: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> None:
+    """Draw the losses. Only a forecaster has no perplexity: its loss is an absolute error."""
+    forecasts = bool(valid) and "perplexity" not in valid[0]
+    axes.plot(*_series(train, "loss"), label="training", alpha=0.6)
+    axes.plot(*_series(valid, "loss"), label="validation", marker="o", markersize=3)
+    axes.set(
+        title="Loss",
+        ylabel="absolute error (standard deviations)" if forecasts else "cross-entropy per target (nats)",
+    )
+    axes.legend()
 
 
 def _draw_scores(axes: Axes, valid: Sequence[dict[str, Any]]) -> None:
-    """Every score of the validations; what is much smaller than the largest has an axis of its own, at the right."""
-    axes.set(title="Scores of the validation set", xlabel="step")
-    highest = {m: max(abs(r[m]) for r in valid) for m in valid[-1] if m not in NO_SCORES} if valid else {}
-    beside: Axes | None = None
+    """Draw every validation score. A score below a tenth of the largest has an axis of its own, at the right."""
+    axes.set(title="Scores of the validation set", ylabel="score")
+    highest = {m: max(abs(r[m]) for r in valid) for m in valid[-1] if m not in NOT_SCORES} if valid else {}
+    right_axes: Axes | None = None
     lines = []
     for number, (metric, height) in enumerate(highest.items()):
-        own = axes
+        metric_axes, label = axes, metric
         if 0 < height < max(highest.values()) / 10:
-            own = beside = beside or axes.twinx()
-        name = metric if own is axes else f"{metric} (right)"
-        steps, values = ([r[key] for r in valid] for key in ("step", metric))
-        lines += own.plot(steps, values, f"C{number}", label=name, marker="o", markersize=3)
-    axes.legend(handles=lines)
+            metric_axes = right_axes = right_axes or axes.twinx()
+            label = f"{metric} (right axis)"
+        lines += metric_axes.plot(*_series(valid, metric), f"C{number}", label=label, marker="o", markersize=3)
+    if right_axes:
+        right_axes.set_ylabel("score (right axis)")
+        # Below the panel, which the lines on two axes fill.
+        axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize="small")
+    elif lines:
+        axes.legend(handles=lines)
+
+
+def _draw_rates(axes: Axes, train: Sequence[dict[str, Any]]) -> None:
+    axes.plot(*_series(train, "lr"), color="tab:gray")
+    axes.set(title="Learning rate and gradient norm", ylabel="learning rate")
+    norm_axes = axes.twinx()
+    norm_axes.plot(*_series(train, "gradient_norm"), color="tab:red", alpha=0.4, linewidth=0.8)
+    norm_axes.set_ylabel("gradient norm before clipping", color="tab:red")
+
+
+def _series(rows: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """Return the steps of some rows and their values of a key."""
+    return [r["step"] for r in rows], [r[key] for r in rows]
 
 
 def draw_attention(attention: Attention, kind: str = "png") -> bytes:
-    """One attention map as a picture, source pieces across and target pieces down."""
+    """Return a picture of an attention map: source subwords across, target subwords down. kind: `png` or `svg`."""
     height, width = attention.weights.shape
-    with _fonts("".join(_labels([*attention.source_subwords, *attention.target_subwords]))):
-        figure, axes = plt.subplots(figsize=(2.5 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
-        picture = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(width), _labels(attention.source_subwords), rotation=60, ha="right")
-        axes.set_yticks(range(height), _labels(attention.target_subwords))
-        axes.set(xlabel="source", ylabel="translation")
-        bar = figure.colorbar(picture, ticks=[0, 0.5, 1])
-        bar.ax.set_yticklabels(["not looked at", "half of the look", "looked at alone"])
-        return _saved(figure, kind)
+    source, target = _labels(attention.source_subwords), _labels(attention.target_subwords)
+    with _fonts_for("".join([*source, *target])):
+        figure = Figure(figsize=(3.2 + 0.45 * width, 1.8 + 0.35 * height), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(attention.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.set_xticks(range(width), source, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(height), target)
+        axes.set(xlabel="source subword", ylabel="target subword")
+        figure.colorbar(image, label="attention weight, 0 to 1", ticks=[0, 0.25, 0.5, 0.75, 1])
+        return _encode(figure, kind)
 
 
-def draw_memory(
-    names: Sequence[str], pieces: Sequence[Sequence[str]], found: Sequence[Sensitivity], kind: str = "png"
+def draw_sensitivity(
+    names: Sequence[str], subwords: Sequence[Sequence[str]], norms: Sequence[Sensitivity], kind: str = "png"
 ) -> bytes:
-    """The sensitivities of encoders (see memory.py) as a picture, a column for each.
+    """Return a picture of the sensitivities of encoders, one column for each; of a single encoder, one for a direction.
 
-    Rows are layers and directions; of one encoder, directions are columns. names: of the encoders. pieces: what each of
-    them read. found: what `sensitivity` gives of each.
+    Rows are layers and directions. Each panel is shaded relative to its largest norm.
+
+    names: of the encoders. subwords: of the text, as each encoder's tokenizer splits it. norms: from `sensitivity`,
+    for each encoder. kind: `png` or `svg`.
     """
-    D = found[0].shape[1]
-    layers = max(map(len, found))
+    D = norms[0].shape[1]
+    layers = max(map(len, norms))
     shape = (layers, D) if len(names) == 1 else (layers * D, len(names))
-    side = 1.3 + 0.27 * max(map(len, pieces))
-    with _fonts("".join(label for own in pieces for label in _labels(own))):
-        figure, grid = plt.subplots(
-            *shape, figsize=(side * shape[1] + 1.6, side * shape[0]), layout="constrained", squeeze=False
-        )
-        shade = ScalarMappable(PowerNorm(0.5, 0, 1), "Greys")
-        for number, (name, own, values) in enumerate(zip(names, pieces, found, strict=True)):
+    side = max(2.8, 1.5 + 0.27 * max(map(len, subwords)))
+    width, height = side * shape[1] + 1.8, side * shape[0] + 0.6
+    labels = [_labels(words) for words in subwords]
+    with _fonts_for("".join(label for words in labels for label in words)):
+        layout = ConstrainedLayoutEngine(compress=True, h_pad=0.12, w_pad=0.08)  # for panels of a fixed aspect ratio
+        figure = Figure(figsize=(width, height), layout=layout)
+        grid = figure.subplots(*shape, squeeze=False)
+        shading = ScalarMappable(PowerNorm(0.5, 0, 1), "Greys")
+        for column, (name, words, values) in enumerate(zip(names, labels, norms, strict=True)):
             for layer, d in ((layer, d) for layer in range(layers) for d in range(D)):
-                axes = grid[layer, d] if len(names) == 1 else grid[layer * D + d, number]
+                axes = grid[layer, d] if len(names) == 1 else grid[layer * D + d, column]
                 if layer >= len(values):
                     axes.set_axis_off()
                     continue
-                labels = _labels(own)
-                shares = values[layer, d] / max(float(values[layer, d].max()), 1e-30)
-                axes.imshow(shares, cmap=shade.cmap, norm=shade.norm, aspect="equal")
-                axes.set_xticks(range(len(own)), labels, rotation=60, ha="right", fontsize=8)
-                axes.set_yticks(range(len(own)), labels, fontsize=8)
-                axes.set_title(f"{name}\nlayer {layer + 1}, {'backwards' if d else 'forwards'}", fontsize=9)
-        figure.supxlabel("of this word", fontsize=10)
-        figure.supylabel("what is remembered here", fontsize=10)
-        bar = figure.colorbar(shade, ax=grid, ticks=[0, 0.04, 0.25, 1], shrink=0.6, aspect=30)
-        bar.ax.set_yticklabels(["forgotten", "a trace", "faint", "fresh"])
-        bar.set_label("next to the strongest in the same panel", fontsize=9)
-        return _saved(figure, kind)
+                direction = "right to left" if d else "left to right"
+                relative = values[layer, d] / max(float(values[layer, d].max()), 1e-30)
+                axes.imshow(relative, cmap=shading.cmap, norm=shading.norm, aspect="equal")
+                axes.set_xticks(range(len(words)), words, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+                axes.set_yticks(range(len(words)), words, fontsize=8)
+                axes.set_title(f"{name}\nlayer {layer + 1}, {direction}", fontsize=9, y=1.0)
+        figure.supxlabel("subword s (input x_s)", fontsize=10)
+        figure.supylabel("subword t (encoder state h_t)", fontsize=10)
+        bar = figure.colorbar(
+            shading, ax=grid, ticks=[0, 0.04, 0.25, 0.5, 1], format="%g", shrink=min(0.8, 3.5 / height)
+        )
+        bar.set_label("norm of dh_t/dx_s,\nrelative to the panel's maximum", fontsize=9)
+        return _encode(figure, kind)
 
 
 def draw_gradients(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Gradient norms over training steps (see comparison.py), clipped and not: a row a task, a column a cell."""
+    """Return a PNG of gradient norms with and without clipping: one row for each task, one column for each cell.
+
+    rows: from `cell_comparison.compare_cells`.
+    """
     tasks, cells = (list(dict.fromkeys(row[key] for row in rows)) for key in ("task", "cell"))
-    size = 3.4 * len(cells), 2.8 * len(tasks)
-    figure, grid = plt.subplots(
-        len(tasks), len(cells), figsize=size, sharex="row", sharey="row", squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(0.6 + 3.2 * len(cells), 0.6 + 2.6 * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), len(cells), sharex="row", sharey="row", squeeze=False)
     for row in rows:
         axes = grid[tasks.index(row["task"]), cells.index(row["cell"])]
         steps, norms = zip(*row["gradient_norms"], strict=True)
@@ -143,106 +189,120 @@ def draw_gradients(rows: Sequence[dict[str, Any]]) -> bytes:
     for axes, cell in zip(grid[0], cells, strict=True):
         axes.set_title(cell)
     for axes, task in zip(grid[:, 0], tasks, strict=True):
-        axes.set_ylabel(f"{task}\ngradient norm, before clipping")
-    for axes in grid[-1]:
-        axes.set_xlabel("step")
-    grid[0, -1].legend()
-    return _saved(figure)
+        axes.set_ylabel(task)
+    figure.supylabel("gradient norm before clipping")
+    figure.supxlabel("training step")
+    _add_shared_legend(figure, grid[0, 0])
+    return _encode(figure)
 
 
 def draw_lengths(rows: Sequence[dict[str, Any]]) -> bytes:
-    """The share of exact answers by length (see comparison.py), one panel a task, four in a row, a line a cell."""
+    """Return a PNG of exact-match rates by length: one panel for each task, four in a row, one line for each cell.
+
+    rows: from `cell_comparison.compare_cells`.
+    """
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     columns = min(4, len(tasks))
     lines = -(-len(tasks) // columns)
-    figure, grid = plt.subplots(lines, columns, figsize=(4 * columns, 3.2 * lines), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(max(6.0, 3.6 * columns), 0.9 + 2.8 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat[len(tasks) :]:
         axes.remove()
     for axes, task in zip(grid.flat, tasks, strict=False):
         for row in (r for r in rows if r["task"] == task):
             axes.plot([e["length"] for e in row["exact"]], [e["exact"] for e in row["exact"]], label=row["cell"])
-        limit = next(r["trained_to"] for r in rows if r["task"] == task)
-        axes.axvline(limit, color="tab:gray", linestyle=":", label="the longest in training")
-        axes.set(
-            title=task, xlabel="symbols, or digits of the longer number", ylabel="exactly right, of 100", ylim=(-3, 103)
-        )
+        trained_to = next(r["trained_to"] for r in rows if r["task"] == task)
+        axes.axvline(trained_to, color="tab:gray", linestyle=":", label="longest in training")
+        axes.set(title=task, ylim=(-3, 103))
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    return _saved(figure)
+    figure.supxlabel("length of the source (symbols; for addition, digits of the longer number)")
+    figure.supylabel("exact matches (%)")
+    _add_shared_legend(figure, grid[0, 0])
+    return _encode(figure)
 
 
-def draw_reach(names: Sequence[str], found: Sequence[Any]) -> bytes:
-    """How the first layer's sensitivity fades with distance, a line for each encoder."""
-    figure, axes = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
-    for name, values in zip(names, found, strict=True):
+def draw_sensitivity_by_distance(names: Sequence[str], curves: Sequence[npt.NDArray[np.float64]]) -> bytes:
+    """Return a PNG of the first layer's sensitivity by distance, one line for each encoder.
+
+    curves: from `sensitivity_by_distance`, for each encoder.
+    """
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, values in zip(names, curves, strict=True):
         axes.plot(range(len(values)), values, marker="o", markersize=3, label=name)
-    axes.set(xlabel="words ago", ylabel="sensitivity, of that to the word itself", yscale="log")
+    axes.set(
+        xlabel="distance t - s (subwords)", ylabel="norm of dh_t/dx_s, of that at distance 0", yscale="log",
+        title="Sensitivity of layer 1, left to right",
+    )  # fmt: skip
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    return _saved(figure)
+    return _encode(figure)
 
 
-def _labels(pieces: Sequence[str]) -> list[str]:
-    """Pieces as people read them: a character that is spelt in bytes stands at the first of these."""
+def _add_shared_legend(figure: Figure, axes: Axes) -> None:
+    """Add the legend of one panel above all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+
+
+def _labels(subwords: Sequence[str]) -> list[str]:
+    """Return subwords as labels. A character spelt in bytes is shown at its first byte, `·` at the others."""
     out: list[str] = []
-    for spelt, run in groupby(pieces, lambda piece: bool(_BYTE.fullmatch(piece))):
-        own = [*run]
+    for is_bytes, group in groupby(subwords, lambda subword: bool(BYTE_SUBWORD.fullmatch(subword))):
+        run = [*group]
         try:
-            text = bytes(int(piece[3:5], 16) for piece in own).decode() if spelt else ""
+            text = bytes(int(byte[3:5], 16) for byte in run).decode() if is_bytes else ""
         except UnicodeDecodeError:
             text = ""
         if text:
             out += [c for character in text for c in (character, *"·" * (len(character.encode()) - 1))]
         else:
-            out += [piece.replace("$", r"\$") for piece in own]  # else matplotlib reads mathematics
+            out += [subword.replace("$", r"\$") for subword in run]  # matplotlib typesets text between dollars as maths
     return out
 
 
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+def _fonts_for(text: str) -> Any:  # noqa: ANN401 (matplotlib's own context manager)
+    """Return a context in which text is drawn with installed fonts that have its characters."""
+    fonts, _ = _choose_fonts(text)
+    # An SVG keeps its text as text: the viewer's fonts draw it.
+    return matplotlib.rc_context({"font.family": fonts, "svg.fonttype": "none"})
 
 
-def _fonts(text: str) -> Any:  # noqa: ANN401 (matplotlib's own context manager)
-    """Draw with fonts that have the characters of a text, as far as any that is installed does."""
-    chosen, _ = _fonts_of(text)
-    return plt.rc_context({"font.family": chosen, "svg.fonttype": "none"})  # an SVG's text is drawn by who shows it
+def characters_without_font(subwords: Iterable[str]) -> str:
+    """Return the characters that no installed font has. A PNG shows them as boxes."""
+    return _choose_fonts("".join(_labels([*subwords])))[1]
 
 
-def without_font(pieces: Iterable[str]) -> str:
-    """The characters of some pieces that no installed font has, which a PNG shows as boxes."""
-    return _fonts_of("".join(_labels([*pieces])))[1]
-
-
-def _fonts_of(text: str) -> tuple[list[str], str]:
-    """Fonts that have the characters of a text, the usual one first, and the characters that none has."""
-    own = plt.rcParams["font.sans-serif"][0]
-    wanted = {ord(c) for c in text} - _characters(font_manager.findfont(own))
-    chosen = [own]
+def _choose_fonts(text: str) -> tuple[list[str], str]:
+    """Return fonts that cover the characters of a text, the default font first, and the characters left over."""
+    default = matplotlib.rcParams["font.sans-serif"][0]
+    uncovered = {ord(c) for c in text} - _characters(font_manager.findfont(default))
+    fonts = [default]
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.weight != 400, e.name)):
-        if not wanted:
+        if not uncovered:
             break
-        if found := wanted & _characters(entry.fname):
-            wanted -= found
-            chosen.append(entry.name)
-    return chosen, "".join(map(chr, sorted(wanted)))
+        if covered := uncovered & _characters(entry.fname):
+            uncovered -= covered
+            fonts.append(entry.name)
+    return fonts, "".join(map(chr, sorted(uncovered)))
 
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """The characters of a font; none of one that cannot be read, or that has a box for each there could be."""
+    """Return the code points of a font; none if it is unreadable or matplotlib's last resort."""
     try:
-        found = frozenset(font_manager.get_font(path).get_charmap())
-        return found if len(found) < 0x100000 else frozenset()  # matplotlib's own last resort
+        characters = frozenset(font_manager.get_font(path).get_charmap())
     except (OSError, RuntimeError):
         return frozenset()
+    return characters if len(characters) < MOST_CHARACTERS else frozenset()
 
 
-def _saved(figure: Any, kind: str = "png") -> bytes:  # noqa: ANN401 (matplotlib's own type is not exported)
-    """The bytes of a figure as `png` or `svg`."""
+def _encode(figure: Figure, kind: str = "png") -> bytes:
+    """Return a figure as a PNG or SVG file."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script without a font shows as boxes
-        picture = io.BytesIO()
-        figure.savefig(picture, dpi=110, format=kind)
-    plt.close(figure)
-    return picture.getvalue()
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # such characters are drawn as boxes
+        file = io.BytesIO()
+        figure.savefig(file, dpi=110, format=kind)
+    return file.getvalue()

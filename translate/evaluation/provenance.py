@@ -1,4 +1,4 @@
-"""The provenance of a score: command, commit, machine, seed."""
+"""Provenance of a score: command, commit, machine and seed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dragoman.runtime.metadata import Metadata
-from dragoman.translate.evaluation.metrics import Score
 from dragoman.translate.files import read_rows, write_rows
 
-# The keys of a row that tell it from others: a later row of the same keys replaces it.
+if TYPE_CHECKING:
+    from dragoman.translate.evaluation.metrics import Score
+
+# These keys identify a row: a later row with the same values replaces it.
 ROW_KEY = ("run", "set", "protocol", "precision", "beam", "length_penalty", "seed")
 
 
 def score_row(
     scores: Sequence[Score], metadata: Metadata, *, name: str, beam: int, length_penalty: float
 ) -> dict[str, Any]:
-    """Return one row of docs/results/scores.jsonl: all metrics of a test set, and what is needed to measure them again.
+    """Return one row of a file of scores: all metrics of a test set, and everything needed to measure them again.
 
-    name: the test set. beam: 0 where nothing is searched for. An ensemble has the provenance of each member.
+    name: of the test set. beam: 0 for a task without search. An ensemble's row holds the provenance of each member.
     """
     card = metadata.card
     corpus = card.get("corpus", {})
@@ -56,7 +58,7 @@ def score_row(
 
 
 def record(path: Path, row: dict[str, Any]) -> None:
-    """Write a row into a file of rows, in place of the row with the same ROW_KEY if there is one.
+    """Write a row into a file of rows, replacing the row with the same ROW_KEY if there is one.
 
     Raises UserError when the file cannot be read or written.
     """
@@ -67,7 +69,7 @@ def record(path: Path, row: dict[str, Any]) -> None:
 
 
 def trained_by(card: dict[str, Any]) -> dict[str, Any]:
-    """What of a card says how the weights came about."""
+    """Return the part of a model card that says how the weights were trained."""
     training = card.get("training", {})
     return {
         "seed": training.get("seed"),
@@ -78,12 +80,12 @@ def trained_by(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command that this process was started by."""
+    """Return the command line of this process."""
     return shlex.join(["dragoman", *sys.argv[1:]])
 
 
 def commit() -> str:
-    """The commit of the source tree that this runs from, `+changed` if it is not that, or the installed version."""
+    """Return the commit of the source tree, with `+changed` if files differ from it, or the installed version."""
     root = Path(__file__).resolve().parents[2]
     try:
         if (root / ".git").exists():
@@ -95,7 +97,7 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """The processor and the software that a number was measured on."""
+    """Return the processor, the GPU and the version of PyTorch that a figure was measured with."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -103,5 +105,5 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    vectors = torch.backends.cpu.get_cpu_capability()  # AVX2, AVX512: the same name may stand for either
+    vectors = torch.backends.cpu.get_cpu_capability()  # AVX2 or AVX512: one model name may have either
     return f"{name} ({vectors}), {os.cpu_count()} cores{gpu}, torch {torch.__version__}"

@@ -1,4 +1,4 @@
-"""Reports as HTML pages that need no network."""
+"""Reports as self-contained HTML pages, which load nothing from the network."""
 
 from __future__ import annotations
 
@@ -11,90 +11,101 @@ from typing import Any
 import jinja2
 
 from dragoman.runtime.translator import Translator
-from dragoman.translate.evaluation.compare import by_length, listed, sentence_scores, verdict
+from dragoman.translate.evaluation.compare import conclusion, examples, scores_by_length, sentence_scores
 from dragoman.translate.evaluation.metrics import EvaluationProtocol, Score
 from dragoman.translate.evaluation.plots import curves, draw_attention
 
-SHOWN = 10  # sentences in a list
+EXAMPLES = 10  # sentences in a list
+DRAWN_BY_DEFAULT = 2  # of the worst and of the best sentences
 
 
-def picture(png: bytes) -> str:
-    """A picture as the address of itself."""
+def data_uri(png: bytes) -> str:
+    """Return a PNG as a data URI, so that the page holds the image itself."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def page(title: str, **parts: Any) -> str:  # noqa: ANN401 (what the template shows)
-    """One HTML page, which nothing outside of it is needed for: see report.html for the parts."""
-    text = files("dragoman.translate.evaluation").joinpath("report.html").read_text("utf-8")
+def render_page(title: str, **sections: Any) -> str:  # noqa: ANN401 (report.html uses values of several types)
+    """Render report.html. sections: see the template; a section that is not given is left out."""
+    template = files("dragoman.translate.evaluation").joinpath("report.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    nothing: dict[str, Any] = {"facts": {}, "curves": None}
-    nothing |= {name: [] for name in ("scores", "lengths", "robust", "pictures", "lists")}
-    return environment.from_string(text).render(title=title, **{**nothing, **parts})
+    empty: dict[str, Any] = {"facts": {}, "curves": None}
+    empty |= {name: [] for name in ("scores", "lengths", "robustness", "attention", "lists")}
+    return environment.from_string(template).render(title=title, **{**empty, **sections})
 
 
-def of_two(found: Mapping[str, Any], source: str) -> str:
-    """A comparison as a page."""
-    first, second = (s["name"] for s in found["scores"][0]["systems"])
-    return page(
-        f"{first} and {second}",
+def comparison_report(comparison: Mapping[str, Any], source: str) -> str:
+    """Return a comparison from `compare_systems` as a page. source: the name of the test set."""
+    first, second = (s["name"] for s in comparison["scores"][0]["systems"])
+    return render_page(
+        f"{first} compared with {second}",
         facts={
-            "test set": f"{source}, {found['sentences']:,} sentences",
-            "protocol": found["protocol"],
-            "in short": verdict(found, second),
+            "test set": f"{source}, {comparison['sentences']:,} sentences",
+            "protocol": comparison["protocol"],
+            "conclusion": conclusion(comparison, second),
         },
-        scores=found["scores"],
-        lengths=found["lengths"],
+        scores=comparison["scores"],
+        lengths=comparison["lengths"],
         lists=[
-            {"title": f"What {second} does better", "sentences": found["better"]},
-            {"title": f"What {second} does worse", "sentences": found["worse"]},
+            {"title": f"Sentences that {second} translates better", "sentences": comparison["better"]},
+            {"title": f"Sentences that {second} translates worse", "sentences": comparison["worse"]},
         ],
     )
 
 
-def of_one(
+def model_report(
     translator: Translator, models: Sequence[str], source: Sequence[str], output: Sequence[str],
     reference: Sequence[str], scores: Sequence[Score], protocol: EvaluationProtocol, show: Sequence[int], beam: int,
-    length_penalty: float | None = None, robust: Sequence[dict[str, Any]] = (),
+    length_penalty: float | None = None, robustness: Sequence[dict[str, Any]] = (),
 ) -> str:  # fmt: skip
-    """One model as a page: scores, lengths, curves, its best and worst sentences, and where some of them looked.
+    """Return one model's evaluation as a page: scores, training curves, best and worst sentences, attention maps.
 
-    show: the lines to draw, from 1; by default the two worst and the two best.
+    show: the lines whose attention is drawn, from 1; by default the two worst and the two best.
     """
     metadata, systems = translator.metadata, {"translation": output}
     order = sorted(range(len(output)), key=sentence_scores(output, reference).__getitem__)
-    worst, best = order[:SHOWN], [i for i in order[::-1][:SHOWN] if i not in order[:SHOWN]]
-    drawn = [n - 1 for n in show] or [*worst[:2], *best[:2]]
-    training, card = metadata.card.get("training", {}), metadata.card
-    facts = {
-        "model": ", ".join(models),
-        "languages": f"{metadata.source_language} to {metadata.target_language}",
-        "parameters": f"{card['parameters']:,}" if card.get("parameters") else "unknown",
-        "trained": f"{training['minutes']} minutes, {training['epochs']} epochs" if training else "unknown",
-        "precision": metadata.precision,
-        "test": f"{len(source):,} sentences, beam {beam}, protocol {protocol}",
-    }
+    worst = order[:EXAMPLES]
+    best = [i for i in order[::-1][:EXAMPLES] if i not in worst]
+    drawn = [n - 1 for n in show] or [*worst[:DRAWN_BY_DEFAULT], *best[:DRAWN_BY_DEFAULT]]
     runs = [Path(m) for m in models if (Path(m) / "metrics.jsonl").exists()]
-    pictures = []
-    if translator.attends:
-        results = translator.translate(
-            [source[i] for i in drawn], beam=beam, length_penalty=length_penalty, alignments=True
-        )
-        for i, result in zip(drawn, results, strict=True):
-            for part in result.attention:
-                pictures.append({"caption": f"line {i + 1}: {source[i]}", "image": picture(draw_attention(part))})
-    return page(
+    return render_page(
         f"{metadata.config.get('name', 'model')}, {metadata.source_language} to {metadata.target_language}",
-        facts=facts,
+        facts={**_facts(translator, models), "test": f"{len(source):,} sentences, beam {beam}, protocol {protocol}"},
         scores=[
             {"metric": s.metric, "signature": s.signature, "systems": [{"name": "score", "score": s.score}]}
             for s in scores
         ],
-        lengths=by_length(source, systems, reference, metadata.target_language, protocol),
-        robust=robust,
-        curves=picture(curves(runs[0])) if len(runs) == 1 else None,
+        lengths=scores_by_length(source, systems, reference, metadata.target_language, protocol),
+        robustness=robustness,
+        curves=data_uri(curves(runs[0])) if len(runs) == 1 else None,
         lists=[
-            {"title": "Worst sentences", "sentences": listed(source, systems, reference, worst)},
-            {"title": "Best sentences", "sentences": listed(source, systems, reference, best)},
+            {"title": "Worst sentences by chrF", "sentences": examples(source, systems, reference, worst)},
+            {"title": "Best sentences by chrF", "sentences": examples(source, systems, reference, best)},
         ],
-        pictures=pictures,
+        attention=_attention_maps(translator, source, drawn, beam, length_penalty),
     )
+
+
+def _facts(translator: Translator, models: Sequence[str]) -> dict[str, str]:
+    metadata = translator.metadata
+    card, training = metadata.card, metadata.card.get("training", {})
+    return {
+        "model": ", ".join(models),
+        "languages": f"{metadata.source_language} to {metadata.target_language}",
+        "parameters": f"{card['parameters']:,}" if card.get("parameters") else "unknown",
+        "training": f"{training['minutes']} minutes, {training['epochs']} epochs" if training else "unknown",
+        "precision": metadata.precision,
+    }
+
+
+def _attention_maps(
+    translator: Translator, source: Sequence[str], rows: Sequence[int], beam: int, length_penalty: float | None
+) -> list[dict[str, str]]:
+    """Return a caption and an image for each part of the given lines; nothing for a model without attention."""
+    if not translator.has_attention:
+        return []
+    results = translator.translate([source[i] for i in rows], beam=beam, length_penalty=length_penalty, alignments=True)
+    return [
+        {"caption": f"line {i + 1}: {source[i]}", "image": data_uri(draw_attention(part))}
+        for i, result in zip(rows, results, strict=True)
+        for part in result.attention
+    ]

@@ -1,4 +1,4 @@
-"""Robustness: translate changed text and count the failures."""
+"""Robustness: translate perturbed text and count the failures."""
 
 from __future__ import annotations
 
@@ -9,54 +9,55 @@ from typing import Any
 import regex
 import sacrebleu
 
-from dragoman.runtime.translator import Translation, Translator
-from dragoman.translate.corpus.cleaning import far_apart, large_numbers
+from dragoman.runtime.translation import Translation
+from dragoman.runtime.translator import Translator
+from dragoman.translate.corpus.cleaning import lengths_differ
+from dragoman.translate.corpus.number_matching import large_numbers
 from dragoman.translate.encoding.augmentation import CHANGES
 
-REPEATS = 3  # times that the same words follow each other in what is a loop
+# A translation loops when a phrase of up to LONGEST_PERIOD words occurs REPEATS times in a row.
+REPEATS = 3
+LONGEST_PERIOD = 6
 
+# In text without spaces it loops when up to 20 characters occur four times in a row and cover CHARACTERS_IN_LOOP.
+CHARACTER_LOOP = regex.compile(r"(.{1,20}?)\1{3,}")
+CHARACTERS_IN_LOOP = 12
 
-LONGEST = 6  # words of a loop's period
+# A length is wrong when it differs from the expected one by more than this factor and this number of characters.
+LENGTH_RATIO, LENGTH_SLACK = 2.0, 10
 
+# After these changes the reference no longer applies, so there is no chrF.
+WITHOUT_REFERENCE = ("one word", "empty", "unseen numbers")
 
-# Where words are not told apart by spaces: up to 20 characters, at least four times and 12 characters in all.
-CYCLE = regex.compile(r"(.{1,20}?)\1{3,}")
-
-
-CYCLED = 12
-
-
-# A translation this many times longer or shorter than usual, give or take some characters, has a wrong length.
-RATIO, SLACK = 2.0, 10
-
-
-Cell = dict[str, Any]
+Row = dict[str, Any]
 
 
 def robustness(
     translator: Translator, source: Sequence[str], reference: Sequence[str], plain: Sequence[Translation], *,
     beam: int | None, batch_size: int, length_penalty: float | None = None, seed: int = 1,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[Cell]:  # fmt: skip
-    """A row for the text as it is and for each change to it.
+) -> list[Row]:  # fmt: skip
+    """Return one row for the text as it is and one for each change to it.
 
-    change; chrF, without regard to case, where the translation should stay what it was; and of 100 sentences, how many
-    loop, are empty though something was asked, have a wrong length, do not end, and lost the numbers of the source.
-    plain: the translations of the text as it is.
+    Columns: `change`; `chrF`, case-insensitive, or None where the change makes the reference invalid; and percentages
+    of sentences whose translation loops, is empty although the source is not, has a wrong length, does not end, or
+    loses numbers of the source.
+
+    plain: the translations of the unchanged text. progress: called with the number of changes done.
     """
     rows = []
     settings: dict[str, Any] = {"beam": beam, "batch_size": batch_size, "length_penalty": length_penalty}
-    usual = sorted(len(r.text) / len(s) for r, s in zip(plain, source, strict=True) if s)
-    ratio = usual[len(usual) // 2] if usual else 1.0
+    ratios = sorted(len(r.text) / len(s) for r, s in zip(plain, source, strict=True) if s)
+    median_ratio = ratios[len(ratios) // 2] if ratios else 1.0
     for done, (name, change) in enumerate([("as it is", None), *CHANGES.items()]):
         changed = [change(line, random.Random(f"{seed} {line}")) if change else line for line in source]
         results = translator.translate(changed, **settings) if change else plain
-        judged = [_judge(line, result, ratio) for line, result in zip(changed, results, strict=True)]
-        row: Cell = {"change": name, "chrF": None, "sentences": len(source)}
-        if name not in ("one word", "empty", "unseen numbers"):
+        failed = [failures(line, result, median_ratio) for line, result in zip(changed, results, strict=True)]
+        row: Row = {"change": name, "chrF": None, "sentences": len(source)}
+        if name not in WITHOUT_REFERENCE:
             row["chrF"] = round(_chrf([r.text for r in results], reference), 2)
-        for key in judged[0]:
-            row[key] = round(100 * sum(j[key] for j in judged) / len(judged), 2)
+        for kind in failed[0]:
+            row[kind] = round(100 * sum(f[kind] for f in failed) / len(failed), 2)
         rows.append(row)
         progress(done)
     return rows
@@ -67,37 +68,37 @@ def _chrf(lines: Sequence[str], reference: Sequence[str]) -> float:
     return float(metric.corpus_score([*lines], [[*reference]]).score)
 
 
-def _judge(source: str, result: Translation, ratio: float) -> dict[str, bool]:
-    wanted = large_numbers(source)
+def failures(source: str, result: Translation, ratio: float) -> dict[str, bool]:
+    """Return which failures a translation shows. ratio: the usual number of target characters per source character."""
     return {
-        "loops": loops(result.text) and not loops(source),
+        "loops": has_loop(result.text) and not has_loop(source),
         "empty": bool(source.strip()) and not result.text,
-        "wrong length": far_apart(len(source) * ratio, len(result.text), RATIO, SLACK),
+        "wrong length": lengths_differ(len(source) * ratio, len(result.text), LENGTH_RATIO, LENGTH_SLACK),
         "unfinished": not result.complete,
-        "lost numbers": bool(wanted - large_numbers(result.text)),
+        "lost numbers": bool(large_numbers(source) - large_numbers(result.text)),
     }
 
 
-def loops(text: str) -> bool:
-    """Whether some words, up to LONGEST of them, come REPEATS times one after the other, or some characters do."""
-    if any(len(match[0]) >= CYCLED for match in CYCLE.finditer(text)):
+def has_loop(text: str) -> bool:
+    """Return whether a phrase, or in text without spaces a run of characters, repeats in a row. See REPEATS."""
+    if any(len(match[0]) >= CHARACTERS_IN_LOOP for match in CHARACTER_LOOP.finditer(text)):
         return True
     words = text.split()
-    for period in range(1, LONGEST + 1):
-        run = 0
+    for period in range(1, LONGEST_PERIOD + 1):
+        repeated = 0
         for i in range(period, len(words)):
-            run = run + 1 if words[i] == words[i - period] else 0
-            if run >= period * (REPEATS - 1):
+            repeated = repeated + 1 if words[i] == words[i - period] else 0
+            if repeated >= period * (REPEATS - 1):
                 return True
     return False
 
 
-def as_text(rows: Sequence[Cell]) -> str:
-    """The rows as a table for a terminal."""
-    keys = [key for key in rows[0] if key not in ("change", "sentences")]
-    out = [f"{rows[0]['sentences']:,} sentences; chrF without regard to case, all else in percent of them"]
-    out += [f"{'':<22}" + "".join(f"{key:>14}" for key in keys)]
+def as_text(rows: Sequence[Row]) -> str:
+    """Return the rows as a table for a terminal."""
+    columns = [key for key in rows[0] if key not in ("change", "sentences")]
+    out = [f"{rows[0]['sentences']:,} sentences; chrF is case-insensitive, the other columns are % of sentences"]
+    out += [f"{'':<22}" + "".join(f"{column:>14}" for column in columns)]
     for row in rows:
-        cells = ["" if row[key] is None else f"{row[key]:.2f}" for key in keys]
-        out.append(f"{row['change']:<22}" + "".join(f"{cell:>14}" for cell in cells))
+        values = ["" if row[column] is None else f"{row[column]:.2f}" for column in columns]
+        out.append(f"{row['change']:<22}" + "".join(f"{value:>14}" for value in values))
     return "\n".join(out)

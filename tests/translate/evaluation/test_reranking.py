@@ -19,12 +19,12 @@ from torch import Tensor
 from dragoman.cli import main
 from dragoman.runtime.contract import BOS, EOS, PAD
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.translator import Translation
+from dragoman.runtime.translation import Translation
 from dragoman.translate.config import load
 from dragoman.translate.corpus.folder import Corpus, Pair, write_corpus
 from dragoman.translate.distillation import backtranslate, distil
 from dragoman.translate.distillation import journal as making
-from dragoman.translate.encoding.batching import Batch, reversed_ids
+from dragoman.translate.encoding.batching import TranslationBatch, reversed_ids
 from dragoman.translate.encoding.subwords import default_vocabulary, train_tokenizer
 from dragoman.translate.evaluation.metrics import sentence_chrf
 from dragoman.translate.evaluation.reranking import Proposer, Reranker, assemble
@@ -52,7 +52,8 @@ def expected(models: list[Seq2Seq], source: Tensor, length: Tensor, ids: tuple[i
     """The log-probability of a target when each step averages probabilities, worked out in plain numbers."""
     total = 0.0
     rows = [
-        torch.softmax(m.logits(m(source, length, torch.tensor([[BOS, *ids[:-1]]]))) + m.never, -1)[0] for m in models
+        torch.softmax(m.logits(m(source, length, torch.tensor([[BOS, *ids[:-1]]]))) + m.suppression, -1)[0]
+        for m in models
     ]
     for t, i in enumerate(ids):
         total += math.log(sum(float(row[t, i]) for row in rows) / len(rows))
@@ -143,7 +144,7 @@ def test_right_to_left_is_what_is_learnt(toml: Path, tmp_path: Path) -> None:
         trainer = Trainer(load(toml, changes), tmp_path / str(turned))
         pairs = set()
         for batch in trainer.batches(0).batches(0):
-            assert isinstance(batch, Batch)
+            assert isinstance(batch, TranslationBatch)
             for source, target in zip(batch.source.tolist(), batch.target_out.tolist(), strict=True):
                 written = [i for i in target if i != PAD]
                 pairs.add((tuple(source), (*(reversed_ids(written) if turned else written),)))
@@ -165,7 +166,7 @@ def test_members_with_equal_tokenizers_search_together(tiny_run: Path) -> None:
 def test_judging_takes_any_number_of_lines(backwards_run: Path) -> None:
     proposer = Proposer([Run(backwards_run)])
     source = [proposer.tokenizers[0].encode(str(n)) for n in range(100)]
-    target = [proposer.written(proposer.tokenizers[1].encode("one two")) for _ in source]
+    target = [proposer.in_decoding_order(proposer.tokenizers[1].encode("one two")) for _ in source]
     together, apart = (
         proposer.score_targets(source, target),
         torch.cat([proposer.score_targets([s], [t]) for s, t in zip(source, target, strict=True)]),
@@ -233,7 +234,7 @@ def test_distilled_corpus(
     assert near.target == best
     said, told = capsys.readouterr().out, made.card["distilled"]
     assert told["added"] == len(train) - len(pairs)
-    assert f"{told['fewer']} sources have fewer than 2 translations that came to an end" in said
+    assert f"{told['fewer']} sources have fewer than 2 complete translations" in said
     taught = [sum(p.source == source for p in train) - 1 for source, _ in pairs]
     assert told["fewer"] == sum(count < 2 for count in taught) > 0
 
@@ -264,7 +265,7 @@ def test_no_teacher_brings_in_a_held_out_reference(
         journal = given[3]
         journal.bfloat16(torch.device("cpu"))
         for texts in taught:
-            journal.note(texts)
+            journal.append(texts)
 
     monkeypatch.setattr(distil, "translate_into", translated)
     words = ["distill", str(tiny_run), "--corpus", str(corpus), "--out", str(out), "--beam", "2", "--count", "2"]
@@ -277,7 +278,7 @@ def test_no_teacher_brings_in_a_held_out_reference(
     ]
     told = Corpus(out).card["distilled"]
     assert (told["held_out"], told["added"], told["fewer"]) == (4, 4, 0)
-    assert "left out 4: translation is a target in a held-out part" in capsys.readouterr().out
+    assert "left out 4: translation almost equals a held-out target" in capsys.readouterr().out
 
 
 def test_what_distilling_refuses(
@@ -291,8 +292,8 @@ def test_what_distilling_refuses(
     reverse = tmp_path / "reverse"
     assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
     for options, problem in (
-        (["--count", "9"], "--count 9 with --beam 5"),
-        (["--beam", "400"], "beam 400: give 1 to 300"),
+        (["--count", "9"], "--count 9 exceeds --beam 5"),
+        (["--beam", "400"], "the beam size is 400; it must be from 1 to 300"),
         (["--corpus", str(reverse)], "needs a model for xx-en"),
         (["--corpus", str(out)], "made is not a corpus"),
     ):
@@ -300,7 +301,7 @@ def test_what_distilling_refuses(
         assert problem in capsys.readouterr().err
         assert not [*tmp_path.glob("made*")]
     assert main(["distill", str(tiny_run), "--out", str(tiny_corpus)]) == 2
-    assert "is the corpus that this is made of" in capsys.readouterr().err
+    assert "is the corpus that this command reads" in capsys.readouterr().err
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
@@ -310,14 +311,15 @@ def test_what_distilling_refuses(
 
 def test_one_process_makes_a_taught_corpus(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = (
-        "import sys; from dragoman.translate.files import *; lock = hold(real(sys.argv[1]), '', ''); print(); input()"
+        "import sys; from dragoman.translate.files import *\n"
+        "lock = acquire_lock(real_path(sys.argv[1]), '', ''); print(); input()"
     )
     words = [sys.executable, "-uc", code, str(tmp_path / "made.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         assert main(["distill", str(tiny_run), "--out", str(tmp_path / "made")]) == 2
-        assert f"made is being made by process {other.pid}; wait for it" in capsys.readouterr().err
+        assert f"made is being written by process {other.pid}; wait for it" in capsys.readouterr().err
         other.kill()
 
 
@@ -334,7 +336,7 @@ def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
         whole = "".join(json.dumps(row) + "\n" for row in [facts, *rows])
         journal.write_text(whole + cut)
         if rows:
-            with pytest.raises(UserError, match=r"journal holds \d lines of other work, which differs in its beam"):
+            with pytest.raises(UserError, match=r"journal holds \d lines made with different settings \(beam\)"):
                 making.Journal(journal, {"beam": 3})
             assert journal.read_text() == whole + cut
         found = making.Journal(journal, facts)
@@ -344,7 +346,7 @@ def test_a_journal_out_of_order_counts_up_to_there(tmp_path: Path) -> None:
         assert whole.startswith(journal.read_text())
     making.Journal(journal, {"beam": 3})  # nothing would be lost
     assert json.loads(journal.read_text()) == {"beam": 3}
-    with pytest.raises(UserError, match=r"cannot go on with .*: Is a directory"):
+    with pytest.raises(UserError, match=r"cannot continue .*: Is a directory"):
         making.Journal(tmp_path, facts)
 
 
@@ -355,7 +357,7 @@ def test_work_keeps_its_precision_on_one_machine(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(making, "wants_bfloat16", lambda *_, wanted=wanted: wanted)
         journal = making.Journal(tmp_path / "journal", {})
         assert journal.bfloat16(cpu) == expected
-        journal.note(["x"])
+        journal.append(["x"])
     assert journal.count == 4
     assert making.Journal(tmp_path / "journal", {}).precision == "float32, bfloat16"
 
@@ -386,7 +388,7 @@ def test_products_in_bfloat16_teach_much_the_same(
     found = []
     for wanted in (False, True):
         monkeypatch.setattr(making, "wants_bfloat16", lambda *_, wanted=wanted: wanted)
-        settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": False}
+        settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "with_original": False}
         splits, _ = distil.distill(
             [run], assemble([run]), corpus, tmp_path / str(wanted), progress=lambda *_: None, **settings
         )
@@ -411,7 +413,7 @@ def test_interrupted_work_goes_on(
         out: list[Translation] = translate(lines, **options)
         return out
 
-    settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "keep": True}
+    settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "with_original": True}
     monkeypatch.setattr(translator, "translate", counted)
     with pytest.raises(KeyboardInterrupt):
         distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **settings)
@@ -423,7 +425,7 @@ def test_interrupted_work_goes_on(
     assert seen[0] == 150
     again, _ = distil.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
     assert [*map(list, splits.values())] == [*map(list, again.values())]
-    with pytest.raises(UserError, match="holds 300 lines of other work, which differs in its beam"):
+    with pytest.raises(UserError, match=r"holds 300 lines made with different settings \(beam\)"):
         distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
 
 
@@ -449,7 +451,7 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
     assert Corpus(reverse).read("test")[3] == Corpus(tiny_corpus).read("test")[3][::-1]
     assert main(["corpus", "reversed", str(reverse), "--out", str(reverse)]) == 2
-    assert "is the corpus that this is made of" in capsys.readouterr().err
+    assert "is the corpus that this command reads" in capsys.readouterr().err
     (tmp_path / "r.toml").write_text(tiny_toml(reverse, "reverse"))
     Trainer(
         load(tmp_path / "r.toml", ["training.epochs=30", "training.validate_every=30", "training.lr=1e-2"]),
@@ -483,15 +485,15 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
     assert main([*twice, "--corpus", str(out)]) == 0
     assert Corpus(tmp_path / "twice").card["back_translated"]["before"] == told
     with pytest.MonkeyPatch.context() as patch:
-        note = making.Journal.note
-        patch.setattr(making.Journal, "note", lambda self, _: note(self, []))
+        note = making.Journal.append
+        patch.setattr(making.Journal, "append", lambda self, _: note(self, []))
         assert main([*words, "--corpus", str(tiny_corpus)]) == 2
-    assert re.search(r"no translation back of \d+ lines came to an end", capsys.readouterr().err)
+    assert re.search(r"all back-translations of the \d+ lines were cut off", capsys.readouterr().err)
     out.with_name("out.journal").unlink()
     (tmp_path / "none.xx").write_text(f"\n{sorted(held_out)[0]}\n")
     none = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "none.xx"), "--out", str(tmp_path / "none")]
     assert main([*none, "--corpus", str(tiny_corpus)]) == 2
-    assert "no line to translate back; 1 empty; 1 in a held-out part" in capsys.readouterr().err
+    assert "no line to back-translate; 1 empty; 1 in a held-out part" in capsys.readouterr().err
     assert not [*tmp_path.glob("none/*")]
     (tmp_path / "b.toml").write_text(tiny_toml(out, "with-tags").replace("vocabulary = 300", ""))
     Trainer(load(tmp_path / "b.toml", ["training.epochs=1"]), tmp_path / "tagged").fit()

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.translator import Translation
+from dragoman.runtime.translation import Translation
 from dragoman.translate.config import AugmentConfig, TokenizerConfig, load
 from dragoman.translate.corpus.folder import Corpus, Pair, write_corpus
 from dragoman.translate.encoding.augmentation import CHANGES, bare, typo
 from dragoman.translate.encoding.ragged import Ragged
 from dragoman.translate.encoding.shards import build
 from dragoman.translate.encoding.subwords import train_tokenizer
-from dragoman.translate.evaluation.robustness import _judge, loops
+from dragoman.translate.evaluation.robustness import failures, has_loop
 from dragoman.translate.training.trainer import Trainer
 from tiny import tiny_toml
 
@@ -66,7 +66,7 @@ def test_changes() -> None:
     ],
 )
 def test_what_is_wrong_with_a_translation(source: str, found: Translation, wrong: set[str]) -> None:
-    assert {key for key, value in _judge(source, found, 1.0).items() if value} == wrong
+    assert {key for key, value in failures(source, found, 1.0).items() if value} == wrong
 
 
 @given(st.text(), st.integers())
@@ -94,7 +94,7 @@ def test_any_line_can_be_changed(text: str, seed: int) -> None:
     ],
 )
 def test_loops(text: str, expected: bool) -> None:
-    assert loops(text) is expected
+    assert has_loop(text) is expected
 
 
 def test_training_shows_other_spellings(tmp_path: Path) -> None:
@@ -140,5 +140,5 @@ def test_a_run_with_augmentation_trains_and_reports(
     assert "typing errors" in page.read_text("utf-8")
     assert main(["evaluate", str(tmp_path / "run"), *files, "--robustness"]) == 0
     assert "lost numbers" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"augment: the shares add up to 1\.3"):
+    with pytest.raises(UserError, match=r"augment: the fractions add up to 1\.3"):
         load(tmp_path / "t.toml", ["augment.upper=0.7", "augment.typos=0.6"])

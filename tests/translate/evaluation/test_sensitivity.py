@@ -14,12 +14,12 @@ from torch import Tensor
 from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import from_tree
-from dragoman.translate.corpus.builders.algorithms import ALGORITHMS, LANGUAGES, from_algorithm, length_of
+from dragoman.translate.corpus.builders.algorithms import ALGORITHMS, LANGUAGES, build_algorithm, length_of
 from dragoman.translate.corpus.folder import write_corpus
 from dragoman.translate.evaluation import cell_comparison as comparison
-from dragoman.translate.evaluation.cell_comparison import BY_HEART, SMALL, equal_hidden
+from dragoman.translate.evaluation.cell_comparison import WITH_ATTENTION, WITHOUT_ATTENTION, equal_hidden
 from dragoman.translate.evaluation.engine import translator_of
-from dragoman.translate.evaluation.sensitivity import reach, sensitivity
+from dragoman.translate.evaluation.sensitivity import sensitivity, sensitivity_by_distance
 from dragoman.translate.network.layers import Embedding
 from dragoman.translate.network.seq2seq import Encoder, Seq2Seq
 from dragoman.translate.tasks.labelling import encoder_of
@@ -53,12 +53,12 @@ def test_sensitivity_equals_derivatives_one_by_one(cell: str) -> None:
         np.testing.assert_allclose(found[0, d], own.square().sum((1, 3)).sqrt().numpy(), rtol=1e-4, atol=1e-6)
     assert np.all(np.triu(found[0, 0], 1) == 0)  # what comes later is not known yet
     assert np.all(np.tril(found[0, 1], -1) == 0)
-    assert reach(found[0, 0])[0] == reach(found[0, 1], backwards=True)[0] == 1
+    assert sensitivity_by_distance(found[0, 0])[0] == sensitivity_by_distance(found[0, 1], right_to_left=True)[0] == 1
 
 
 def test_made_up_tasks_are_right_and_apart() -> None:
     for name in ALGORITHMS:
-        splits, card = from_algorithm(name, 400, length=5, beyond=8, seed=3)
+        splits, card = build_algorithm(name, 400, length=5, beyond=8, seed=3)
         assert (card["length"], card["beyond"]) == (5, 8)
         texts = [pair.source for pairs in splits.values() for pair in pairs]
         assert len(texts) == len({*texts})
@@ -75,18 +75,18 @@ def test_made_up_tasks_are_right_and_apart() -> None:
             assert max(len(p.source.split()) for p in splits["test"]) == 8
     assert [length_of(task) for task in ("a b c", "1 2 + 3 4 5", "7 0 + 9", "a b + c d")] == [3, 3, 2, 5]
     with pytest.raises(UserError, match="--beyond 4 is less than --length 5"):
-        from_algorithm("copy", 100, length=5, beyond=4, seed=1)
-    with pytest.raises(UserError, match="of length 1 there are only"):
-        from_algorithm("copy", 100, length=1, beyond=1, seed=1)
+        build_algorithm("copy", 100, length=5, beyond=4, seed=1)
+    with pytest.raises(UserError, match="different tasks up to length 1"):
+        build_algorithm("copy", 100, length=1, beyond=1, seed=1)
 
 
 def test_cells_are_made_equal() -> None:
-    tree = {**SMALL, "name": "x", "data": {"corpus": "x"}}
+    tree = {**WITH_ATTENTION, "name": "x", "data": {"corpus": "x"}}
     wanted = sum(p.numel() for p in Seq2Seq(from_tree(tree, "x").model, 40, 40).parameters())
     for cell in CELLS:
-        config = from_tree({**tree, "model": {**SMALL["model"], "cell": cell}}, "x")
+        config = from_tree({**tree, "model": {**WITH_ATTENTION["model"], "cell": cell}}, "x")
         hidden = equal_hidden(config, (40, 40), wanted)
-        model = from_tree({**tree, "model": {**SMALL["model"], "cell": cell, "hidden": hidden}}, "x").model
+        model = from_tree({**tree, "model": {**WITH_ATTENTION["model"], "cell": cell, "hidden": hidden}}, "x").model
         count = sum(p.numel() for p in Seq2Seq(model, 40, 40).parameters())
         assert 0.95 * wanted < count <= wanted
 
@@ -100,7 +100,7 @@ def test_pictures(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         (["attention", str(tiny_run), "x", "-o", str(tmp_path / "a.gif")], "ends in .png or .svg"),
         (
             ["memory", __file__, "x", "-o", str(tmp_path / "b.png")],
-            "is a file; this needs the folder of a training run",
+            "is a file; give the folder of a training run",
         ),
         (["memory", str(tiny_run), " ", "-o", str(tmp_path / "b.png")], "nothing in it to remember"),
         (["memory", str(tiny_run), "7 " * 99, "-o", str(tmp_path / "b.png")], "more than the 64 that can be drawn"),
@@ -118,18 +118,20 @@ def test_pictures(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.slow  # three trainings of half a minute
 def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
     """Trained to reverse letters without attention, which cannot be done without remembering them."""
-    splits, card = from_algorithm("reverse", 10_000, length=6, beyond=6, seed=1)
+    splits, card = build_algorithm("reverse", 10_000, length=6, beyond=6, seed=1)
     write_corpus(tmp_path / "reverse", LANGUAGES, splits, card)
     fades: dict[str, npt.NDArray[np.float64]] = {}
     for cell in ("elman", "lstm", "sru"):
-        tree = {**BY_HEART, "name": cell, "data": {"corpus": str(tmp_path / "reverse")}}
-        tree["model"] = {**BY_HEART["model"], "cell": cell}
-        tree["training"] = {**BY_HEART["training"], "epochs": 15, "validate_every": 15}
+        tree = {**WITHOUT_ATTENTION, "name": cell, "data": {"corpus": str(tmp_path / "reverse")}}
+        tree["model"] = {**WITHOUT_ATTENTION["model"], "cell": cell}
+        tree["training"] = {**WITHOUT_ATTENTION["training"], "epochs": 15, "validate_every": 15}
         Trainer(from_tree(tree, cell), tmp_path / cell).fit()
         run = Run(tmp_path / cell)
         ids = run.source_tokenizer().encode("m t c a s b r q d k f g h")
         to_left_to_right, backwards = sensitivity(*encoder_of(run), ids)[0]
-        fades[cell] = np.maximum(reach(to_left_to_right), reach(backwards, backwards=True))
+        fades[cell] = np.maximum(
+            sensitivity_by_distance(to_left_to_right), sensitivity_by_distance(backwards, right_to_left=True)
+        )
     assert fades["elman"][5] < 0.1
     assert fades["elman"][8] < 0.02
     for cell in ("lstm", "sru"):
@@ -138,17 +140,17 @@ def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
 
 @pytest.mark.slow  # 40 trainings, as short as can be
 def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, problem in comparison.PROBLEMS.items():
-        monkeypatch.setitem(comparison.PROBLEMS, name, problem._replace(epochs=1, length=2, beyond=4))
-    monkeypatch.setattr(comparison, "TURN", 0.01)
+    for name, problem in comparison.SYNTHETIC_TASKS.items():
+        monkeypatch.setitem(comparison.SYNTHETIC_TASKS, name, problem._replace(epochs=1, length=2, beyond=4))
+    monkeypatch.setattr(comparison, "ROUND_SECONDS", 0.01)
     words = ["cells", "--out", str(tmp_path / "cells"), "--epochs", "1", "--size", "100"]
     assert main(words) == 0
-    assert "| reverse, attending | 1 | elman |" in capsys.readouterr().out
+    assert "| reverse with attention | 1 | elman |" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "cells").iterdir() if path.is_file()}
-    assert names == {"results.json", "report.md", "gradients.png", "lengths.png", "memory.png", "reach.png"}
+    assert names == {"results.json", "report.md", "gradients.png", "lengths.png", "sensitivity.png", "reach.png"}
     rows = json.loads((tmp_path / "cells" / "results.json").read_text())["rows"]
     assert [row["clipped"] for row in rows if row["task"] == "reverse"] == [True, False] * 4
-    for task in comparison.PROBLEMS:
+    for task in comparison.SYNTHETIC_TASKS:
         sizes = [row["parameters"] for row in rows if row["task"] == task]
         assert max(sizes) < 1.05 * min(sizes)
     before = (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns
@@ -160,7 +162,7 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main([*words, "--corpus", str(tmp_path / "none")]) == 2
     assert "is not a corpus" in capsys.readouterr().err
     run = Run(tmp_path / "cells" / "reverse-sru")
-    with pytest.raises(UserError, match="has no attention, so it cannot say"):
+    with pytest.raises(UserError, match="has no attention, so it cannot align words"):
         translator_of(run).translate("a b", alignments=True)
     assert main(["plot", "attention", str(run.folder), "a b", "-o", str(tmp_path / "a.png")]) == 2
     assert "has no attention to draw" in capsys.readouterr().err
