@@ -34,7 +34,7 @@ python_use_unqualified_type_names = True
 # Dragoman's own types that are no part of the public API.
 nitpick_ignore_regex = [
     ("py:.*", r"(np|npt|numpy|onnxruntime|collections|pathlib|typing|abc)\..*"),
-    ("py:.*", r"(Path|Sequence|Any|Floats|Ids|Engine|LabelEngine|SeriesEngine|Metadata|Clock|ModelFileError)"),
+    ("py:.*", r"(Path|Sequence|Any|Floats|Ids|Engine|LabelEngine|SeriesEngine|Metadata|TimeAxis|ModelFileError)"),
     ("py:.*", r"dragoman\.runtime\..*"),
 ]
 # These pages list others; the list becomes the table of contents in the sidebar. A directive would show as code on a
