@@ -58,7 +58,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {current_name(key): file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: training has not come that far; continue it with --resume") from None
+        raise UserError(
+            f"{path} does not exist: training has not reached that point; continue it with --resume"
+        ) from None
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a complete safetensors file: {error}") from None
 

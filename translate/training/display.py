@@ -49,7 +49,7 @@ class Display:
     def start(self, epochs: int, parameters: int, bfloat16: bool, unit: str) -> None:
         """Announce the training; unit is what speed is counted in, such as tokens."""
         self.unit = unit
-        precision = "bfloat16 products" if bfloat16 else "float32"
+        precision = "bfloat16 matrix products" if bfloat16 else "float32"
         self.message(f"training {parameters:,} parameters for at most {epochs} epochs, {precision}")
         self.task = self.bar.add_task("training", total=1.0, left="", detail="")
 
@@ -68,11 +68,11 @@ class Display:
         self.first = self.first or (progress, seconds)
         # The time left is estimated from this process alone: a resumed run may be slower or faster than before.
         done, spent = progress - self.first[0], seconds - self.first[1]
-        left = (
-            f"{format_duration(spent * (1 - progress) / done if done > 0 else 0)} left"
-            if done > 0 or progress == 1
-            else ""
-        )
+        left = ""
+        if progress == 1:
+            left = "0:00 left"
+        elif done > 0:
+            left = f"{format_duration(spent * (1 - progress) / done)} left"
         detail = (
             f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.unit}/s"
         )

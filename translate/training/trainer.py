@@ -119,8 +119,8 @@ class Trainer:
         self.position = load_state(path, self.model, self.optimizers, self.workers.device)
         if self.position.world != self.workers.world:
             raise UserError(
-                f"{path} was written by {self.position.world} worker processes, and this is a run of "
-                f"{self.workers.world}, whose batches would differ; resume with {self.position.world}"
+                f"{path} was written by {self.position.world} worker processes, but this run has {self.workers.world} "
+                f"and would draw different batches; resume with {self.position.world}"
             )
         if self.workers.main:
             self.log.rewind(self.position.step)
@@ -193,8 +193,8 @@ class Trainer:
     def fit(self) -> dict[str, Any]:
         """Train to the end, average checkpoints and score. Return the contents of run.json, or {} in other workers.
 
-        Raises Interrupted after Ctrl-C or SIGTERM, and UserError when another worker has ended. Both times the step in
-        progress ends and a checkpoint is saved first.
+        Raises Interrupted after Ctrl-C or SIGTERM, once the step in progress has ended, and UserError when another
+        worker has ended. In both cases the main worker saves a checkpoint first.
         """
         try:
             if self.ended:

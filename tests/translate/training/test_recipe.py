@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from dragoman.runtime.contract import BOS, EOS, PAD
 from dragoman.translate.config import load
-from dragoman.translate.encoding.batching import AnyBatch, Batch, make_batch, plan
+from dragoman.translate.encoding.batching import Batch, TranslationBatch, make_batch, plan
 from dragoman.translate.network.cells import Recurrent
-from dragoman.translate.network.heads import pooled
+from dragoman.translate.network.heads import mean_and_max
 from dragoman.translate.network.layers import Embedding
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import DecoderLayer, EncoderLayer, Memory, Network, Seq2Seq
@@ -24,7 +24,7 @@ from dragoman.translate.training.trainer import Trainer
 from tiny import tiny_config
 
 
-def plain_loss(model: Seq2Seq, batch: Batch, smoothing: float = 0.0) -> Tensor:
+def plain_loss(model: Seq2Seq, batch: TranslationBatch, smoothing: float = 0.0) -> Tensor:
     """Return the summed cross-entropy of a batch, by PyTorch's own function."""
     logits = model.logits(model(batch.source, batch.source_length, batch.target_in))
     return F.cross_entropy(
@@ -42,12 +42,12 @@ def test_a_training_equals_one_written_with_pytorch_alone(
     trainer = Trainer(load(toml, [*changes, "training.label_smoothing=0.2"]), tmp_path / "run")
     assert isinstance(trainer.model, Seq2Seq)
     model = copy.deepcopy(trainer.model)
-    steps: list[tuple[Batch, list[Tensor]]] = []
+    steps: list[tuple[TranslationBatch, list[Tensor]]] = []
     train_step = trainer.train_step
 
-    def spy(batch: AnyBatch, rate: float) -> tuple[float, float]:
+    def spy(batch: Batch, rate: float) -> tuple[float, float]:
         out = train_step(batch, rate)
-        assert isinstance(batch, Batch)
+        assert isinstance(batch, TranslationBatch)
         steps.append((batch, [p.detach().clone() for p in trainer.model.parameters()]))
         return out
 
@@ -164,7 +164,7 @@ class Chain(Network):
             for following, probability in row.items():
                 table[token, following] = probability
         self.table = table.log()
-        self.bias = self.never = torch.zeros(vocabulary)
+        self.bias = self.suppression = torch.zeros(vocabulary)
 
     def encode(self, source: Tensor, source_length: Tensor) -> Memory:
         mask = torch.zeros(source.shape[0], 1, 1, source.shape[1])
@@ -197,7 +197,7 @@ def test_gated_cells_remember_at_first(cell: str, kept: str) -> None:
 def test_pooling_joins_the_mean_and_the_maximum_of_real_positions() -> None:
     x = torch.randn(5, 3, 4)
     length = torch.tensor([5, 1, 3])
-    out = pooled(x, torch.arange(5)[:, None] < length)
+    out = mean_and_max(x, torch.arange(5)[:, None] < length)
     for b, n in enumerate(length.tolist()):
         expected = torch.cat((x[:n, b].mean(0), x[:n, b].max(0).values))
         torch.testing.assert_close(out[b], expected)
