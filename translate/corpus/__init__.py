@@ -1,1 +1,1 @@
-"""Parallel text on disk: reading, building and checking it."""
+"""Parallel, labelled and time-series corpora on disk: reading files, cleaning, splitting and writing folders."""

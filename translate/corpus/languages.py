@@ -1,4 +1,4 @@
-"""Language codes, and what CLDR knows of a language."""
+"""Language tags as users and files write them (`pt-BR`, `pt_BR`, `deu`), and CLDR's data on languages."""
 
 from __future__ import annotations
 
@@ -10,68 +10,73 @@ from babel.core import get_global
 
 from dragoman.runtime.errors import UserError
 
-# A language, then perhaps a script and a region, written as BCP 47 recommends: which letters are capitals tells where
-# one code of `en-pt-BR` ends.
-CODE = r"[a-z]{2,3}(?:[-_][A-Z][a-z]{3})?(?:[-_](?:[A-Z]{2}|[0-9]{3}))?"
+# A language, an optional script and an optional region, capitalised as BCP 47 recommends. In `en-pt-BR` only the
+# capitals show where the first tag ends.
+LANGUAGE_TAG = r"[a-z]{2,3}(?:[-_][A-Z][a-z]{3})?(?:[-_](?:[A-Z]{2}|[0-9]{3}))?"
 
-
-# Two letters for the three that mean the same, and a language for its usual dialect, by CLDR.
-SHORTER = {code: re.split("_", own)[0] for code, own in get_global("language_aliases").items() if len(code) == 3}
+# CLDR's aliases of three-letter codes: the two-letter code (`deu`: `de`), or the language that a code is the main
+# variety of (`cmn`: `zh`).
+SHORT_CODES = {
+    code: re.split("_", alias)[0] for code, alias in get_global("language_aliases").items() if len(code) == 3
+}
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """`en-de` -> ("en", "de"), and `en-pt-BR` -> ("en", "pt_BR"). Raises UserError otherwise."""
+    """Split `en-de` into ("en", "de"), and `en-pt-BR` into ("en", "pt_BR").
+
+    Raises UserError unless the text names two different languages.
+    """
     source, _, target = text.partition("-")
-    if "-" in target:  # within a code, too
-        both = re.fullmatch(f"({CODE})-({CODE})", text)
-        if not both:
+    if "-" in target:  # a tag contains a hyphen, too
+        tags = re.fullmatch(f"({LANGUAGE_TAG})-({LANGUAGE_TAG})", text)
+        if not tags:
             raise UserError(f"--pair {text}: write a script or region with an underscore, such as en-pt_BR or zh_TW-en")
-        source, target = (code.replace("-", "_") for code in both.groups())
-    if not all(re.fullmatch(r"[\w@]+", code) for code in (source, target)) or source == target:
+        source, target = (tag.replace("-", "_") for tag in tags.groups())
+    if not all(re.fullmatch(r"[\w@]+", tag) for tag in (source, target)) or source == target:
         raise UserError(f"--pair {text}: give two different languages as SOURCE-TARGET, for example en-de")
     return source, target
 
 
-def pair_of(source: str, target: str) -> str:
-    """Two codes as `parse_pair` takes them."""
-    return "-".join(code.replace("-", "_") for code in (source, target))
+def format_pair(source: str, target: str) -> str:
+    """Join two language tags in the form that `parse_pair` reads."""
+    return "-".join(tag.replace("-", "_") for tag in (source, target))
 
 
-def _parts(code: str) -> list[str]:
-    """The language of a code, by its shortest name, then its script and region, if it has them."""
-    own, *rest = re.split("[-_]", code)
-    return [SHORTER.get(own.lower(), own.lower()), *rest]
+def _subtags(tag: str) -> list[str]:
+    """Return the primary language subtag in its shortest form, followed by the script and region, if any."""
+    primary, *others = re.split("[-_]", tag)
+    return [SHORT_CODES.get(primary.lower(), primary.lower()), *others]
 
 
-def primary(code: str) -> str:
-    """The language of a code, by its shortest name: `zh` of `zh-TW`, `ja` of `jpn`."""
-    return _parts(code)[0]
+def primary_subtag(tag: str) -> str:
+    """Return the primary language subtag in its shortest form: `zh` for `zh-TW`, `ja` for `jpn`."""
+    return _subtags(tag)[0]
 
 
 @lru_cache(4096)
-def matches(code: str, language: str) -> bool:
-    """Whether a code such as `de-AT`, `deu` or `pt_BR` means a language, such as `de`."""
-    code, language = ("-".join(_parts(c)).lower() for c in (code, language))
-    return code == language or code.startswith(language + "-")
+def matches_language(tag: str, language: str) -> bool:
+    """Return True if a tag names a language or a variety of it: `de-AT` and `deu` match `de`."""
+    tag, language = ("-".join(_subtags(t)).lower() for t in (tag, language))
+    return tag == language or tag.startswith(language + "-")
 
 
 @cache
-def known(code: str) -> bool:
-    """Whether CLDR knows the language of a code."""
-    return primary(code) in Locale("en").languages
+def is_known_language(tag: str) -> bool:
+    """Return True if CLDR knows the language of a tag."""
+    return primary_subtag(tag) in Locale("en").languages
 
 
 @cache
-def script_of(code: str) -> str | None:
-    """The script that a language is written in: `Latn` for German. None where CLDR does not know."""
+def script_of(tag: str) -> str | None:
+    """Return the ISO 15924 script that a language is written in (`Latn` for German), or None if CLDR has none."""
     try:
-        locale = Locale.parse("_".join(_parts(code)))
+        locale = Locale.parse("_".join(_subtags(tag)))
     except (ValueError, UnknownLocaleError):
         return None
     if locale.script:
         return str(locale.script)
-    likely = get_global("likely_subtags")
+    likely_subtags = get_global("likely_subtags")
     for key in (str(locale), locale.language):
-        if key in likely:
-            return next((part for part in likely[key].split("_")[1:] if len(part) == 4), None)
+        if key in likely_subtags:
+            return next((subtag for subtag in likely_subtags[key].split("_")[1:] if len(subtag) == 4), None)
     return None

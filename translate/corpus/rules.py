@@ -1,18 +1,20 @@
-"""The names of the cleaning rules. cleaning.py holds the rules; this module stays light because `--help` prints it."""
+"""Names and descriptions of the cleaning rules; cleaning.py implements them.
+
+This module imports nothing, because `dragoman corpus --help` prints the rules.
+"""
 
 from __future__ import annotations
 
-MAX_CHARACTERS = 2000  # of a side: more is a document, not a sentence
+MAX_CHARACTERS = 2000  # of one side of a pair; a longer text is a document, not a sentence
 
-
-# The rules of cleaning, by the names that turn them off, in the order in which they are asked.
+# Every rule by the name that `--allow` takes, in the order in which the rules are applied.
 RULES = {
-    "duplicate": "the same pair once more",
-    "same": "source equal to target",
+    "duplicate": "exact duplicate",
+    "same": "source equals target",
     "long": f"more than {MAX_CHARACTERS:,} characters",
-    "mojibake": "text in a wrong encoding",
-    "script": "written in another script than the language's",
-    "ratio": "one side far longer than the other",
-    "numbers": "numbers that do not match",
-    "near duplicate": "the same but for case, punctuation, spaces and numbers",
+    "mojibake": "text decoded with the wrong encoding",
+    "script": "text in another script than its language's",
+    "ratio": "one side much longer than the other",
+    "numbers": "different numbers",
+    "near duplicate": "duplicate except for case, punctuation, spaces and numbers",
 }

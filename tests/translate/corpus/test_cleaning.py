@@ -1,4 +1,4 @@
-"""Each rule of cleaning drops what it names and keeps what looks like it."""
+"""Tests that each cleaning rule drops bad pairs and keeps good ones that look similar."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.cli import main
-from dragoman.translate.corpus.cleaning import Cleaner, numbers, other_numbers, scrub
+from dragoman.translate.corpus.cleaning import Cleaner, filter_pairs
 from dragoman.translate.corpus.folder import Corpus, Pair
 from dragoman.translate.corpus.languages import script_of
+from dragoman.translate.corpus.number_matching import find_numbers, numbers_differ
 from dragoman.translate.corpus.rules import RULES
 
 USUAL = [Pair("a sentence of some length", "ein Satz von einiger Länge")] * 5
@@ -49,14 +50,14 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("rule", "pair", "language"), BAD)
-def test_what_misleads_is_dropped(rule: str, pair: tuple[str, str], language: str) -> None:
-    assert Cleaner(USUAL, ("en", language)).broken(Pair(*pair)) == rule
-    assert Cleaner(USUAL, ("en", language), off=[rule]).broken(Pair(*pair)) is None
+def test_bad_pairs_are_dropped(rule: str, pair: tuple[str, str], language: str) -> None:
+    assert Cleaner(USUAL, ("en", language)).broken_rule(Pair(*pair)) == rule
+    assert Cleaner(USUAL, ("en", language), disabled=[rule]).broken_rule(Pair(*pair)) is None
 
 
 @pytest.mark.parametrize(("pair", "language"), GOOD)
-def test_what_teaches_is_kept(pair: tuple[str, str], language: str) -> None:
-    assert Cleaner(USUAL, ("en", language)).broken(Pair(*pair)) is None
+def test_good_pairs_are_kept(pair: tuple[str, str], language: str) -> None:
+    assert Cleaner(USUAL, ("en", language)).broken_rule(Pair(*pair)) is None
 
 
 def test_duplicates() -> None:
@@ -66,32 +67,35 @@ def test_duplicates() -> None:
         Pair("page 7 of 10.", "Seite 7 von 10."),
         Pair("Page 12 of 30", "Blatt 12 von 30"),
     ]
-    seen: list[tuple[str, Pair]] = []
-    assert list(scrub(pairs, ("en", "de"), (), lambda rule, pair: seen.append((rule, pair)))) == [pairs[0], pairs[3]]
-    assert seen == [("duplicate", pairs[1]), ("near duplicate", pairs[2])]
-    assert list(scrub(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
+    dropped: list[tuple[str, Pair]] = []
+    assert list(filter_pairs(pairs, ("en", "de"), (), lambda rule, pair: dropped.append((rule, pair)))) == [
+        pairs[0],
+        pairs[3],
+    ]
+    assert dropped == [("duplicate", pairs[1]), ("near duplicate", pairs[2])]
+    assert list(filter_pairs(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
 
 
-def test_untranslated_pairs_in_front_say_nothing_of_the_usual_lengths() -> None:
+def test_untranslated_pairs_do_not_affect_the_usual_length_ratio() -> None:
     good = [
         Pair(f"this is a sentence about the thing {chr(97 + i % 26) * (i // 26 + 1)}", "这是句子") for i in range(60)
     ]
-    other = [Pair(f"this was never translated {i}", f"This was never translated {i}") for i in range(90)]
-    for pairs in (good + other, other + good):
-        assert [*scrub(pairs, ("en", "zh"), ["near duplicate"], lambda *_: None)] == good
+    untranslated = [Pair(f"this was never translated {i}", f"This was never translated {i}") for i in range(90)]
+    for pairs in (good + untranslated, untranslated + good):
+        assert [*filter_pairs(pairs, ("en", "zh"), ["near duplicate"], lambda *_: None)] == good
 
 
 @given(st.text(), st.text(), st.sampled_from(["de", "ja", "ar", "xx"]))
-def test_any_text_has_an_answer(source: str, target: str, language: str) -> None:
-    assert Cleaner([], ("en", language)).broken(Pair(source, target)) in (None, *RULES)
+def test_any_text_can_be_checked(source: str, target: str, language: str) -> None:
+    assert Cleaner([], ("en", language)).broken_rule(Pair(source, target)) in (None, *RULES)
 
 
 @given(st.integers(10, 10**12))
-def test_numbers_are_the_same_however_they_are_grouped(n: int) -> None:
+def test_numbers_are_found_with_any_separator_and_digits(n: int) -> None:
     expected = {str(n): 1}
     for separator in (",", ".", " ", "'", "\u202f"):
-        assert numbers(f"{n:,}".replace(",", separator)) == expected
-    assert numbers(str(n).translate({ord("0") + i: chr(0x966 + i) for i in range(10)})) == expected
+        assert find_numbers(f"{n:,}".replace(",", separator)) == expected
+    assert find_numbers(str(n).translate({ord("0") + i: chr(0x966 + i) for i in range(10)})) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,13 +128,13 @@ def test_numbers_are_the_same_however_they_are_grouped(n: int) -> None:
         ("Ctrl+Alt+5", "Strg+Alt+6", True),
     ],
 )
-def test_numbers_are_compared_as_they_are_written(source: str, target: str, differ: bool) -> None:
-    assert other_numbers(Pair(source, target)) == differ
+def test_numbers_differ(source: str, target: str, differ: bool) -> None:
+    assert numbers_differ(Pair(source, target)) == differ
 
 
 def test_scripts_by_cldr() -> None:
-    found = {code: script_of(code) for code in ("de", "sr", "sr_Latn", "zh_TW", "zh-TW", "ja", "xx", "pt_BR")}
-    assert found == {
+    scripts = {code: script_of(code) for code in ("de", "sr", "sr_Latn", "zh_TW", "zh-TW", "ja", "xx", "pt_BR")}
+    assert scripts == {
         "de": "Latn",
         "sr": "Cyrl",
         "sr_Latn": "Latn",
@@ -142,7 +146,7 @@ def test_scripts_by_cldr() -> None:
     }
 
 
-def test_the_commands_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_pairs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [*((f"line number {n}00", f"Zeile Nummer {n}00") for n in range(10, 40)), ("untranslated", "untranslated")]
     rows += [("twelve 12", "dreizehn 13")]
     (tmp_path / "a.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in rows))
@@ -154,10 +158,10 @@ def test_the_commands_report(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "same\tuntranslated\tuntranslated",
         "numbers\ttwelve 12\tdreizehn 13",
     ]
-    assert "dropped 1: numbers that do not match" in capsys.readouterr().out
+    assert "dropped 1: different numbers" in capsys.readouterr().out
     listed = [*words, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]
-    rest = (tmp_path / "a.tsv").read_bytes()
-    (tmp_path / "a.tsv").write_bytes(rest + b"one field\nfor\xfcr\tvier\n" + rest.splitlines(True)[0])
+    usable = (tmp_path / "a.tsv").read_bytes()
+    (tmp_path / "a.tsv").write_bytes(usable + b"one field\nfor\xfcr\tvier\n" + usable.splitlines(True)[0])
     assert main(listed) == 0
     assert (tmp_path / "dropped").read_text().splitlines() == [
         "no tab; each line needs source, tab, target\tone field\t",
@@ -167,11 +171,11 @@ def test_the_commands_report(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "duplicate\tline number 1000\tZeile Nummer 1000",
     ]
     capsys.readouterr()
-    (tmp_path / "a.tsv").write_text("same\tsame\n" * 20)  # the list says why nothing is left
+    (tmp_path / "a.tsv").write_text("same\tsame\n" * 20)  # the list explains the error
     assert main(listed) == 2
-    assert "20 pairs read; 19 dropped: the same pair once more; 1 dropped: source equal" in capsys.readouterr().err
+    assert "20 pairs read; 19 dropped: exact duplicate; 1 dropped: source equals" in capsys.readouterr().err
     assert len((tmp_path / "dropped").read_text().splitlines()) == 20
-    (tmp_path / "a.tsv").write_bytes(rest)
+    (tmp_path / "a.tsv").write_bytes(usable)
     assert main([*words, "--allow", "all"]) == 0
     assert Corpus(tmp_path / "out").card["pairs"]["train"] == 28
     assert main([*words, "--allow", "nonsense"]) == 2

@@ -1,4 +1,4 @@
-"""Corpora: what is dropped and why, what is held out, and what is refused."""
+"""Tests of corpora: dropped pairs, held-out sets, corpus folders and invalid input."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ import pytest
 
 from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.builders.cldr import from_cldr
-from dragoman.translate.corpus.builders.multi30k import from_multi30k
-from dragoman.translate.corpus.builders.parallel import make
-from dragoman.translate.corpus.cleaning import clean, counting
+from dragoman.translate.corpus.builders.cldr import build_cldr
+from dragoman.translate.corpus.builders.multi30k import build_multi30k
+from dragoman.translate.corpus.builders.parallel import build_parallel
+from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
+from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, write_corpus
 from dragoman.translate.corpus.languages import parse_pair
 from dragoman.translate.corpus.readers.files import read_files
-from dragoman.translate.corpus.readers.raw import Raw
+from dragoman.translate.corpus.readers.rows import RawRow
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.corpus.split import hold_out, nearly
+from dragoman.translate.corpus.split import NEAR_HELD_OUT, hold_out
 from dragoman.translate.files import LOCK
 from tiny import MULTI30K, needs_multi30k, number_pairs
 
@@ -37,17 +38,17 @@ def write(path: Path, lines: list[bytes]) -> str:
     return str(path)
 
 
-def made_of(
-    rows: Iterable[Raw], folder: Path, valid: int | None = None, test: int | None = None
+def build(
+    rows: Iterable[RawRow], folder: Path, valid: int | None = None, test: int | None = None
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    splits, card = make(rows, ("en", "de"), {}, folder, valid, test, off=RULES)
+    splits, card = build_parallel(rows, ("en", "de"), {}, folder, valid, test, disabled=RULES)
     return {part: list(splits[part]) for part in SPLITS}, card
 
 
 def from_files(
     paths: list[str], valid: int | None = None, test: int | None = None
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    return made_of(read_files(paths, ("en", "de")), Path(paths[0]).parent, valid, test)
+    return build(read_files(paths, ("en", "de")), Path(paths[0]).parent, valid, test)
 
 
 def test_two_files_or_one_tsv_give_the_same(tmp_path: Path) -> None:
@@ -69,29 +70,29 @@ def test_unusable_pairs_are_counted_by_reason() -> None:
         (b"bell\x07", b"Glocke"),
         ("a\u0308  b", "x"),
     ]
-    assert list(clean(rows, counting(dropped))) == [Pair("good", "gut \U0001f600"), Pair("ä b", "x")]
+    assert list(usable_pairs(rows, count_drops(dropped))) == [Pair("good", "gut \U0001f600"), Pair("ä b", "x")]
     assert dropped == {"empty": 2, "invalid UTF-8": 1, "control characters": 1}
 
 
-def test_held_out_sources_occur_nowhere_else_nor_nearly(tmp_path: Path) -> None:
+def test_held_out_sources_have_no_near_duplicates_elsewhere(tmp_path: Path) -> None:
     words = [f"{a} {b}" for a in "abcdefgh" for b in "ijklmnop"]
     rows = [(w, w) for w in words] + [(w.upper() + "!", "another") for w in words[::2]]
-    splits, card = made_of(rows, tmp_path, 20, 20)
-    sources = {part: {nearly(p.source) for p in pairs} for part, pairs in splits.items()}
-    assert {part: len(found) for part, found in sources.items()} == {"train": 24, "valid": 20, "test": 20}
+    splits, card = build(rows, tmp_path, 20, 20)
+    sources = {split: {near_duplicate_key(p.source) for p in pairs} for split, pairs in splits.items()}
+    assert {split: len(keys) for split, keys in sources.items()} == {"train": 24, "valid": 20, "test": 20}
     assert not sources["train"] & (sources["valid"] | sources["test"])
     assert not sources["valid"] & sources["test"]
-    left_out = card["dropped"]["another pair of all but the same source is held out"]
+    left_out = card["dropped"][NEAR_HELD_OUT]
     assert left_out + sum(map(len, splits.values())) == len(rows)
     order = {row: i for i, row in enumerate(rows)}
     assert [*splits["train"]] == sorted(splits["train"], key=lambda pair: order[pair])
-    assert made_of(rows, tmp_path, 20, 20) == (splits, card)
+    assert build(rows, tmp_path, 20, 20) == (splits, card)
     with pytest.raises(UserError, match="too few to hold out"):
-        made_of(rows, tmp_path, 40, 30)
-    assert not [*tmp_path.iterdir()]  # what waits there has no name
+        build(rows, tmp_path, 40, 30)
+    assert not [*tmp_path.iterdir()]  # the pairs waited in a file without a name
 
 
-def test_two_million_sources_are_told_apart_quickly() -> None:
+def test_two_million_sources_are_split() -> None:
     hashes = np.arange(2_000_000, dtype=np.uint64) // 2
     train, valid, test = hold_out(hashes, 1000, 500, seed=1)
     assert (len(train), len(valid), len(test)) == (1_997_000, 1000, 500)
@@ -99,7 +100,7 @@ def test_two_million_sources_are_told_apart_quickly() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
-def test_more_text_holds_out_none_that_was_trained_on(seed: int) -> None:
+def test_adding_text_holds_out_no_source_of_the_training_set(seed: int) -> None:
     hashes = np.random.default_rng(1).integers(0, 2**64, 31_000, np.uint64)
     before = hold_out(hashes[:30_000], None, None, seed)
     after = hold_out(np.random.default_rng(2).permutation(hashes), None, None, seed)
@@ -116,10 +117,10 @@ def test_more_text_holds_out_none_that_was_trained_on(seed: int) -> None:
         ({"a": [b"x\ty", b"no tab", b"none"]}, "line 2: no tab"),
         ({"a": [b"x"], "b": [b"x"], "c": [b"x"]}, "a: a file of both languages ends in"),
         ({"a": [b""], "b": [b""]}, "too few"),
-        ({"a": [b"x"], "b": ["ein Haus".encode("utf-16-le")]}, "b looks like UTF-16 without the mark"),
+        ({"a": [b"x"], "b": ["ein Haus".encode("utf-16-le")]}, "b looks like UTF-16 without a byte order mark"),
     ],
 )
-def test_bad_files_are_refused(tmp_path: Path, files: dict[str, list[bytes]], message: str) -> None:
+def test_bad_files_are_rejected(tmp_path: Path, files: dict[str, list[bytes]], message: str) -> None:
     paths = [write(tmp_path / name, lines) for name, lines in files.items()]
     with pytest.raises(UserError, match=message):
         from_files(paths, None, None)
@@ -132,11 +133,14 @@ def test_broken_gzip_and_missing_file(tmp_path: Path) -> None:
             from_files([str(tmp_path / name)], None, None)
 
 
-HOLD = "import sys; from dragoman.translate.files import *; lock = hold(Path(sys.argv[1]), '', ''); print(); input()"
+HOLD = (
+    "import sys; from dragoman.translate.files import *\n"
+    "lock = acquire_lock(Path(sys.argv[1]), '', ''); print(); input()"
+)
 
 
-def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
-    """The second is refused; what a killed one has left is in nobody's way."""
+def test_only_one_process_writes_a_corpus(tmp_path: Path) -> None:
+    """A second process is refused; the files of a killed process are replaced."""
     splits = dict.fromkeys(SPLITS, number_pairs(3))
     beside = tmp_path / "corpus.part"
     beside.mkdir()
@@ -156,8 +160,8 @@ def test_two_processes_do_not_make_one_corpus(tmp_path: Path) -> None:
     assert Corpus(tmp_path / "corpus").read("train") == splits["train"]
 
 
-def test_what_the_next_process_has_begun_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a corpus has its name, the folder beside it is whose turn comes next."""
+def test_failure_after_the_rename_spares_the_next_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the rename, the partial folder belongs to the next process."""
     rename, beside = Path.rename, tmp_path / "corpus.part"
 
     def and_the_next(path: Path, target: Path) -> None:
@@ -169,8 +173,8 @@ def test_what_the_next_process_has_begun_is_left_alone(tmp_path: Path, monkeypat
     assert beside.exists()
 
 
-def test_what_another_process_has_begun_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may come between this one's look at the folder and its lock."""
+def test_a_partial_folder_locked_by_another_process_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process may lock it after this one created it."""
     beside, splits = tmp_path / "corpus.part", dict.fromkeys(SPLITS, number_pairs(3))
 
     def another_holds(path: Path, *_: str) -> None:
@@ -179,13 +183,13 @@ def test_what_another_process_has_begun_is_left_alone(tmp_path: Path, monkeypatc
         raise UserError("is being made")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dragoman.translate.corpus.folder.hold", another_holds)
+        patch.setattr("dragoman.translate.corpus.folder.acquire_lock", another_holds)
         with pytest.raises(UserError, match="is being made"):
             write_corpus(tmp_path / "corpus", ("en", "xx"), splits, {})
     assert sorted(p.name for p in beside.iterdir()) == [LOCK, "train.en"]
 
 
-def test_no_room_for_a_lock_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -206,7 +210,7 @@ def test_corpus_folder(tmp_path: Path) -> None:
     write_corpus(folder, ("en", "xx"), splits, {})  # an earlier corpus is replaced
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("x")
-    with pytest.raises(UserError, match=r"holds something else, precious\.txt"):
+    with pytest.raises(UserError, match=r"holds precious\.txt, which is not part of a corpus"):
         write_corpus(tmp_path / "other", ("en", "xx"), splits, {})
     with pytest.raises(UserError, match="is not a corpus"):
         Corpus(tmp_path / "nowhere")
@@ -229,7 +233,7 @@ def test_pair_must_name_two_languages(pair: str, message: str) -> None:
 
 
 def test_pairs_with_regions() -> None:
-    """In capitals a region can be told from a language, whatever joins it."""
+    """A region in capitals cannot be mistaken for a language, whatever joins it."""
     pairs = ("pt-BR-en", "en-zh-TW", "en-zh_TW", "en-US-fr-FR", "zh-Hant-TW-en", "ZH-en")
     assert [parse_pair(pair) for pair in pairs] == [
         ("pt_BR", "en"), ("en", "zh_TW"), ("en", "zh_TW"), ("en_US", "fr_FR"), ("zh_Hant_TW", "en"), ("ZH", "en"),
@@ -239,51 +243,51 @@ def test_pairs_with_regions() -> None:
 @pytest.mark.parametrize("pair", ["en-de", "fr-ja", "ar-pt_BR"])
 def test_cldr_phrases(pair: str) -> None:
     languages = parse_pair(pair)
-    splits, card = from_cldr(languages, 3000, 100, 100, seed=2)
+    splits, card = build_cldr(languages, 3000, 100, 100, seed=2)
     assert {k: len(v) for k, v in splits.items()} == {"train": 3000, "valid": 100, "test": 100}
     every = [p.source for rows in splits.values() for p in rows]
     assert len(set(every)) == len(every)
-    assert splits == from_cldr(languages, 3000, 100, 100, seed=2)[0]
+    assert splits == build_cldr(languages, 3000, 100, 100, seed=2)[0]
     assert not any("volume-" in side or "duration-" in side for rows in splits.values() for p in rows for side in p)
     assert "CLDR" in card["licence"]
 
 
-def test_cldr_knows_its_languages() -> None:
-    with pytest.raises(UserError, match="xx is no language of CLDR"):
-        from_cldr(("en", "xx"), 100)
-    _, card = from_cldr(("en", "de"), 2500, 10, 10)
+def test_cldr_rejects_unknown_languages() -> None:
+    with pytest.raises(UserError, match="CLDR has no language xx"):
+        build_cldr(("en", "xx"), 100)
+    _, card = build_cldr(("en", "de"), 2500, 10, 10)
     assert card["corpus"] == "cldr"
 
 
 def test_cldr_languages_with_gaps() -> None:
-    splits, _ = from_cldr(("en", "tn"), 200, 5, 5)  # Setswana lacks most names
+    splits, _ = build_cldr(("en", "tn"), 200, 5, 5)  # Setswana lacks most names
     assert len(splits["test"]) == 5
 
 
 @needs_multi30k
 def test_multi30k_folder() -> None:
-    splits, card = from_multi30k(str(MULTI30K), ("en", "fr"))
+    splits, card = build_multi30k(str(MULTI30K), ("en", "fr"))
     assert {k: len(list(v)) for k, v in splits.items()} == {"train": 28999, "valid": 1014, "test": 1000}
-    assert card["dropped"] == {"source is in a held-out part": 1}
+    assert card["dropped"] == {NEAR_HELD_OUT: 1}
 
 
 @needs_multi30k
 @pytest.mark.parametrize("target", ["de", "fr"])
-def test_no_line_of_multi30ks_test_set_is_trained_on(target: str) -> None:
-    splits, _ = from_multi30k(str(MULTI30K), ("en", target))
+def test_multi30k_test_lines_are_not_in_training(target: str) -> None:
+    splits, _ = build_multi30k(str(MULTI30K), ("en", target))
     train, test = list(splits["train"]), list(splits["test"])
     for side in (0, 1):
-        assert not {nearly(p[side]) for p in train} & {nearly(p[side]) for p in test}
+        assert not {near_duplicate_key(p[side]) for p in train} & {near_duplicate_key(p[side]) for p in test}
 
 
 def test_multi30k_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.en or train\.en\.gz is not there"):
-        from_multi30k(str(tmp_path), ("en", "de"))
+    with pytest.raises(UserError, match=r"holds neither train\.en nor train\.en\.gz"):
+        build_multi30k(str(tmp_path), ("en", "de"))
 
 
-def test_reversing_holds_out_what_was_a_target(tmp_path: Path) -> None:
+def test_reversing_drops_training_pairs_with_a_held_out_source(tmp_path: Path) -> None:
     splits = {"train": [Pair("a", "x"), Pair("b", "y")], "valid": [Pair("c", "y")], "test": [Pair("d", "z")]}
     write_corpus(tmp_path / "c", ("en", "de"), splits, {"corpus": "made", "dropped": {}})
     assert main(["corpus", "reversed", str(tmp_path / "c"), "--out", str(tmp_path / "r")]) == 0
     assert Corpus(tmp_path / "r").read("train") == [Pair("x", "a")]
-    assert Corpus(tmp_path / "r").card["dropped"] == {"source is in a held-out part": 1}
+    assert Corpus(tmp_path / "r").card["dropped"] == {NEAR_HELD_OUT: 1}

@@ -1,4 +1,4 @@
-"""Formats of parallel text: what each reader takes, and what it says of what it cannot."""
+"""Tests of the readers of parallel text: accepted formats, and errors for invalid files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.builders import libreoffice
 from dragoman.translate.corpus.folder import Corpus
-from dragoman.translate.corpus.readers.files import check_endings, read_files
+from dragoman.translate.corpus.readers.filename_languages import check_direction
+from dragoman.translate.corpus.readers.files import read_files
+from dragoman.translate.corpus.rules import RULES
 
 EN_DE = ("en", "de")
 
@@ -92,7 +94,7 @@ def test_tmx(tmp_path: Path, end: str) -> None:
     rows = read(tmp_path / f"memory.tmx{end}", TMX)
     assert rows == [("Press Start now & go", "Jetzt Start drücken"), ("One", "Eins")]
     assert read(tmp_path / f"memory.tmx{end}", TMX, ("de", "fr")) == [("Guten Tag", "Bonjour")]
-    with pytest.raises(UserError, match=r"no unit in en-it; the pairs it has: .*de-fr"):
+    with pytest.raises(UserError, match=r"no unit in en-it; it has .*de-fr"):
         read(tmp_path / f"memory.tmx{end}", TMX, ("en", "it"))
 
 
@@ -100,7 +102,7 @@ def test_xliff(tmp_path: Path) -> None:
     assert read(tmp_path / "a.xlf", XLIFF1) == [("Hello world", "Hallo Welt"), ("Bye", "Tschüss")]
     assert read(tmp_path / "a.xlf", XLIFF1, ("de", "en"))[1] == ("Tschüss", "Bye")
     assert read(tmp_path / "b.xliff", XLIFF2) == [("A big dog", "Ein großer Hund")]
-    with pytest.raises(UserError, match="no translated unit in en-fr; the pairs it has: en-de_AT"):
+    with pytest.raises(UserError, match="no translated unit in en-fr; it has en-de_AT"):
         read(tmp_path / "a.xlf", XLIFF1, ("en", "fr"))
 
 
@@ -111,7 +113,7 @@ def test_gettext(tmp_path: Path) -> None:
     assert read(tmp_path / "de.po", PO, ("de", "en"))[0] == ("Öffnen", "Open")
     polib.pofile(str(tmp_path / "de.po")).save_as_mofile(str(tmp_path / "de.mo"))
     assert sorted(read_files([str(tmp_path / "de.mo")], EN_DE)) == sorted(expected)
-    with pytest.raises(UserError, match="translated from en into de_DE, which is not en-fr"):
+    with pytest.raises(UserError, match="translates en into de_DE, not en-fr"):
         read(tmp_path / "de.po", PO, ("en", "fr"))
 
 
@@ -140,17 +142,17 @@ def catalogue(path: Path, language: str, target: str, **headers: str) -> None:
     path.write_bytes(text.encode("latin-1" if "Content-Type" in str(headers) else "utf-8"))
 
 
-def test_catalogues_of_other_languages_are_left_out_and_told(tmp_path: Path) -> None:
+def test_catalogues_of_other_languages_are_left_out_and_messages(tmp_path: Path) -> None:
     for language, text in (("de", "Farbe"), ("fr", "Couleur"), ("en_GB", "Colour")):
         catalogue(tmp_path / f"{language}.po", language, text)
-    told: list[str] = []
-    assert list(read_files([str(tmp_path)], EN_DE, told.append)) == [("Colour", "Farbe")]
-    assert [line.rpartition("/")[2] for line in told] == [
-        "en_GB.po is translated from en into en_GB, which is not en-de",
-        "fr.po is translated from en into fr, which is not en-de",
+    messages: list[str] = []
+    assert list(read_files([str(tmp_path)], EN_DE, messages.append)) == [("Colour", "Farbe")]
+    assert [line.rpartition("/")[2] for line in messages] == [
+        "en_GB.po translates en into en_GB, not en-de",
+        "fr.po translates en into fr, not en-de",
     ]
     assert list(read_files([str(tmp_path)], ("de", "en"))) == [("Farbe", "Colour")]
-    with pytest.raises(UserError, match=r"de\.po is translated from en into de, which is not en-it"):
+    with pytest.raises(UserError, match=r"de\.po translates en into de, not en-it"):
         list(read_files([str(tmp_path)], ("en", "it")))
 
 
@@ -158,7 +160,7 @@ def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
     headers = {"Content-Type": "text/plain; charset=ISO-8859-1", "X-Source-Language": "fr"}
     catalogue(tmp_path / "a.po", "de", "Größe", **headers)
     assert list(read_files([str(tmp_path / "a.po")], ("fr", "de"))) == [("Colour", "Größe")]
-    with pytest.raises(UserError, match="translated from fr into de, which is not en-de"):
+    with pytest.raises(UserError, match="translates fr into de, not en-de"):
         list(read_files([str(tmp_path / "a.po")], EN_DE))
     polib.pofile(str(tmp_path / "a.po")).save_as_mofile(str(tmp_path / "a.mo"))
     (tmp_path / "b.mo.gz").write_bytes(gzip.compress((tmp_path / "a.mo").read_bytes()))
@@ -170,12 +172,12 @@ def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
     for name, text in (("de", "Farbe"), ("app-fr", "Couleur"), ("ja/LC_MESSAGES/app", "色"), ("app", "?")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         catalogue(tmp_path / f"{name}.po", "", text)
-    told: list[str] = []
-    assert list(read_files([str(tmp_path)], EN_DE, told.append)) == [("Colour", "Farbe")]
-    assert [line.removeprefix(f"left out: {tmp_path}/") for line in told] == [
-        "app-fr.po is translated from en into fr, which is not en-de",
-        "app.po says no language, neither in its header nor by its path; name the file itself",
-        "ja/LC_MESSAGES/app.po is translated from en into ja, which is not en-de",
+    messages: list[str] = []
+    assert list(read_files([str(tmp_path)], EN_DE, messages.append)) == [("Colour", "Farbe")]
+    assert [line.removeprefix(f"skipped: {tmp_path}/") for line in messages] == [
+        "app-fr.po translates en into fr, not en-de",
+        "app.po declares no language, neither in its header nor in its path; name the file itself, not its folder",
+        "ja/LC_MESSAGES/app.po translates en into ja, not en-de",
     ]
     assert list(read_files([str(tmp_path / "app.po")], ("de", "en"))) == [("?", "Colour")]
     (tmp_path / "my").mkdir()  # a folder's name, not Burmese
@@ -185,7 +187,9 @@ def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
 
 def test_english_is_not_taken_for_another_language(tmp_path: Path) -> None:
     catalogue(tmp_path / "fr.po", "fr", "Couleur")
-    with pytest.raises(UserError, match="from en into fr, which is not de-fr; X-Source-Language would say otherwise"):
+    with pytest.raises(
+        UserError, match="translates en into fr, not de-fr; if its source language is another, add X-Source-Language"
+    ):
         list(read_files([str(tmp_path / "fr.po")], ("de", "fr")))
 
 
@@ -253,7 +257,7 @@ def test_tables_whose_first_columns_are_no_text(tmp_path: Path) -> None:
 
 def test_what_is_packed_otherwise_is_named(tmp_path: Path) -> None:
     for name, pack in (("xz", lzma.compress), ("bzip2", bz2.compress)):
-        with pytest.raises(UserError, match=f"packed by {name}; unpack it"):
+        with pytest.raises(UserError, match=f"compressed with {name}; decompress it"):
             rows_of(tmp_path / "a.tsv", pack(b"a\tb\n"))
 
 
@@ -262,11 +266,11 @@ def test_xliff_need_not_say_its_languages_where_the_file_is_named(tmp_path: Path
         '<xliff version="1.2"><file original="x"{}><body><trans-unit id="1"><source{}>Hello</source>'
         "<target{}>Hallo</target></trans-unit></body></file></xliff>"
     )
-    for said in ((' source-language="en"', "", ""), ("", ' xml:lang="en"', ' xml:lang="de"'), ("", "", "")):
-        assert rows_of(tmp_path / "a.xlf", xliff.format(*said)) == [("Hello", "Hallo")]
+    for attributes in ((' source-language="en"', "", ""), ("", ' xml:lang="en"', ' xml:lang="de"'), ("", "", "")):
+        assert rows_of(tmp_path / "a.xlf", xliff.format(*attributes)) == [("Hello", "Hallo")]
     with pytest.raises(UserError, match="name the file itself"):
         [*read_files([str(tmp_path)], ("en", "de"))]
-    with pytest.raises(UserError, match="the pairs it has: en-fr"):
+    with pytest.raises(UserError, match="it has en-fr"):
         rows_of(tmp_path / "a.xlf", xliff.format("", ' xml:lang="en"', ' xml:lang="fr"'))
 
 
@@ -294,12 +298,12 @@ def test_deeply_nested_text_is_read(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "a.tmx", tmx) == [("x", "y")]
 
 
-def test_a_folders_other_files_are_told(tmp_path: Path) -> None:
+def test_a_folders_other_files_are_messages(tmp_path: Path) -> None:
     (tmp_path / "a.TSV.GZ").write_bytes(gzip.compress(b"a\tb\n"))
     (tmp_path / "b.en").write_text("x\n")
-    said: list[str] = []
-    assert [*read_files([str(tmp_path)], ("en", "de"), said.append)] == [(b"a", b"b")]
-    assert said[0].startswith(f"left out of {tmp_path}: 1 .en, such as b.en")
+    messages: list[str] = []
+    assert [*read_files([str(tmp_path)], ("en", "de"), messages.append)] == [(b"a", b"b")]
+    assert messages[0].startswith(f"skipped in {tmp_path}: 1 .en, such as b.en")
 
 
 def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
@@ -318,14 +322,18 @@ def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
         (
             "a.po",
             PO.replace('"\n', "\n", 1),
-            r'a\.po is no gettext catalogue: line 2: text that does not stand between two "$',
+            r"a\.po is not a valid gettext catalogue: line 2 has text outside quotation marks$",
         ),
-        ("a.po", PO + '\nmsgid "a"\nmsgstr b\n', r"line \d+: text that does not stand between"),
-        ("a.po", PO + "\nnonsense\n", r"a\.po is no gettext catalogue: .*line \d+"),
-        ("a.po", b'msgid "x"\nmsgstr "\xff"\n', r"a\.po, line 2: not the utf-8 that the catalogue is to be in"),
-        ("a.po", PO + '\nmsgid "cut"\n', r"a\.po is no gettext catalogue: it ends after line \d+, msgid, without"),
+        ("a.po", PO + '\nmsgid "a"\nmsgstr b\n', r"line \d+ has text outside quotation marks"),
+        ("a.po", PO + "\nnonsense\n", r"a\.po is not a valid gettext catalogue: .*line \d+"),
+        ("a.po", b'msgid "x"\nmsgstr "\xff"\n', r"a\.po, line 2 is not utf-8, the encoding of the catalogue"),
+        (
+            "a.po",
+            PO + '\nmsgid "cut"\n',
+            r"a\.po is not a valid gettext catalogue: it ends after msgid in line \d+, without",
+        ),
         ("a.po", "", r"a\.po has no messages"),
-        ("a.mo", b"\xde\x12\x04\x95abc", r"a\.mo is no gettext catalogue"),
+        ("a.mo", b"\xde\x12\x04\x95abc", r"a\.mo is not a valid gettext catalogue"),
         ("a.jsonl", '{"en": 1}\n{"en": "a", "de": "b"}\n[]\n', "line 1: each line needs an object with the texts 'en'"),
         ("a.tsv", "a\tb\n" + "no tab\n" * 20, "line 2: no tab; each line needs source, tab, target"),
         ("a.jsonl", "[1]\n", "line 1: each line needs an object"),
@@ -386,14 +394,14 @@ def test_libreoffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = str(tmp_path / "corpus")
     assert main([*words_, "en-de", "--out", out, "--dropped", str(tmp_path / "dropped.tsv")]) == 0
     assert (tmp_path / "dropped.tsv").read_text() == "same\tmy_own_name\tmy_own_name\n"
-    assert Corpus(out).card["dropped"] == {"source equal to target": 1}
+    assert Corpus(out).card["dropped"] == {RULES["same"]: 1}
     assert main([*words_, "en-fr", "--out", out]) == 2
-    assert "no libreoffice-l10n-fr_*.deb is there; the languages that are: en, de" in capsys.readouterr().err
+    assert "holds no libreoffice-l10n-fr_*.deb; available languages: en, de" in capsys.readouterr().err
     (tmp_path / "libreoffice-help-de_1_all.deb").unlink()  # as two languages in three have none
-    told: list[str] = []
-    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path), told.append)
+    messages: list[str] = []
+    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path), messages.append)
     assert rows == [("Open file", "Datei öffnen"), ("my_own_name", "my_own_name")]
-    assert "libreoffice-help-de: there is no such package, so the corpus is of the interface alone" in told
+    assert "no package libreoffice-help-de: the corpus holds the interface only" in messages
 
 
 def pack(folder: Path, name: str) -> None:
@@ -407,7 +415,7 @@ def pack(folder: Path, name: str) -> None:
 
 def test_libreoffice_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(UserError, match=r"apt-get and dpkg-deb are not here: .*libreoffice-l10n-pt-br; .*--from"):
+    with pytest.raises(UserError, match=r"apt-get and dpkg-deb are not installed, .*libreoffice-l10n-pt-br; .*--from"):
         libreoffice.read_libreoffice(("en", "pt_BR"), None)
 
 
@@ -421,25 +429,25 @@ def test_compiled_catalogues_that_were_cut_off(tmp_path: Path) -> None:
     assert len([*read_files([str(tmp_path / "whole.mo")], EN_DE)]) == 20
     for size in range(4, len(whole)):
         (tmp_path / "cut.mo").write_bytes(whole[:size])
-        with pytest.raises(UserError, match=r"cut\.mo is no gettext catalogue: it"):
+        with pytest.raises(UserError, match=r"cut\.mo is not a valid gettext catalogue: its"):
             list(read_files([str(tmp_path / "cut.mo")], EN_DE))
 
 
 def test_names_that_contradict_the_pair() -> None:
-    told: list[str] = []
+    messages: list[str] = []
     for paths in (
         ["a.en", "a.de"], ["a.en.gz", "b.DE"], ["a.txt", "b.txt"], ["a.src", "b.tgt"], ["a.de.tsv"],
         ["a.en.txt", "b.txt"], ["de-en.src", "de-en.tgt"], ["en-1.txt", "de-1.txt"],
     ):  # fmt: skip
-        check_endings(paths, ("en", "de_AT"), told.append)
-    assert not told
-    check_endings(["a.en", "a.fr"], EN_DE, told.append)
-    assert told == ["a.en and a.fr are taken for en-de, as --pair says, whatever their names"]
+        check_direction(paths, ("en", "de_AT"), messages.append)
+    assert not messages
+    check_direction(["a.en", "a.fr"], EN_DE, messages.append)
+    assert messages == ["a.en and a.fr are read as en-de, as --pair says, although their names differ"]
     for paths in (
         ["a.en-US", "a.de_DE"], ["a.en", "a.de-AT"], ["a.en.txt", "a.de.txt"], ["news-en.txt", "News_DE.txt.gz"],
     ):  # fmt: skip
-        check_endings(paths, EN_DE, told.append)
-        with pytest.raises(UserError, match="and --pair says en-de"):
-            check_endings(paths[::-1], EN_DE, told.append)
-    check_endings(["a.pt", "a.pt_BR"], ("pt_BR", "pt"), told.append)  # either may be either
-    assert len(told) == 1
+        check_direction(paths, EN_DE, messages.append)
+        with pytest.raises(UserError, match="but --pair says en-de"):
+            check_direction(paths[::-1], EN_DE, messages.append)
+    check_direction(["a.pt", "a.pt_BR"], ("pt_BR", "pt"), messages.append)  # either may be either
+    assert len(messages) == 1

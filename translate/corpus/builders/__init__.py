@@ -1,1 +1,1 @@
-"""Builders of corpora: from formulas, packages, labelled text and series."""
+"""Builders of corpora. Each returns the splits of a corpus and its card, or writes its folder."""

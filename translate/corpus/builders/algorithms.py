@@ -1,4 +1,9 @@
-"""Corpora of algorithmic tasks with one right answer: copy, reverse, sort, add."""
+"""Corpora of algorithmic tasks with one right answer: copy, reverse, sort, add.
+
+They show what a recurrent network can compute with and without attention. copy, reverse and sort take symbols. add
+takes two numbers, digit by digit, with a plus sign between them. Training and validation use lengths up to `length`,
+and the test set goes `beyond`, so scores by length show both.
+"""
 
 from __future__ import annotations
 
@@ -13,98 +18,101 @@ from dragoman.translate.corpus.folder import Pair
 
 LANGUAGES = "task", "answer"
 
-
 SYMBOLS = "abcdefghijklmnopqrst"
-
-
-TESTED = 50  # test pairs of each length
-
-
 PLUS = "+"
-
-
 SUM = re.compile(r"[\d ]+\+[\d ]+")
 
+TESTS_PER_LENGTH = 50
+MAX_LENGTH = 1000  # Python converts longer integers to text slowly
+MAX_TRIES = 50  # for a task that is new
 
-Make = Callable[[random.Random, int], tuple[list[str], list[str]]]  # a length -> what is given, and the answer
-
-
-LONGEST = 1000  # more is beyond reason, and beyond the digits that Python writes quickly
-
-
-TRIES = 50  # for a pair that is new
+# Makes a random task of a length, and its answer, both as symbols.
+TaskMaker = Callable[[random.Random, int], tuple[list[str], list[str]]]
 
 
-def _symbols(rng: random.Random, length: int) -> list[str]:
-    return rng.choices(SYMBOLS, k=length)
-
-
-def _digits(rng: random.Random, length: int) -> str:
-    """A number of so many digits."""
-    return str(rng.randrange(10 ** (length - 1) if length > 1 else 0, 10**length))
+def _random_number(rng: random.Random, digits: int) -> str:
+    """Return a random number with this many digits."""
+    return str(rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits))
 
 
 def _add(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
-    """Two numbers, one of `length` digits and one of at most as many; the sum's last digit comes first, as by hand."""
-    numbers = [_digits(rng, length), _digits(rng, rng.randint(1, length))]
+    """Return two numbers, one of `length` digits and one of at most as many, and their sum from its last digit on.
+
+    The last digit comes first, as in addition by hand, so that carries follow the order of decoding.
+    """
+    numbers = [_random_number(rng, length), _random_number(rng, rng.randint(1, length))]
     rng.shuffle(numbers)
     total = str(sum(map(int, numbers)))
     return [*numbers[0], PLUS, *numbers[1]], [*reversed(total)]
 
 
-def length_of(given: str) -> int:
-    """The length of a task as `from_algorithm` means it: how many symbols, or digits of the longer of two numbers."""
-    parts = given.split(PLUS) if SUM.fullmatch(given) else [given]
-    return max(len(part.split()) for part in parts)
+def _on_symbols(answer: Callable[[list[str]], list[str]]) -> TaskMaker:
+    """Return a maker of tasks on random symbols, whose answer is a function of them."""
+
+    def make_task(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
+        symbols = rng.choices(SYMBOLS, k=length)
+        return symbols, answer(symbols)
+
+    return make_task
 
 
-def _of_symbols(answer: Callable[[list[str]], list[str]]) -> Make:
-    def make(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
-        given = _symbols(rng, length)
-        return given, answer(given)
-
-    return make
-
-
-ALGORITHMS: dict[str, Make] = {
-    "copy": _of_symbols(list),
-    "reverse": _of_symbols(lambda given: given[::-1]),
-    "sort": _of_symbols(sorted),
+ALGORITHMS: dict[str, TaskMaker] = {
+    "copy": _on_symbols(list),
+    "reverse": _on_symbols(lambda symbols: symbols[::-1]),
+    "sort": _on_symbols(sorted),
     "add": _add,
 }
 
 
-def from_algorithm(
+def length_of(task: str) -> int:
+    """Return the length of a task: its number of symbols, or of the digits of the longer summand."""
+    parts = task.split(PLUS) if SUM.fullmatch(task) else [task]
+    return max(len(part.split()) for part in parts)
+
+
+def build_algorithm(
     name: str, size: int, length: int, beyond: int, seed: int
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    """The parts of a corpus, and its card. Raises UserError when there are too few different tasks.
+    """Return the splits of a corpus of one of ALGORITHMS, and its card. No task is in two splits.
 
-    length: of what is trained on, from 1; beyond: the longest that is tested. No task stands in two parts.
+    `size` is the number of training pairs, `length` the greatest length to train on, and `beyond` the greatest to test.
+    Raises UserError if the lengths contradict each other, or if there are too few different tasks.
     """
-    if beyond > LONGEST:
-        raise UserError(f"--beyond {beyond}: tasks of a length up to {LONGEST} can be made")
+    if beyond > MAX_LENGTH:
+        raise UserError(f"--beyond {beyond}: the greatest length is {MAX_LENGTH}")
     if beyond < length:
-        raise UserError(f"--beyond {beyond} is less than --length {length}, which training already goes up to")
+        raise UserError(f"--beyond {beyond} is less than --length {length}; test at least the lengths to train on")
     rng = random.Random(f"{name} {seed}")
-    make, seen = ALGORITHMS[name], set[str]()
+    make_task, seen = ALGORITHMS[name], set[str]()
 
-    def new(lengths: Callable[[], int], count: int) -> Iterator[Pair]:
+    def new_tasks(next_length: Callable[[], int], count: int) -> Iterator[Pair]:
         for _ in range(count):
-            for _ in range(TRIES):
-                given, answer = make(rng, lengths())
-                text = " ".join(given)
-                if text not in seen:
-                    seen.add(text)
-                    yield Pair(text, " ".join(answer))
+            for _ in range(MAX_TRIES):
+                symbols, answer = make_task(rng, next_length())
+                task = " ".join(symbols)
+                if task not in seen:
+                    seen.add(task)
+                    yield Pair(task, " ".join(answer))
                     break
 
-    tests = [pair for n in range(1, beyond + 1) for pair in new(partial(int, n), min(TESTED, 2**n))]
-    valid = [*new(lambda: rng.randint(1, length), max(20, size // 50))]
-    train = [*new(lambda: rng.randint(1, length), size)]
+    def training_length() -> int:
+        return rng.randint(1, length)
+
+    test = [pair for n in range(1, beyond + 1) for pair in new_tasks(partial(int, n), min(TESTS_PER_LENGTH, 2**n))]
+    valid = [*new_tasks(training_length, max(20, size // 50))]
+    train = [*new_tasks(training_length, size)]
     if len(train) < size // 2:
         raise UserError(
-            f"of length {length} there are only {len(train):,} different tasks to train on; ask for fewer or longer"
+            f"there are only {len(train):,} different tasks up to length {length} to train on; lower --size or raise "
+            "--length"
         )
-    asked = {"size": size, "length": length, "beyond": beyond, "seed": seed}
-    facts = {"corpus": name, **asked, "licence": "made up: free of rights"}
-    return {"train": train, "valid": valid, "test": tests}, {**facts, "dropped": {}}
+    card = {
+        "corpus": name,
+        "size": size,
+        "length": length,
+        "beyond": beyond,
+        "seed": seed,
+        "licence": "made up: free of rights",
+        "dropped": {},
+    }
+    return {"train": train, "valid": valid, "test": test}, card

@@ -1,4 +1,8 @@
-"""Corpora of phrases made from CLDR data, for any pair of its languages."""
+"""Corpora of phrases made from CLDR data, for any pair of its languages.
+
+The phrases are dates, times, intervals, relative times, durations, quantities, money, percentages, numbers, quarters,
+weeks, and lists of places, languages and currencies. Babel contains the data, so nothing is downloaded.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,11 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.translate.corpus.folder import Pair
 
-Say = Callable[[Locale], str]  # one meaning, put into words in a language
-
+Phrase = Callable[[Locale], str]  # one meaning, which a call puts into words in a language
 
 CURRENCIES = (
     "EUR USD GBP JPY CHF CNY INR BRL RUB KRW MXN CAD AUD SEK NOK DKK PLN CZK HUF TRY ZAR THB IDR ILS EGP NGN KES"
 ).split()
-
 
 UNITS = (
     "length-kilometer length-meter length-centimeter length-millimeter length-mile length-foot length-inch mass-gram "
@@ -34,46 +36,40 @@ UNITS = (
     "electric-ampere angle-degree concentr-percent consumption-liter-per-100-kilometer volume-gallon"
 ).split()
 
-
 RATES = (
     ("length-kilometer", "duration-hour"), ("length-meter", "duration-second"), ("volume-liter", "duration-minute"),
     ("mass-gram", "volume-liter"), ("digital-megabyte", "duration-second"), ("mass-kilogram", "area-square-meter"),
 )  # fmt: skip
 
-
+# Sets of date and time fields (CLDR's "availableFormats").
 SKELETONS = (
     "yMMMd yMMMM yMMM MMMMd MMMd MEd MMMEd yMMMEd yMEd yMd Md Ed yQQQQ yQQQ hm hms Hm Hms Ehm EHm GyMMMd GyMMM yw MMMMW"
 ).split()
 
-
+# Sets of fields for intervals (CLDR's "intervalFormats").
 INTERVALS = "yMMMd yMMM MMMd MMMEd yMMMEd yMd Md hm Hm yMMMM y MMM d".split()
-
 
 Length = Literal["short", "medium", "long", "full"]
 
-
 Form = Literal["long", "short", "narrow"]
-
 
 LENGTHS: tuple[Length, ...] = ("short", "medium", "long", "full")
 
-
 FORMS: tuple[Form, ...] = ("long", "short", "narrow")
 
-
-SCRIPTLESS = 3  # language codes up to this length name languages; longer ones name regional variants
+MAX_CODE_LENGTH = 3  # longer codes of CLDR name varieties: pt_BR, zh_Hans
 
 
 def parse_locale(code: str) -> Locale:
-    """A CLDR language. Raises UserError for what Babel does not know."""
+    """Return the CLDR locale of a language. Raises UserError if Babel does not know it."""
     try:
         return Locale.parse(code)
     except (UnknownLocaleError, ValueError):
-        raise UserError(f"{code} is no language of CLDR; give codes such as en, de, fr or pt_BR") from None
+        raise UserError(f"CLDR has no language {code}; give codes such as en, de, fr or pt_BR") from None
 
 
 class Phrases:
-    """Makes random meanings; each can be said in any language."""
+    """A source of random phrases that CLDR can express in two languages."""
 
     def __init__(self, source: Locale, target: Locale, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -85,28 +81,28 @@ class Phrases:
         )]  # fmt: skip
         places, languages, currencies, scripts = (sorted(a.keys() & b.keys()) for a, b in both)
         self.places = [c for c in places if not c.isdigit()]
-        self.languages = [c for c in languages if len(c) <= SCRIPTLESS]
+        self.languages = [c for c in languages if len(c) <= MAX_CODE_LENGTH]
         self.currencies, self.scripts = currencies, scripts
         self.skeletons = sorted(set(SKELETONS) & set(source.datetime_skeletons) & set(target.datetime_skeletons))
-        self.kinds: tuple[Callable[[], Say], ...] = (
+        self.kinds: tuple[Callable[[], Phrase], ...] = (
             self.date, self.date, self.skeleton, self.skeleton, self.moment, self.time, self.interval, self.interval,
             self.relative, self.duration, self.quantity, self.quantity, self.rate, self.money, self.money,
             self.compact_money, self.number, self.percent, self.names, self.names, self.quantities, self.variant,
         )  # fmt: skip
 
-    def random(self) -> Say:
-        """Any kind of phrase."""
+    def random(self) -> Phrase:
+        """Return a phrase of a random kind."""
         return self.rng.choice(self.kinds)()
 
-    def single_names(self) -> Iterator[Say]:
-        """Every place, language, currency and script by itself."""
+    def single_names(self) -> Iterator[Phrase]:
+        """Yield the name of every place, language, currency and script."""
         yield from (self._name("territories", code) for code in self.places)
         yield from (self._name("languages", code) for code in self.languages)
         yield from (self._name("currencies", code) for code in self.currencies)
         yield from (self._name("scripts", code) for code in self.scripts)
 
     @staticmethod
-    def _name(table: str, code: str) -> Say:
+    def _name(table: str, code: str) -> Phrase:
         return lambda locale: str(getattr(locale, table)[code])
 
     def _day(self) -> date:
@@ -121,28 +117,28 @@ class Phrases:
         places = self.rng.choice((0, 0, 1, 2))
         return Decimal(self.rng.randrange(1, 10 ** self.rng.randrange(2, 6))).scaleb(-places)
 
-    def date(self) -> Say:
-        """A date in one of four lengths."""
+    def date(self) -> Phrase:
+        """Return a date, in one of four lengths."""
         day, length = self._day(), self.rng.choice(LENGTHS)
         return lambda locale: dates.format_date(day, length, locale=locale)
 
-    def skeleton(self) -> Say:
-        """Parts of a date or time that belong together: month and day, year and quarter, week of a year."""
+    def skeleton(self) -> Phrase:
+        """Return fields of a date or time, such as month and day, year and quarter, or the week of a year."""
         moment, skeleton = self._moment(), self.rng.choice(self.skeletons)
         return lambda locale: dates.format_skeleton(skeleton, moment, locale=locale)
 
-    def moment(self) -> Say:
-        """Date and time."""
+    def moment(self) -> Phrase:
+        """Return a date with its time."""
         moment, length = self._moment(), self.rng.choice(LENGTHS[:2])
         return lambda locale: dates.format_datetime(moment, length, locale=locale)
 
-    def time(self) -> Say:
-        """A time of day."""
+    def time(self) -> Phrase:
+        """Return a time of day."""
         moment, length = self._moment(), self.rng.choice(LENGTHS[:2])
         return lambda locale: dates.format_time(moment.time(), length, locale=locale)
 
-    def interval(self) -> Say:
-        """From one date or time to another."""
+    def interval(self) -> Phrase:
+        """Return an interval between two dates or times."""
         start, skeleton = self._moment(), self.rng.choice(INTERVALS)
         hours = "h" in skeleton or "H" in skeleton
         length = timedelta(minutes=self.rng.randrange(5, 600)) if hours else timedelta(days=self.rng.randrange(1, 500))
@@ -152,44 +148,44 @@ class Phrases:
         unit = self.rng.choice((1, 60, 3600, 86400, 604800, 2629800, 31557600))
         return timedelta(seconds=unit * self.rng.randrange(1, 100))
 
-    def relative(self) -> Say:
-        """A time from now, or ago."""
+    def relative(self) -> Phrase:
+        """Return a time relative to now, in the future or the past."""
         delta, form = self._delta() * self.rng.choice((1, -1)), self.rng.choice(FORMS)
         return lambda locale: dates.format_timedelta(
             delta, threshold=1.2, add_direction=True, format=form, locale=locale
         )
 
-    def duration(self) -> Say:
-        """A length of time."""
+    def duration(self) -> Phrase:
+        """Return a duration."""
         delta, form = self._delta(), self.rng.choice(FORMS)
         return lambda locale: dates.format_timedelta(delta, threshold=1.2, format=form, locale=locale)
 
-    def quantity(self) -> Say:
-        """A number with a unit."""
+    def quantity(self) -> Phrase:
+        """Return a number with a unit."""
         amount, unit, form = self._amount(), self.rng.choice(UNITS), self.rng.choice(FORMS)
         return lambda locale: units.format_unit(amount, unit, form, locale=locale)
 
-    def rate(self) -> Say:
-        """A number with a unit for each of another."""
+    def rate(self) -> Phrase:
+        """Return a rate: a number with a unit per another unit."""
         amount, (unit, per), form = self._amount(), self.rng.choice(RATES), self.rng.choice(FORMS)
         return lambda locale: str(
             units.format_compound_unit(amount, unit, denominator_unit=per, length=form, locale=locale)
         )
 
-    def quantities(self) -> Say:
-        """Two or three quantities in a list."""
+    def quantities(self) -> Phrase:
+        """Return a list of two or three quantities."""
         parts = [self.quantity() for _ in range(self.rng.choice((2, 2, 3)))]
-        return lambda locale: lists.format_list([say(locale) for say in parts], locale=locale)
+        return lambda locale: lists.format_list([phrase(locale) for phrase in parts], locale=locale)
 
-    def money(self) -> Say:
-        """An amount with the currency's sign or name."""
+    def money(self) -> Phrase:
+        """Return an amount with its currency's sign or name."""
         amount, currency = self._amount(), self.rng.choice(CURRENCIES)
         forms: tuple[Literal["standard", "accounting", "name"], ...] = ("standard", "accounting", "name", "name")
         form = self.rng.choice(forms)
         return lambda locale: numbers.format_currency(amount, currency, locale=locale, format_type=form)
 
-    def compact_money(self) -> Say:
-        """Thousands, millions and billions of money, or of nothing in particular."""
+    def compact_money(self) -> Phrase:
+        """Return thousands, millions or billions, with or without a currency."""
         amount = self.rng.randrange(1, 1000) * 10 ** self.rng.randrange(3, 10)
         currency = self.rng.choice(CURRENCIES)
         forms: tuple[Literal["short", "long"], ...] = ("short", "long")
@@ -203,20 +199,20 @@ class Phrases:
             fraction_digits=1,
         )
 
-    def number(self) -> Say:
-        """A number with separators, or in scientific notation."""
+    def number(self) -> Phrase:
+        """Return a number with separators, or in scientific notation."""
         value = Decimal(self.rng.randrange(1, 10**9)).scaleb(-self.rng.randrange(4))
         if self.rng.random() < 0.2:
             return lambda locale: numbers.format_scientific(value, locale=locale)
         return lambda locale: numbers.format_decimal(value, locale=locale)
 
-    def percent(self) -> Say:
-        """A percentage."""
+    def percent(self) -> Phrase:
+        """Return a percentage."""
         value = Decimal(self.rng.randrange(1, 2000)).scaleb(-3)
         return lambda locale: numbers.format_percent(value, locale=locale, decimal_quantization=False)
 
-    def names(self) -> Say:
-        """A list of places, languages or currencies, joined by and, or, or commas."""
+    def names(self) -> Phrase:
+        """Return a list of places, languages or currencies, joined by `and`, `or` or commas."""
         table = self.rng.choice(("territories", "languages", "currencies"))
         codes: list[str] = {"territories": self.places, "languages": self.languages, "currencies": self.currencies}[
             table
@@ -224,10 +220,10 @@ class Phrases:
         parts = [self._name(table, code) for code in self.rng.sample(codes, self.rng.choice((2, 2, 3, 4)))]
         styles: tuple[Literal["standard", "or", "unit"], ...] = ("standard", "standard", "or", "unit")
         style = self.rng.choice(styles)
-        return lambda locale: lists.format_list([say(locale) for say in parts], style, locale=locale)
+        return lambda locale: lists.format_list([phrase(locale) for phrase in parts], style, locale=locale)
 
-    def variant(self) -> Say:
-        """A language as spoken or written somewhere."""
+    def variant(self) -> Phrase:
+        """Return a language with a place in brackets."""
         language, place = self.rng.choice(self.languages), self.rng.choice(self.places)
 
         def say(locale: Locale) -> str:
@@ -236,55 +232,48 @@ class Phrases:
         return say
 
 
-def from_cldr(
+def build_cldr(
     languages: tuple[str, str], size: int, valid: int = 1000, test: int = 1000, seed: int = 1
 ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
-    """`size` training pairs and the held-out parts, every source line once.
+    """Return the splits of a corpus of phrases with `size` training pairs, and its card. Every source occurs once.
 
-    Names by themselves are always in the training part; a held-out phrase combines what training has shown.
+    Single names are always in the training set, so a held-out phrase combines names that training has shown. Raises
+    UserError for an unknown language, or if CLDR gives too few phrases.
     """
     source, target = (parse_locale(code) for code in languages)
     phrases = Phrases(source, target, seed)
     dropped: Counter[str] = Counter()
-    seen: dict[str, str] = {}
+    target_of: dict[str, str] = {}
 
-    def unseen(make: Callable[[], Say]) -> Pair | None:
-        try:
-            say = make()
-            pair = Pair(normalise(say(source)), normalise(say(target)))
-        except (LookupError, ValueError, AttributeError, TypeError):  # Babel's ways to lack something
+    def new_pair(make_phrase: Callable[[], Phrase]) -> Pair | None:
+        pair = _express(make_phrase, source, target)
+        if pair is None:
             dropped["not in the CLDR data of both languages"] += 1
-            return None
-        if any(unit in side for side in pair for unit in UNITS):  # Babel writes the code of a unit it has no word for
-            dropped["not in the CLDR data of both languages"] += 1
-            return None
-        if pair.source in seen:
-            known = seen[pair.source] == pair.target
-            dropped["said before" if known else "same source, another meaning"] += 1
-            return None
-        if not pair.source or not pair.target:
+        elif pair.source in target_of:
+            is_same = target_of[pair.source] == pair.target
+            dropped["exact duplicate" if is_same else "source with another translation"] += 1
+        elif not pair.source or not pair.target:
             dropped["empty"] += 1
-            return None
-        seen[pair.source] = pair.target
-        return pair
+        else:
+            target_of[pair.source] = pair.target
+            return pair
+        return None
 
-    train = [pair for say in phrases.single_names() if (pair := unseen(lambda say=say: say))]  # type: ignore[misc]
-    train = train[:size]
-    wanted = size - len(train) + valid + test
-    made: list[Pair] = []
-    for _ in range(20 * wanted + 10_000):
-        if len(made) == wanted:
+    names = [pair for name in phrases.single_names() if (pair := new_pair(lambda name=name: name))][:size]  # type: ignore[misc]  # mypy cannot infer a lambda's default
+    needed = size - len(names) + valid + test
+    pairs: list[Pair] = []
+    for _ in range(20 * needed + 10_000):
+        if len(pairs) == needed:
             break
-        pair = unseen(phrases.random)
-        if pair:
-            made.append(pair)
-    if len(made) < wanted:
+        if pair := new_pair(phrases.random):
+            pairs.append(pair)
+    if len(pairs) < needed:
         raise UserError(
-            f"CLDR gives only {len(made) + len(train):,} different phrases in {'-'.join(languages)}, and "
-            f"{size + valid + test:,} were asked for; ask for fewer, or take another pair"
+            f"CLDR gives only {len(pairs) + len(names):,} different phrases in {'-'.join(languages)}, but "
+            f"{size + valid + test:,} are needed; ask for fewer, or choose another pair"
         )
-    phrases.rng.shuffle(made)
-    splits = {"test": made[:test], "valid": made[test : test + valid], "train": train + made[test + valid :]}
+    phrases.rng.shuffle(pairs)
+    splits = {"test": pairs[:test], "valid": pairs[test : test + valid], "train": names + pairs[test + valid :]}
     card = {
         "corpus": "cldr",
         "from": f"CLDR data of Babel {babel.__version__}",
@@ -293,3 +282,14 @@ def from_cldr(
         "seed": seed,
     }
     return splits, card
+
+
+def _express(make_phrase: Callable[[], Phrase], source: Locale, target: Locale) -> Pair | None:
+    """Return a phrase in both languages, or None if the CLDR data of one lacks a word for it."""
+    try:
+        phrase = make_phrase()
+        pair = Pair(normalise(phrase(source)), normalise(phrase(target)))
+    except (LookupError, ValueError, AttributeError, TypeError):  # Babel raises any of these for missing data
+        return None
+    # For a unit without a name Babel writes the unit's code.
+    return None if any(unit in side for side in pair for unit in UNITS) else pair

@@ -1,204 +1,149 @@
-"""Corpora of labelled text: texts with a class each, and words with a label each."""
+"""Corpora of labelled text: texts with a class each, or sentences whose words have a label each."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.normalisation import normalise
-from dragoman.translate.corpus.cleaning import Duplicates, clean, counting
-from dragoman.translate.corpus.folder import SPLITS, Pair, Parts
-from dragoman.translate.corpus.readers.raw import decoded, read_raw
-from dragoman.translate.corpus.readers.table import table_rows
-from dragoman.translate.corpus.split import hold_out, nearly, short_hash, without_held_out
+from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
+from dragoman.translate.corpus.deduplication import Duplicates, hash64, near_duplicate_key
+from dragoman.translate.corpus.folder import SPLITS, Pair, SplitsAndCard
+from dragoman.translate.corpus.split import NEAR_HELD_OUT, drop_held_out_sources, hold_out
 
-LABELS = "labels"  # what stands for the target language
-
-
-CONLL_U = 10  # columns; of these the second is the word and the fourth its universal part of speech
-
-
-NUMBER = re.compile(r"\d+(?P<other>[-.]\d+)?")  # the first of these; other: words written as one, words not written
-
+LABELS = "labels"  # in place of the target language
 
 HEADERS = {"label", "labels", "class", "category", "sentiment", "target", "tag", "tags", "ner", "pos", "upos"}
 
+MIN_TEXTS = 3  # one each to train, validate and test
 
-INSIDE = "\u00a0"  # for a space inside a word, which some treebanks have
-
-
-LEAST = 3  # texts: one to train on, one to validate, one to test
+LabelTask = Literal["classify", "tag"]
 
 
-Labelled = Literal["classify", "tag"]
+def build_labelled(
+    task: LabelTask,
+    inputs: Sequence[Iterable[Pair]],
+    valid: int | None = None,
+    test: int | None = None,
+    seed: int = 1,
+) -> SplitsAndCard:
+    """Clean labelled texts and return the splits of a corpus and its card.
 
+    `inputs` holds one sequence, some of which is held out, or three: train, valid and test. Given validation and test
+    texts are kept, unless they cannot be used. `valid` and `test` are as in `hold_out`.
 
-def read_classes(path: str | Path) -> Iterator[Pair]:
-    """Label, tab, text; quoted or not. Raises UserError with the line for anything else, and for further columns."""
-    for number, row in table_rows(Path(path)):
-        label, *texts = (decoded(field, path, number) for field in row)
-        if not label.strip() and not any(text.strip() for text in texts):
-            continue
-        if not texts or not label.strip():
-            raise UserError(f"{path}, line {number:,}: each line needs label, tab, text")
-        while len(texts) > 1 and not texts[-1].strip():
-            texts.pop()
-        if len(texts) > 1:
-            raise UserError(
-                f"{path}, line {number:,} has {1 + len(texts)} columns; leave label and text, with a tab between"
-            )
-        yield Pair(texts[0], " ".join(label.split()))
-
-
-def read_tags(path: str | Path, word: int | None = None, tag: int | None = None) -> Iterator[Pair]:
-    """Sentences in columns, a word a line, with an empty line after each: CoNLL-2003, CoNLL-U and their like.
-
-    word, tag: columns, counted from 1; by default the first and the last, and of CoNLL-U the second and the fourth.
-    Raises UserError with the line when a column is missing, or lines have different numbers of columns.
-    """
-    words: list[str] = []
-    tags: list[str] = []
-    columns, tabbed, universal = 0, False, False
-    known: set[str] | None = None  # labels, found once they are asked for
-    for number, line in enumerate(read_raw(path), 1):
-        text = decoded(line, path, number)
-        if not text.strip():
-            if words:
-                yield Pair(" ".join(words), " ".join(tags))
-            words, tags = [], []
-            continue
-        fields, tabs = _fields(text), "\t" in text
-        # In front of a sentence # begins a comment, unless it stands there as words do, with a label.
-        if not words and text.startswith("#") and (fields[0] == "#" or text.startswith("# ")):
-            known = _sure_labels(path, tag) if known is None and not tabs else known
-            like_others = (len(fields), tabs) == (columns, tabbed) or not (columns or tabs)
-            labelled = tabs or (known and len(fields) >= (tag or 2) and fields[(tag or 0) - 1] in known)
-            if fields[0] != "#" or not like_others or not labelled:
-                continue
-        if text.startswith("-DOCSTART-"):
-            continue
-        if not columns:
-            columns, tabbed = len(fields), tabs
-            universal = columns == CONLL_U and NUMBER.fullmatch(fields[0]) is not None
-        if universal and (found := NUMBER.fullmatch(fields[0])) and found["other"]:
-            continue
-        if len(fields) != columns:
-            raise UserError(f"{path}, line {number:,}: {len(fields)} columns, where the lines before have {columns}")
-        places = (word or (2 if universal else 1), tag or (4 if universal else columns))
-        if max(places) > columns or columns < 2:
-            raise UserError(f"{path}, line {number:,}: no column {max(2, *places)}; each line needs a word and a label")
-        values = [normalise(fields[place - 1]).replace(" ", INSIDE) for place in places]
-        if not all(values):
-            raise UserError(f"{path}, line {number:,}: the word or its label is empty")
-        words.append(values[0])
-        tags.append(values[1])
-    if words:
-        yield Pair(" ".join(words), " ".join(tags))
-
-
-def _fields(line: str) -> list[str]:
-    """What stands between tabs, or else between spaces; other kinds of spaces may be within a word."""
-    return line.split("\t") if "\t" in line else re.findall("[^ ]+", line)
-
-
-def _sure_labels(path: str | Path, tag: int | None) -> set[str]:
-    """What stands in the column of labels, in lines that cannot be comments."""
-    found, inside = set(), False
-    for number, line in enumerate(read_raw(path), 1):
-        text = decoded(line, path, number)
-        fields = _fields(text)
-        inside = bool(fields) and (inside or not text.startswith("#"))
-        if inside and len(fields) >= (tag or 1):
-            found.add(fields[(tag or len(fields)) - 1])
-    return found
-
-
-def labelled(
-    task: Labelled, parts: Sequence[Iterable[Pair]], valid: int | None = None, test: int | None = None, seed: int = 1
-) -> tuple[Parts, dict[str, Any]]:
-    """A corpus of labelled text: of one part, some of which is held out, or of three: train, valid and test.
-
-    Of three, valid and test stay as they are but for what cannot be used. Raises UserError when one of these has a
-    label that training does not have, or there is only one label.
+    Raises UserError if there are too few texts or labels, if the first line looks like a header, or if a held-out label
+    does not occur in the training set.
     """
     dropped: Counter[str] = Counter()
-    read = [[*part] for part in parts]
-    if len(read) == 1 and len(read[0]) < LEAST:
+    texts = [[*pairs] for pairs in inputs]
+    if len(texts) == 1 and len(texts[0]) < MIN_TEXTS:
         form = "label, tab, text" if task == "classify" else "a word a line, an empty line after each sentence"
-        raise UserError(f"too few texts to learn from and hold some out, {len(read[0])}; the form is {form}")
-    if read[0]:
-        first = labels_of(task, read[0][0])[0]
-        if first.lower() in HEADERS and sum(labels_of(task, pair).count(first) for pair in read[0]) == 1:
-            raise UserError(
-                f"the first line has the label {first!r}, as a header has: take it out, or name it otherwise"
-            )
-    kept = [[*clean(part, counting(dropped))] for part in read]
-    usable, seen = kept[0], Duplicates(near=False)
-    kept[0] = [pair for pair in usable if not seen(pair)]
-    dropped["the same text and labels once more"] += len(usable) - len(kept[0])
+        raise UserError(f"too few texts to train on and to hold some out: {len(texts[0])}; the format is {form}")
+    _check_header(task, texts[0])
+    usable = [[*usable_pairs(pairs, count_drops(dropped))] for pairs in texts]
+    is_duplicate = Duplicates(near=False)
+    unique = [pair for pair in usable[0] if not is_duplicate(pair)]
+    dropped["duplicate text and labels"] += len(usable[0]) - len(unique)
     moved = 0
-    if len(kept) == 1:
-        rows = kept[0]
-        sources = np.array([short_hash(nearly(pair.source)) for pair in rows], np.uint64)
-        found = hold_out(sources, valid, test, seed)
-        splits = {name: [rows[i] for i in part.tolist()] for name, part in zip(SPLITS, found, strict=True)}
-        if len(rows) > sum(map(len, found)):
-            dropped["another text that is all but the same is held out"] = len(rows) - sum(map(len, found))
-        splits, moved = _with_rare_labels(task, splits)
-        splits = _none_empty(task, splits)
-        if not (splits["valid"] and splits["test"]):
-            raise UserError("no text is left to hold out: their labels are too rare to be learnt from the others")
+    if len(usable) == 1:
+        splits, moved = _hold_out(task, unique, valid, test, seed, dropped)
     else:
-        splits = without_held_out(dict(zip(SPLITS, kept, strict=True)), dropped)
-    labels = sorted({label for pair in splits["train"] for label in labels_of(task, pair)})
-    if len(labels) < 2:
-        raise UserError(f"training has the labels {labels}, and there must be two at least")
-    for name in ("valid", "test"):
-        for pair in splits[name]:
-            for label in labels_of(task, pair):
-                if label not in labels:
-                    raise UserError(f"the label {label!r} of {pair.source[:60]!r} in {name} does not occur in training")
+        splits = drop_held_out_sources(dict(zip(SPLITS, [unique, *usable[1:]], strict=True)), dropped)
     counts = Counter(label for pair in splits["train"] for label in labels_of(task, pair))
-    facts = {"task": task, "labels": labels, "counts": dict(sorted(counts.items())), "seed": seed}
-    if moved:
-        facts["moved"] = moved  # to training, since its labels were nowhere else
-    return splits, {**facts, "read": sum(map(len, read)), "dropped": {k: n for k, n in dropped.items() if n}}
+    _check_labels(task, splits, counts)
+    card: dict[str, Any] = {
+        "task": task,
+        "labels": sorted(counts),
+        "counts": dict(sorted(counts.items())),
+        "seed": seed,
+        **({"moved": moved} if moved else {}),
+        "read": sum(map(len, texts)),
+        "dropped": {reason: count for reason, count in dropped.items() if count},
+    }
+    return splits, card
 
 
-def _with_rare_labels(task: Labelled, splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], int]:
-    """Texts that chance held out, with a label that training would not have, go to training. How many they were."""
-    known = {label for pair in splits["train"] for label in labels_of(task, pair)}
-    rare = {part: [not known.issuperset(labels_of(task, p)) for p in splits[part]] for part in ("valid", "test")}
-    moved = [pair for part, flags in rare.items() for pair, flag in zip(splits[part], flags, strict=True) if flag]
-    stay = {part: [p for p, flag in zip(splits[part], flags, strict=True) if not flag] for part, flags in rare.items()}
-    return {"train": [*splits["train"], *moved], **stay}, len(moved)
+def _check_header(task: LabelTask, pairs: Sequence[Pair]) -> None:
+    """Raise UserError if the first line has a label that is usual in headers, and no other line has it."""
+    if pairs:
+        label = labels_of(task, pairs[0])[0]
+        if label.lower() in HEADERS and sum(labels_of(task, pair).count(label) for pair in pairs) == 1:
+            raise UserError(
+                f"the first line looks like a header, with the label {label!r}; remove it, or rename the label"
+            )
 
 
-def _none_empty(task: str, splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
-    """For a held-out part that has lost all to training, of few texts, another that training can spare."""
-    splits = {part: [*pairs] for part, pairs in splits.items()}
+def _check_labels(task: LabelTask, splits: dict[str, list[Pair]], training_labels: Counter[str]) -> None:
+    """Raise UserError for fewer than two labels, or a held-out label that the training set lacks."""
+    if len(training_labels) < 2:
+        raise UserError(f"the training texts have the labels {sorted(training_labels)}; at least two are needed")
+    for split in ("valid", "test"):
+        for pair in splits[split]:
+            for label in labels_of(task, pair):
+                if label not in training_labels:
+                    raise UserError(
+                        f"the label {label!r} of {pair.source[:60]!r} in {split} does not occur in training"
+                    )
+
+
+def _hold_out(
+    task: LabelTask, pairs: list[Pair], valid: int | None, test: int | None, seed: int, dropped: Counter[str]
+) -> tuple[dict[str, list[Pair]], int]:
+    """Split texts at random, but keep every label in the training set.
+
+    Returns the splits, and the number of texts that were moved to the training set for their labels. Raises UserError
+    if no text can be held out.
+    """
+    source_keys = np.array([hash64(near_duplicate_key(pair.source)) for pair in pairs], np.uint64)
+    rows = hold_out(source_keys, valid, test, seed)
+    splits = {split: [pairs[i] for i in split_rows.tolist()] for split, split_rows in zip(SPLITS, rows, strict=True)}
+    if left_out := len(pairs) - sum(map(len, rows)):
+        dropped[NEAR_HELD_OUT] = left_out
+    splits, moved = _move_rare_labels(task, splits)
+    splits = _refill_held_out(task, splits)
+    if not (splits["valid"] and splits["test"]):
+        raise UserError("no text can be held out, because training needs every text for its labels; add texts")
+    return splits, moved
+
+
+def _move_rare_labels(task: LabelTask, splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], int]:
+    """Move held-out texts with a label that the training set lacks to the training set, and count them."""
+    training_labels = {label for pair in splits["train"] for label in labels_of(task, pair)}
+    result = {"train": [*splits["train"]]}
+    for split in ("valid", "test"):
+        is_rare = [not training_labels.issuperset(labels_of(task, pair)) for pair in splits[split]]
+        result["train"] += [pair for pair, rare in zip(splits[split], is_rare, strict=True) if rare]
+        result[split] = [pair for pair, rare in zip(splits[split], is_rare, strict=True) if not rare]
+    return result, len(result["train"]) - len(splits["train"])
+
+
+def _refill_held_out(task: LabelTask, splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """Give each empty held-out set a training text with no near duplicate and no label of its own, if there is one."""
+    splits = {split: [*pairs] for split, pairs in splits.items()}
     train = splits["train"]
-    for part in ("valid", "test"):
-        if not splits[part]:
-            texts = Counter(label for pair in train for label in {*labels_of(task, pair)})
-            copies = Counter(nearly(pair.source) for pair in train)
-            spare = [
-                pair
-                for pair in train
-                if copies[nearly(pair.source)] == 1 and all(texts[label] > 1 for label in labels_of(task, pair))
-            ]
-            for pair in spare[:1]:
-                train.remove(pair)
-                splits[part].append(pair)
+    for split in ("valid", "test"):
+        if not splits[split]:
+            texts_with = Counter(label for pair in train for label in {*labels_of(task, pair)})
+            copies = Counter(near_duplicate_key(pair.source) for pair in train)
+            spare = next(
+                (
+                    pair
+                    for pair in train
+                    if copies[near_duplicate_key(pair.source)] == 1
+                    and all(texts_with[label] > 1 for label in labels_of(task, pair))
+                ),
+                None,
+            )
+            if spare:
+                train.remove(spare)
+                splits[split].append(spare)
     return splits
 
 
 def labels_of(task: str, pair: Pair) -> list[str]:
-    """The class of a text, or the labels of its words."""
+    """Return the class of a text (task "classify"), or the labels of its words (task "tag")."""
     return [pair.target] if task == "classify" else pair.target.split(" ")

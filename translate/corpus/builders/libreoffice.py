@@ -1,10 +1,13 @@
-"""The LibreOffice corpus: help and interface from Debian's or Ubuntu's packages."""
+"""The LibreOffice corpus: the help and the interface, from Debian's or Ubuntu's packages.
+
+It is a real corpus that anybody on Debian or Ubuntu can build. Help pages are HTML, and their paragraphs have the same
+ids in every language. Interface strings are in gettext catalogues, keyed by the English text. Both are translated by
+professionals, under the MPL-2.0. The packages are downloaded and unpacked, but not installed.
+"""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -14,163 +17,148 @@ from typing import Any
 import polib
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.raw import Raw
+from dragoman.translate.corpus.builders import debian_packages
+from dragoman.translate.corpus.readers.rows import RawRow
 
-HELP, INTERFACE = "libreoffice-help-", "libreoffice-l10n-"  # packages, a language each
+HELP, INTERFACE = "libreoffice-help-", "libreoffice-l10n-"  # prefixes of the packages, which hold a language each
 
+Key = tuple[str, str]  # the file, and the paragraph's id or the message, which are the same in every language
 
-Key = tuple[str, str]  # the file within its language, and the paragraph or message
+PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6"}
 
+CONTEXT_END = "\x04"  # separates a message from its context, as in MO files
 
-HEADINGS = {"p", "h1", "h2", "h3", "h4", "h5", "h6"}
-
-
-# What marks the letter of a shortcut, once in a message: before it, or in CJK after the text, in brackets.
+# The mark of a shortcut's letter: before the letter, or in CJK the letter in brackets after the text.
 SHORTCUT = re.compile(r"\([~_]\w\)|[~_](?=\w)")
 
 
 def packages(language: str) -> list[str]:
-    """The Debian packages of a language: its help, and its interface but for English, whose words are the keys."""
+    """Return the Debian packages of a language: help and interface. English needs no interface package."""
     code = language.lower().replace("_", "-")
     return [HELP + "en-us"] if code == "en" else [HELP + code, INTERFACE + code]
 
 
 def read_libreoffice(
-    languages: tuple[str, str], folder: str | None, say: Callable[[str], None] = lambda _: None
-) -> tuple[list[Raw], dict[str, Any]]:
-    """Raw pairs of help paragraphs and interface strings, and the card's facts of where they came from.
+    languages: tuple[str, str], folder: str | None, log: Callable[[str], None] = lambda _: None
+) -> tuple[list[RawRow], dict[str, Any]]:
+    """Return the raw rows of help paragraphs and interface strings, and the facts for the corpus card.
 
-    folder: holds the packages (.deb) already; else apt-get downloads them. Two languages in three have no help: then
-    the interface is all there is. Raises UserError when that is not there.
+    `folder` holds the .deb files; if it is None, apt-get downloads them. Two thirds of the languages have no help, so
+    their corpus is the interface alone. Raises UserError if the interface is missing, too.
     """
-    names = [name for language in languages for name in packages(language)]
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        there = _in_folder(Path(folder)) if folder else _on_offer(names)
-        for name in names:
-            if name.startswith(INTERFACE) and name not in there:
-                codes = sorted(other.removeprefix(INTERFACE) for other in there if other.startswith(INTERFACE))
-                where = f"--from {folder}: no {name}_*.deb is there" if folder else f"there is no package {name}"
-                raise UserError(f"{where}; the languages that are: {', '.join(['en', *codes])}")
-        helpless = [name for name in names if name.startswith(HELP) and name not in there]
-        if helpless:
-            say(f"{', '.join(helpless)}: there is no such package, so the corpus is of the interface alone")
-            names = [name for name in names if not name.startswith(HELP)]
-        debs = _given(Path(folder), names) if folder else _download(names, place, say)
+        debs = _find_packages(languages, folder, Path(scratch), log)
         trees = {}
         for name, deb in debs.items():
-            say(f"unpacking {deb.name}")
-            _run(["dpkg-deb", "-x", str(deb), str(place / name)], f"{deb} cannot be unpacked")
-            trees[name] = place / name
-        own = [[trees[name] for name in packages(code) if name in trees] for code in languages]
-        help_, interface = [_help(t) for t in own], [_interface(t) for t in own]
-        for side, code in enumerate(languages):
-            if code == "en":  # its words are the keys of the other side
-                interface[side] = {key: key[1].rpartition("\x04")[2] for key in interface[1 - side]}
-        rows: list[Raw] = [(text, help_[1][key]) for key, text in help_[0].items() if key in help_[1]]
-        paragraphs = len(rows)
-        rows += [(plain(text), plain(interface[1][key])) for key, text in interface[0].items() if key in interface[1]]
+            log(f"unpacking {deb.name}")
+            trees[name] = debian_packages.unpack(deb, Path(scratch) / name)
+        source_trees, target_trees = (
+            [trees[name] for name in packages(language) if name in trees] for language in languages
+        )
+        help_rows = _aligned(_read_help(source_trees), _read_help(target_trees))
+        source, target = _read_interface(source_trees), _read_interface(target_trees)
+        if languages[0] == "en":
+            source = _english_interface(target)
+        if languages[1] == "en":
+            target = _english_interface(source)
+        interface_rows = [(plain(a), plain(b)) for a, b in _aligned(source, target)]
     facts = {
         "corpus": "libreoffice",
         "from": sorted(deb.name for deb in debs.values()),
         "licence": "MPL-2.0 (LibreOffice's contributors)",
-        "read_help": paragraphs,
-        "read_interface": len(rows) - paragraphs,
+        "read_help": len(help_rows),
+        "read_interface": len(interface_rows),
     }
-    return rows, facts
+    return [*help_rows, *interface_rows], facts
 
 
-def _in_folder(folder: Path) -> set[str]:
-    """The packages that a folder holds."""
-    return {path.name.partition("_")[0] for path in folder.glob("*.deb")}
+def _find_packages(
+    languages: tuple[str, str], folder: str | None, scratch: Path, log: Callable[[str], None]
+) -> dict[str, Path]:
+    """Return the .deb files of both languages by package, from `folder` or downloaded into `scratch`.
 
-
-def _on_offer(names: list[str]) -> set[str]:
-    """The packages of LibreOffice's that apt-get could download. names: what is wanted, for who has no apt-get."""
-    if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg-deb"))):
-        raise UserError(
-            "apt-get and dpkg-deb are not here: this corpus is made of Debian's or Ubuntu's packages "
-            f"{', '.join(names)}; run this on such a machine, or bring the packages in a folder and name it with --from"
-        )
-    found = set(_run(["apt-cache", "pkgnames", "libreoffice-"], "apt-cache does not say what there is").split())
-    if not found:
-        raise UserError("apt-get knows no package of LibreOffice's: run `apt-get update` first")
-    return found
-
-
-def _given(folder: Path, names: list[str]) -> dict[str, Path]:
-    return {name: sorted(folder.glob(f"{name}_*.deb"))[-1] for name in names}
-
-
-def _download(names: list[str], folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    Help is left out for both languages if one has none.
+    """
+    names = [name for language in languages for name in packages(language)]
+    if folder:
+        available = debian_packages.packages_in(Path(folder))
+    else:
+        available = debian_packages.available_packages("libreoffice-", names)
     for name in names:
-        say(f"downloading {name}")
-        _run(["apt-get", "download", name], f"apt-get cannot download {name}", folder)
-    return _given(folder, names)
+        if name.startswith(INTERFACE) and name not in available:
+            codes = sorted(other.removeprefix(INTERFACE) for other in available if other.startswith(INTERFACE))
+            problem = f"--from {folder} holds no {name}_*.deb" if folder else f"there is no package {name}"
+            raise UserError(f"{problem}; available languages: {', '.join(['en', *codes])}")
+    if missing := [name for name in names if name.startswith(HELP) and name not in available]:
+        log(f"no package {' or '.join(missing)}: the corpus holds the interface only")
+        names = [name for name in names if not name.startswith(HELP)]
+    if folder:
+        return debian_packages.newest_files(Path(folder), names)
+    return debian_packages.download(names, scratch, log)
 
 
-def _run(words: list[str], problem: str, folder: Path | None = None) -> str:
-    """What a program prints. Raises UserError, `problem` and what it says, when it fails."""
-    try:
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"{problem}: {error}") from None
-    if done.returncode:
-        lines = (
-            [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines() or ["?"]
-        )
-        raise UserError(f"{problem}: {lines[0].removeprefix('E: ')}")
-    return done.stdout
+def _aligned(source: dict[Key, str], target: dict[Key, str]) -> list[tuple[str, str]]:
+    """Return the texts that both languages have."""
+    return [(text, target[key]) for key, text in source.items() if key in target]
 
 
-def _help(trees: list[Path]) -> dict[Key, str]:
-    """The paragraphs of help pages, by file and id."""
-    out: dict[Key, str] = {}
+def _english_interface(other: dict[Key, str]) -> dict[Key, str]:
+    """Return the English messages, which are the keys of another language's."""
+    return {key: key[1].rpartition(CONTEXT_END)[2] for key in other}
+
+
+def _read_help(trees: list[Path]) -> dict[Key, str]:
+    """Return the paragraphs of help pages by file and id, from the folders of unpacked packages."""
+    paragraphs: dict[Key, str] = {}
     for tree in trees:
         for root in tree.glob("usr/share/libreoffice/help/*/text"):
             for path in sorted(root.rglob("*.html")):
-                page = _Page()
+                page = _HelpPage()
                 page.feed(path.read_text("utf-8", errors="replace"))
                 name = str(path.relative_to(root))
-                out.update({(name, id): text for id, text in page.paragraphs.items()})
-    return out
+                paragraphs.update({(name, id): text for id, text in page.paragraphs.items()})
+    return paragraphs
 
 
-class _Page(HTMLParser):
-    """Collects the text of headings and paragraphs that have an id."""
+class _HelpPage(HTMLParser):
+    """A parser that collects the text of headings and paragraphs that have an id.
+
+    A switch is a span whose child spans are cases: texts for one system or program each. Only the default case is used,
+    or else the first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.paragraphs: dict[str, str] = {}
-        self.tag = self.id = ""
-        self.parts: list[str] = []
-        self.spans: list[str] = []  # the kinds of those that are open
-        self.cases: list[tuple[bool, list[str]]] = []  # of a switch: whether it is the default, and its text
+        self.tag = self.id = ""  # of the open paragraph
+        self.parts: list[str] = []  # its text so far
+        self.open_spans: list[str] = []  # "switch", "case" or "" each
+        self.cases: list[tuple[bool, list[str]]] = []  # of the last switch: is it the default, and its text
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        own = dict(attrs)
-        if tag in HEADINGS:
-            self.tag, self.id, self.parts = tag, own.get("id") or "", []
-            self.spans, self.cases = [], []
+        attributes = dict(attrs)
+        if tag in PARAGRAPHS:
+            self.tag, self.id, self.parts = tag, attributes.get("id") or "", []
+            self.open_spans, self.cases = [], []
         elif tag == "span":
-            kind = "switch" if own.get("class") == "switchinline" else "case" if self.spans[-1:] == ["switch"] else ""
-            self.spans.append(kind)
+            in_switch = self.open_spans[-1:] == ["switch"]
+            kind = "switch" if attributes.get("class") == "switchinline" else "case" if in_switch else ""
+            self.open_spans.append(kind)
             if kind == "switch":
                 self.cases = []
             elif kind == "case":
-                self.cases.append(((own.get("id") or "").startswith("default"), []))
+                self.cases.append(((attributes.get("id") or "").startswith("default"), []))
         elif tag == "br":
             self.handle_data(" ")
 
     def handle_data(self, data: str) -> None:
-        parts = self.cases[-1][1] if "case" in self.spans else self.parts
+        parts = self.cases[-1][1] if "case" in self.open_spans else self.parts
         parts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "span" and self.spans and self.spans.pop() == "switch":
-            # What differs by system or program: the text for any other, or else the first.
-            chosen = sorted(self.cases, key=lambda case: not case[0])[:1]
-            self.parts += [text for _, parts in chosen for text in parts]
+        if tag == "span" and self.open_spans and self.open_spans.pop() == "switch":
+            default_first = sorted(self.cases, key=lambda case: not case[0])
+            self.parts += [text for _, parts in default_first[:1] for text in parts]
         if tag == self.tag and self.id:
             text = " ".join("".join(self.parts).split())
             if text:
@@ -178,19 +166,19 @@ class _Page(HTMLParser):
             self.tag = self.id = ""
 
 
-def _interface(trees: list[Path]) -> dict[Key, str]:
-    """The messages of the interface, by catalogue and key (context and English words), without shortcut marks."""
-    out: dict[Key, str] = {}
+def _read_interface(trees: list[Path]) -> dict[Key, str]:
+    """Return the messages without plural forms by catalogue and key: context and English text."""
+    messages: dict[Key, str] = {}
     for tree in trees:
         for path in sorted(tree.glob("usr/lib/libreoffice/program/resource/*/LC_MESSAGES/*.mo")):
             for entry in polib.mofile(str(path)).translated_entries():
                 if not entry.msgid_plural:
-                    out[path.name, f"{entry.msgctxt or ''}\x04{entry.msgid}"] = entry.msgstr
-    return out
+                    messages[path.name, f"{entry.msgctxt or ''}{CONTEXT_END}{entry.msgid}"] = entry.msgstr
+    return messages
 
 
 def plain(text: str) -> str:
-    """A message as people read it: no marks of shortcuts, no ends of lines."""
-    if len(SHORTCUT.findall(text)) == 1:  # more are a name of a program's own
+    """Return a message as users see it, without the mark of a shortcut and without line breaks."""
+    if len(SHORTCUT.findall(text)) == 1:  # several marks belong to an identifier, such as my_own_name
         text = SHORTCUT.sub("", text)
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Corpora from parallel text: clean raw pairs and hold some out."""
+"""Corpora from parallel text: clean raw rows and hold some out."""
 
 from __future__ import annotations
 
@@ -15,113 +15,117 @@ from typing import IO, Any
 import numpy as np
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.cleaning import clean, scrub
-from dragoman.translate.corpus.folder import Made, Pair
-from dragoman.translate.corpus.readers.raw import Raw
+from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
+from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key
+from dragoman.translate.corpus.folder import Pair, SplitsAndCard
+from dragoman.translate.corpus.readers.rows import RawRow
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.corpus.split import hold_out, nearly, short_hash
+from dragoman.translate.corpus.split import NEAR_HELD_OUT, hold_out
 from dragoman.translate.encoding.ragged import Ints
 
-Listing = Callable[[str, Pair], None]
+PROGRESS_INTERVAL = 10.0  # seconds
 
 
-EVERY = 10.0  # seconds between two words of how far reading is
-
-
-class Spool:
-    """Pairs kept in a file without a name, since which part of a corpus each goes to is known when all are read."""
+class TemporaryPairs:
+    """Pairs in an unnamed temporary file, because the split of a pair is known only after all are read."""
 
     def __init__(self, folder: Path) -> None:
-        """folder: of the disk to keep them on. Raises UserError, as adding does, when it cannot be written to."""
+        """Create the file on the disk of a folder. Raises UserError, as `add` does, if that cannot be written."""
         self.folder, self.count = folder, 0
         try:
             self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)  # noqa: SIM115 (it lives as long as this)
         except OSError as error:
-            raise UserError(f"cannot write in {folder}: {error.strerror or error}") from None
+            raise self._write_error(error) from None
         weakref.finalize(self, _close, self.file)
 
     def add(self, pair: Pair) -> None:
-        """Keep a normalised pair, which holds no tab."""
+        """Append a normalised pair, which holds no tab."""
         try:
             self.file.write(f"{pair.source}\t{pair.target}\n")
         except OSError as error:
-            raise UserError(f"cannot write in {self.folder}: {error.strerror or error}") from None
+            raise self._write_error(error) from None
         self.count += 1
 
-    def only(self, rows: Ints) -> Iterator[Pair]:
-        """The pairs of some rows, as they were added. One such reading at a time."""
-        wanted = np.zeros(self.count, bool)
-        wanted[rows] = True
+    def select(self, rows: Ints) -> Iterator[Pair]:
+        """Yield the pairs of some row numbers, in the order of the file. Only one such iteration may run at a time."""
+        selected = np.zeros(self.count, bool)
+        selected[rows] = True
         try:
-            self.file.seek(0)  # which writes what is not yet written
+            self.file.seek(0)  # flushes, so it may fail on a full disk
         except OSError as error:
-            raise UserError(f"cannot write in {self.folder}: {error.strerror or error}") from None
-        for line, asked in zip(self.file, wanted, strict=True):
-            if asked:
+            raise self._write_error(error) from None
+        for line, is_selected in zip(self.file, selected, strict=True):
+            if is_selected:
                 yield Pair(*line.removesuffix("\n").split("\t"))
 
-    def these(self, rows: Ints) -> list[Pair]:
-        """The pairs of few rows, in their order."""
-        found = dict(zip(np.sort(rows).tolist(), self.only(rows), strict=True))
-        return [found[row] for row in rows.tolist()]
+    def take(self, rows: Ints) -> list[Pair]:
+        """Return the pairs of a few row numbers, in the order of `rows`."""
+        pair_of_row = dict(zip(np.sort(rows).tolist(), self.select(rows), strict=True))
+        return [pair_of_row[row] for row in rows.tolist()]
+
+    def _write_error(self, error: OSError) -> UserError:
+        return UserError(f"cannot write in {self.folder}: {error.strerror or error}")
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # what a full disk did not take is not wanted any more
+    with suppress(OSError):  # a full disk; nobody needs the unwritten pairs any more
         file.close()
 
 
-def make(
-    rows: Iterable[Raw],
+def build_parallel(
+    rows: Iterable[RawRow],
     languages: tuple[str, str],
     card: dict[str, Any],
     folder: Path,
     valid: int | None = None,
     test: int | None = None,
     seed: int = 1,
-    off: Collection[str] = (),
-    listed: Listing | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Made:
-    """Clean raw pairs and hold some out: by default 1,000 to validate and to test on, or a tenth of few.
+    disabled: Collection[str] = (),
+    on_drop: OnDrop | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> SplitsAndCard:
+    """Clean raw rows, hold some out, and return the splits and the completed card.
 
-    folder: where pairs wait, unseen, until the parts are written: memory holds no more than hashes of them.
-    listed: called with the rule, or another reason, and the pair for each one that is left out. say: told now and then
-    how many are read. Raises UserError when too little is left, with what was dropped.
+    Pairs wait in an unnamed file in `folder` until they are written, so memory holds little more than their hashes.
+
+    `valid` and `test` are as in `hold_out`. `disabled` names the cleaning rules not to apply. `on_drop` receives each
+    dropped pair and the rule or another reason. `log` receives a line of progress every ten seconds.
+
+    Raises UserError with the reasons for dropped pairs if too few are left.
     """
     read = 0
-    spoken = time.monotonic()
     dropped: Counter[str] = Counter()
 
-    def counted() -> Iterator[Raw]:
-        nonlocal read, spoken
+    def count_read() -> Iterator[RawRow]:
+        nonlocal read
+        last_log = time.monotonic()
         for row in rows:
             read += 1
             yield row
-            if read % 1000 == 0 and time.monotonic() - spoken > EVERY:
-                spoken = time.monotonic()
-                say(f"{read:,} pairs read, {sum(dropped.values()):,} of them dropped")
+            if read % 1000 == 0 and time.monotonic() - last_log > PROGRESS_INTERVAL:
+                last_log = time.monotonic()
+                log(f"{read:,} pairs read, {dropped.total():,} of them dropped")
 
-    def note(rule: str, pair: Pair) -> None:
+    def drop(rule: str, pair: Pair) -> None:
         dropped[RULES.get(rule, rule)] += 1
-        if listed:
-            listed(rule, pair)
+        if on_drop:
+            on_drop(rule, pair)
 
-    spool = Spool(folder)
+    pairs = TemporaryPairs(folder)
     hashes = array("Q")
-    for pair in scrub(clean(counted(), note), languages, off, note):
-        spool.add(pair)
-        hashes.append(short_hash(nearly(pair.source)))
-    sources = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
+    for pair in filter_pairs(usable_pairs(count_read(), drop), languages, disabled, drop):
+        pairs.add(pair)
+        hashes.append(hash64(near_duplicate_key(pair.source)))
+    source_keys = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
     try:
-        train, *held_out = hold_out(sources, valid, test, seed)
+        train, valid_rows, test_rows = hold_out(source_keys, valid, test, seed)
     except UserError as error:
-        why = "; ".join(f"{n:,} dropped: {reason}" for reason, n in dropped.most_common())
-        raise UserError(f"{error}; {read:,} pairs read" + (f"; {why}" if why else "")) from None
-    left_over = np.ones(spool.count, bool)
-    left_over[np.concatenate([train, *held_out])] = False
-    for pair in spool.only(np.flatnonzero(left_over)):
-        note("another pair of all but the same source is held out", pair)
-    rules = [name for name in RULES if name not in off]
-    splits = {"train": spool.only(train), "valid": spool.these(held_out[0]), "test": spool.these(held_out[1])}
+        reasons = "".join(f"; {count:,} dropped: {reason}" for reason, count in dropped.most_common())
+        raise UserError(f"{error}; {read:,} pairs read{reasons}") from None
+    left_out = np.ones(pairs.count, bool)
+    left_out[np.concatenate([train, valid_rows, test_rows])] = False
+    for pair in pairs.select(np.flatnonzero(left_out)):
+        drop(NEAR_HELD_OUT, pair)
+    splits = {"train": pairs.select(train), "valid": pairs.take(valid_rows), "test": pairs.take(test_rows)}
+    rules = [name for name in RULES if name not in disabled]
     return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}

@@ -1,4 +1,4 @@
-"""Corpora of regularly sampled series."""
+"""Corpora of regularly sampled series, split in time."""
 
 from __future__ import annotations
 
@@ -10,49 +10,62 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
-from dragoman.runtime.timestamps import LEAST as LEAST_HELD_OUT
+from dragoman.runtime.timestamps import MIN_TIMESTAMPS
 from dragoman.translate.corpus.folder import SPLITS, write_folder
 
-LEAST = 8  # rows of a part
+MIN_ROWS = 8  # of the training set, and of held-out sets by default
 
-
-COARSE = 16  # deviations below so many of the smallest steps of 32 bits are noise
+MIN_STEPS = 16  # a standard deviation below this many float32 steps is rounding noise
 
 
 def write_series_corpus(
     folder: str, series: Series, valid: int | None, test: int | None, card: dict[str, Any]
 ) -> dict[str, int]:
-    """Cut a series in time and write it as a corpus folder. Returns the rows of each part.
+    """Write a series as a corpus folder and return the number of rows of each split.
 
-    Raises UserError when too little is left to train on.
+    The series is cut in time: training comes first, then validation, then testing. `valid` and `test` are rows; each
+    defaults to a tenth.
+
+    Raises UserError if too few rows are left to train on, or if a variable has no value there or varies too little for
+    float32.
     """
-    T = len(series.values)
-    tenth = max(LEAST, T // 10)
-    ends = [T - (valid or tenth) - (test or tenth), T - (test or tenth), T]
+    rows = len(series.values)
+    tenth = max(MIN_ROWS, rows // 10)
     for name, count in (("valid", valid), ("test", test)):
-        if count is not None and count < LEAST_HELD_OUT:
-            raise UserError(f"--{name} {count}: hold out {LEAST_HELD_OUT} rows at least")
-    if ends[0] < LEAST:
-        raise UserError(f"{T:,} rows are too few to hold out {valid or tenth:,} and {test or tenth:,}")
-    for name, column in zip(series.names, series.values.T, strict=True):
-        if np.isnan(column[: ends[0]]).all():
-            raise UserError(f"{name} has no value in the first {ends[0]:,} rows, which are to be trained on")
-        finest = np.spacing(np.float32(np.nanmax(np.abs(column), initial=0)))
-        if 0 < np.nanstd(column) < COARSE * finest:
-            raise UserError(
-                f"{name} has values such as {column[np.flatnonzero(~np.isnan(column))[0]]:.15g} that differ too little "
-                "to be told apart in 32 bits; subtract what they have in common"
-            )
+        if count is not None and count < MIN_TIMESTAMPS:  # a reader finds the sampling interval of each file
+            raise UserError(f"--{name} {count}: hold out at least {MIN_TIMESTAMPS} rows")
+    valid, test = valid or tenth, test or tenth
+    ends = [rows - valid - test, rows - test, rows]
     starts = [0, *ends[:2]]
+    if ends[0] < MIN_ROWS:
+        raise UserError(
+            f"{rows:,} rows are too few to hold out {valid:,} for validation and {test:,} for testing and to train on "
+            f"at least {MIN_ROWS}"
+        )
+    _check_values(series, ends[0])
 
-    def write(beside: Path) -> dict[str, int]:
-        for part, start, end in zip(SPLITS, starts, ends, strict=True):
-            clock = series.clock and replace(series.clock, row=series.clock.row + start)
-            rows = replace(series, values=series.values[start:end], clock=clock)
-            (beside / f"{part}.csv").write_text(write_series(rows), "utf-8", newline="\n")
-        return {part: end - start for part, start, end in zip(SPLITS, starts, ends, strict=True)}
+    def write(partial: Path) -> dict[str, int]:
+        for split, start, end in zip(SPLITS, starts, ends, strict=True):
+            time_axis = series.time_axis and replace(series.time_axis, first_row=series.time_axis.first_row + start)
+            part = replace(series, values=series.values[start:end], time_axis=time_axis)
+            (partial / f"{split}.csv").write_text(write_series(part), "utf-8", newline="\n")
+        return {split: end - start for split, start, end in zip(SPLITS, starts, ends, strict=True)}
 
-    facts = {"task": "forecast", "variables": series.names, "time": series.clock and series.clock.name}
-    if series.clock:
-        facts["every"] = series.clock.every
+    facts = {"task": "forecast", "variables": series.names, "time": series.time_axis and series.time_axis.name}
+    if series.time_axis:
+        facts["every"] = series.time_axis.interval
     return write_folder(folder, ("", ""), ("csv",), write, {**card, **facts})
+
+
+def _check_values(series: Series, training_rows: int) -> None:
+    """Raise UserError for a variable without a value in the training rows, or one that varies too little."""
+    for name, column in zip(series.names, series.values.T, strict=True):
+        if np.isnan(column[:training_rows]).all():
+            raise UserError(f"{name} has no value in the first {training_rows:,} rows, the training set")
+        float32_step = np.spacing(np.float32(np.nanmax(np.abs(column), initial=0)))
+        if 0 < np.nanstd(column) < MIN_STEPS * float32_step:
+            example = column[np.flatnonzero(~np.isnan(column))[0]]
+            raise UserError(
+                f"{name} has values such as {example:.15g} that differ too little for float32; subtract a constant "
+                "from all of them"
+            )

@@ -1,26 +1,31 @@
-"""Readers of parallel text by file name, and folders of such files."""
+"""Parallel text in any supported format: the reader of each file extension, and folders of files."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.languages import known, matches, pair_of
-from dragoman.translate.corpus.readers.direction import OtherLanguages
 from dragoman.translate.corpus.readers.gettext import read_po
 from dragoman.translate.corpus.readers.jsonl import read_jsonl
-from dragoman.translate.corpus.readers.raw import Raw, read_parallel
-from dragoman.translate.corpus.readers.table import read_table, read_tsv
+from dragoman.translate.corpus.readers.language_selection import LanguageMismatch
+from dragoman.translate.corpus.readers.rows import RawRow, read_parallel
 from dragoman.translate.corpus.readers.tmx import read_tmx
+from dragoman.translate.corpus.readers.tsv import read_table, read_tsv
 from dragoman.translate.corpus.readers.xliff import read_xliff
 
-# A file's pairs, its languages given; and whether the file itself was named, so that what it does not say of its
-# languages is as asked, and not found in a folder of many.
-Reader = Callable[[Path, tuple[str, str], bool], Iterable[Raw]]
+
+class Reader(Protocol):
+    """A reader of files that hold both languages."""
+
+    def __call__(self, path: Path, languages: tuple[str, str], explicit: bool) -> Iterable[RawRow]:
+        """Yield the pairs of a file.
+
+        `explicit` is True if the user named the file itself. Languages that it does not declare are then as requested.
+        It is False for a file found in a folder, which may hold files of many languages.
+        """
 
 
 READERS: dict[str, Reader] = {
@@ -30,83 +35,75 @@ READERS: dict[str, Reader] = {
 
 
 def reader_of(path: Path) -> Reader | None:
-    """The reader of a file that holds both languages, by its name; None for others."""
+    """Return the reader for a file's extension, or None if that is not of a format that holds both languages."""
     return READERS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
-
-
-def check_endings(paths: Sequence[str], languages: tuple[str, str], say: Callable[[str], None]) -> None:
-    """Raise UserError for `my.en my.de` as de-en: a model would learn the wrong direction. Other languages are told."""
-    endings = [Path(path.removesuffix(".gz")).suffix[1:] for path in paths]
-    if len(endings) == 2 and (endings[0] == endings[1] or not all(map(known, endings))):  # `my.en.txt my.de.txt`
-        endings = [_told(path, languages) for path in paths]
-    if len(endings) != 2 or endings[0] == endings[1] or not all(endings):
-        return
-
-    def fit(given: Sequence[str]) -> bool:
-        pairs = [*zip(languages, given, strict=True)]  # `pt-en` may be written in my.pt_BR, and `pt_BR-en` in my.pt
-        return all(matches(language, ending) or matches(ending, language) for language, ending in pairs)
-
-    if fit(endings):
-        return
-    if fit(endings[::-1]):
-        raise UserError(f"{' and '.join(paths)} are named {pair_of(*endings)}, and --pair says {pair_of(*languages)}")
-    say(f"{' and '.join(paths)} are taken for {pair_of(*languages)}, as --pair says, whatever their names")
-
-
-def _told(path: str, languages: tuple[str, str]) -> str:
-    """The one of two languages that is part of a file's name; nothing for none or both."""
-    parts = re.split(r"[\W_]+", Path(path).name.lower())
-    named = [language for language in languages if any(known(part) and matches(part, language) for part in parts)]
-    return named[0] if len(named) == 1 else ""
 
 
 def read_files(
     paths: Iterable[str],
     languages: tuple[str, str],
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     columns: tuple[int, int] | None = None,
-) -> Iterator[Raw]:
-    """The pairs of a source and a target file, or of any number of files and folders that hold both languages.
+) -> Iterator[RawRow]:
+    """Yield the pairs of a source and a target file, or of any number of files and folders that hold both languages.
 
-    A folder may hold files of other languages, too, which are left out and told to `say`. columns: of tables, where
-    they are not the first two. Raises UserError for anything else, or what a reader cannot read.
+    A single file without a known extension is read as a table. `columns` are those of tables, if not the first two.
+    Files that a folder holds in other languages or formats are skipped and reported to `log`. Raises UserError for any
+    other input, and for files that are not valid.
     """
-    given = [Path(p) for p in paths]
-
-    def read(path: Path, reader: Reader, named: bool) -> Iterable[Raw]:
-        return read_table(path, columns) if reader is read_tsv else reader(path, languages, named)
-
-    if len(given) == 1 and given[0].is_file() and not reader_of(given[0]):
-        yield from read_table(given[0], columns)
+    inputs = [Path(p) for p in paths]
+    if len(inputs) == 1 and inputs[0].is_file() and not reader_of(inputs[0]):
+        yield from read_table(inputs[0], columns)
         return
-    if len(given) == 2 and not any(p.is_dir() or reader_of(p) for p in given):
-        yield from read_parallel(*given)
+    if len(inputs) == 2 and not any(p.is_dir() or reader_of(p) for p in inputs):
+        yield from read_parallel(*inputs)
         return
-    for path in given:
+    for path in inputs:
         if path.is_dir():
-            every = [p for p in sorted(path.rglob("*")) if p.is_file()]
-            files = [p for p in every if reader_of(p)]
-            if not files:
-                raise UserError(f"{path} holds no file that ends in {', '.join(READERS)}")
-            if unread := [p for p in every if not reader_of(p)]:
-                kinds = Counter(p.suffix or "without an ending" for p in unread).most_common(5)
-                found = ", ".join(f"{count:,} {kind}" for kind, count in kinds)
-                say(f"left out of {path}: {found}, such as {unread[0].name}; what is read ends in {', '.join(READERS)}")
-            others = []
-            for file in files:
-                try:
-                    yield from read(file, cast(Reader, reader_of(file)), False)
-                except OtherLanguages as error:
-                    others.append(error)
-                    say(f"left out: {error}")
-            if len(others) == len(files):
-                raise others[0]
+            yield from _read_folder(path, languages, log, columns)
         elif reader := reader_of(path):
-            yield from read(path, reader, True)
+            yield from _read_file(path, reader, languages, columns, explicit=True)
         elif not path.exists():
-            raise UserError(f"cannot read {path}: there is no such file")
+            raise UserError(f"cannot read {path}: no such file")
         else:
             raise UserError(
                 f"{path}: a file of both languages ends in {', '.join(READERS)}; "
-                "plain text takes two files, the source's and the target's"
+                "plain text needs two files, of the source and of the target"
             )
+
+
+def _read_file(
+    path: Path, reader: Reader, languages: tuple[str, str], columns: tuple[int, int] | None, *, explicit: bool
+) -> Iterable[RawRow]:
+    return read_table(path, columns) if reader is read_tsv else reader(path, languages, explicit)
+
+
+def _read_folder(
+    folder: Path, languages: tuple[str, str], log: Callable[[str], None], columns: tuple[int, int] | None
+) -> Iterator[RawRow]:
+    """Yield the pairs of all files in a folder and its subfolders.
+
+    Raises UserError if there is no supported file, and LanguageMismatch if none is in the requested languages.
+    """
+    supported: list[tuple[Path, Reader]] = []
+    unsupported: list[Path] = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if reader := reader_of(path):
+            supported.append((path, reader))
+        else:
+            unsupported.append(path)
+    if not supported:
+        raise UserError(f"{folder} holds no file that ends in {', '.join(READERS)}")
+    if unsupported:
+        suffixes = Counter(path.suffix or "without an ending" for path in unsupported).most_common(5)
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes)
+        log(f"skipped in {folder}: {counts}, such as {unsupported[0].name}; supported endings: {', '.join(READERS)}")
+    mismatches = []
+    for path, reader in supported:
+        try:
+            yield from _read_file(path, reader, languages, columns, explicit=False)
+        except LanguageMismatch as error:
+            mismatches.append(error)
+            log(f"skipped: {error}")
+    if len(mismatches) == len(supported):
+        raise mismatches[0]

@@ -1,4 +1,8 @@
-"""gettext's PO and MO catalogues, read by polib (MIT licence)."""
+"""gettext's PO and MO catalogues.
+
+polib (MIT licence) parses them; translate-toolkit is GPL, so this project cannot depend on it. polib accepts some
+damaged catalogues in silence, hence the checks here. A whole catalogue is in memory at once.
+"""
 
 from __future__ import annotations
 
@@ -12,127 +16,146 @@ import numpy as np
 import polib
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.languages import known, matches
-from dragoman.translate.corpus.readers.direction import OtherLanguages, must_reverse
-from dragoman.translate.corpus.readers.raw import Raw, read_bytes
+from dragoman.translate.corpus.languages import is_known_language, matches_language
+from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, must_reverse
+from dragoman.translate.corpus.readers.lines import read_bytes
+from dragoman.translate.corpus.readers.rows import RawRow
 
-QUOTED = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')  # a catalogue's line with text
+MO_MAGIC = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
+
+QUOTED_LINE = re.compile(r'\s*(?:msg[^"]*)?"(?:[^"\\]|\\.)*"\s*')
+
+# Characters that polib, which uses str.splitlines, takes for the end of a line.
+LINE_SEPARATORS = dict.fromkeys((0xB, 0xC, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029), " ")
+
+MANY = 100  # no language has a plural form of its own for this number
 
 
-NO_ENDS = dict.fromkeys((0xB, 0xC, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029), " ")  # polib takes them for ends of lines
+def read_po(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+    """Yield the translated messages of a gettext catalogue, .po or .mo, in whichever direction it translates.
 
+    A message with plural forms gives up to two pairs, for one thing and for many. `explicit`: the user named this file,
+    not its folder, so an undeclared target language is taken to be as requested.
 
-MANY = 100  # things: no language has a form of its own for so many
-
-
-def read_po(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
-    """The finished messages of a gettext catalogue, .po or .mo; of plural forms the first and the last.
-
-    Raises OtherLanguages when it is translated from or into others, or does not say into which, neither in its header
-    nor by its path, and was not named itself.
+    Raises UserError for a damaged or empty catalogue, and LanguageMismatch if it translates other languages or declares
+    no target language.
     """
+    catalogue = _parse(path)
+    # Few catalogues declare a source language. By gettext's convention it is English.
+    source = catalogue.metadata.get("X-Source-Language") or "en"
+    target = catalogue.metadata.get("Language") or _language_in_path(path, languages)
+    if not target and not explicit:
+        raise LanguageMismatch(
+            f"{path} declares no language, neither in its header nor in its path; name the file itself, not its folder"
+        )
+    target = target or next((code for code in languages[::-1] if not matches_language(source, code)), languages[1])
+    is_reversed = must_reverse((source, target), languages)
+    if is_reversed is None:
+        hint = ""
+        if not any(matches_language(code, source) for code in languages):
+            hint = "; if its source language is another, add X-Source-Language to its header"
+        raise LanguageMismatch(f"{path} translates {source} into {target}, not {'-'.join(languages)}{hint}")
+    one_form, many_form = _plural_forms(catalogue.metadata.get("Plural-Forms", ""))
+    for entry in catalogue.translated_entries():
+        for pair in _pairs_of(entry, one_form, many_form):
+            yield pair[::-1] if is_reversed else pair
+
+
+def _parse(path: Path) -> Any:  # noqa: ANN401 (polib has no types)
+    """Return a catalogue, parsed by polib. Raises UserError if it is damaged or empty."""
     data = read_bytes(path)
-    packed = data[:4] in (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
     try:
-        if packed:
-            _check_whole(data)
+        if data[:4] in MO_MAGIC:
+            _check_mo_offsets(data)
             catalogue: Any = polib.mofile(data)
         else:
-            text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff").translate(NO_ENDS)
-            _check_quotations(text)
+            text = data.decode(polib.detect_encoding(data)).removeprefix("\ufeff").translate(LINE_SEPARATORS)
+            _check_po_lines(text)
             catalogue = polib.pofile(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line:,}: not the {error.encoding} that the catalogue is to be in") from None
+        raise UserError(f"{path}, line {line:,} is not {error.encoding}, the encoding of the catalogue") from None
     except (OSError, ValueError, LookupError, IndexError) as error:
-        raise UserError(f"{path} is no gettext catalogue: {error}") from None
+        raise UserError(f"{path} is not a valid gettext catalogue: {error}") from None
     if not len(catalogue):
         raise UserError(f"{path} has no messages")
-    # What msgids are written in is seldom said; by gettext's convention it is English.
-    source = catalogue.metadata.get("X-Source-Language") or "en"
-    target = catalogue.metadata.get("Language") or _language_of(path, languages)
-    if not target and not named:
-        raise OtherLanguages(f"{path} says no language, neither in its header nor by its path; name the file itself")
-    target = target or next((code for code in languages[::-1] if not matches(source, code)), languages[1])
-    turned = must_reverse((source, target), languages)
-    if turned is None:
-        raise OtherLanguages(
-            f"{path} is translated from {source} into {target}, which is not {'-'.join(languages)}"
-            + ("" if any(matches(code, source) for code in languages) else "; X-Source-Language would say otherwise")
-        )
-    one, many = _plurals(catalogue.metadata.get("Plural-Forms", ""))
-    for entry in catalogue.translated_entries():
-        forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
-        pairs = [(entry.msgid, forms[one if one < len(forms) else 0])]
-        if entry.msgid_plural:
-            several = (entry.msgid_plural, forms[many if many is not None and many < len(forms) else -1])
-            pairs = [several, *(pairs if len(forms) > 1 else [])]
-        for pair in pairs:
-            yield pair[::-1] if turned else pair
+    return catalogue
 
 
-def _plurals(header: str) -> tuple[int, int | None]:
-    """Which form of a message is for one thing and which for many, by a catalogue's header.
+def _pairs_of(entry: Any, one_form: int, many_form: int | None) -> list[tuple[str, str]]:  # noqa: ANN401 (of polib)
+    """Return the pairs of a message: the plural first, then the singular."""
+    forms = [entry.msgstr_plural[k] for k in sorted(entry.msgstr_plural)] or [entry.msgstr]
+    singular = (entry.msgid, forms[one_form if one_form < len(forms) else 0])
+    if not entry.msgid_plural:
+        return [singular]
+    plural = (entry.msgid_plural, forms[many_form if many_form is not None and many_form < len(forms) else -1])
+    return [plural, singular] if len(forms) > 1 else [plural]
 
-    Without one, the first and (None) the last: the first is for none in Arabic, the last for three in Slovenian.
+
+def _plural_forms(header: str) -> tuple[int, int | None]:
+    """Return the indices of a message's forms for one thing and for many, by the header `Plural-Forms`.
+
+    Without a valid formula, return the first form and None for the last. These are only a guess: the first form is for
+    zero things in Arabic, and the last for three in Slovenian.
     """
     formula = re.search(r"plural\s*=\s*([^;]+)", header)
     try:
-        form = gettext.c2py(formula[1]) if formula else None
-        return (form(1), form(MANY)) if form else (0, None)
+        form_of = gettext.c2py(formula[1]) if formula else None
+        return (form_of(1), form_of(MANY)) if form_of else (0, None)
     except (ValueError, ArithmeticError, RecursionError):
         return 0, None
 
 
-def _check_quotations(text: str) -> None:
-    """Raise ValueError for a catalogue that ends before a translation, or its first line that is not quoted.
+def _check_po_lines(text: str) -> None:
+    """Raise ValueError for an unquoted text, or a catalogue that ends before a translation.
 
-    polib says nothing of the one, and drops a character of the other.
+    polib drops a character of the former and ignores the latter.
     """
-    last, place = "", 0
+    keyword, keyword_line = "", 0
     for number, line in enumerate(text.split("\n"), 1):
-        if line.lstrip().startswith(("msg", '"')) and not QUOTED.fullmatch(line):
-            raise ValueError(f'line {number:,}: text that does not stand between two "')
+        if line.lstrip().startswith(("msg", '"')) and not QUOTED_LINE.fullmatch(line):
+            raise ValueError(f"line {number:,} has text outside quotation marks")
         if line.lstrip().startswith("msg"):
-            last, place = line.split()[0], number
-    if last and not last.startswith("msgstr"):
-        raise ValueError(f"it ends after line {place:,}, {last}, without a translation; it may have been cut off")
+            keyword, keyword_line = line.split()[0], number
+    if keyword and not keyword.startswith("msgstr"):
+        raise ValueError(f"it ends after {keyword} in line {keyword_line:,}, without a translation, as if truncated")
 
 
-def _check_whole(data: bytes) -> None:
-    """Raise ValueError for a compiled catalogue that was cut off: polib gives shorter texts and says nothing.
+def _check_mo_offsets(data: bytes) -> None:
+    """Raise ValueError for a truncated compiled catalogue, for which polib returns shorter texts in silence.
 
-    Two tables say how long each text is and where it begins; a zero ends it (gettext's manual, "The Format of GNU MO
-    Files").
+    Two tables, of source texts and translations, hold the length and the offset of each text. A zero byte ends each
+    text (gettext's manual, "The Format of GNU MO Files").
     """
-    kind = "<u4" if data[0] == 0xDE else ">u4"
-    head = np.frombuffer(data[: len(data) // 4 * 4], kind)
-    if len(head) < 5:
-        raise ValueError("it is cut off in its header")
-    count, *starts = (int(n) for n in head[2:5])
-    for start in starts:
-        if start + 8 * count > len(data):
-            raise ValueError(f"it is cut off in its tables of {count:,} texts")
-        lengths, places = np.frombuffer(data, kind, 2 * count, start).astype(np.int64).reshape(-1, 2).T
-        ends = lengths + places
+    dtype = "<u4" if data[0] == 0xDE else ">u4"
+    words = np.frombuffer(data[: len(data) // 4 * 4], dtype)
+    if len(words) < 5:
+        raise ValueError("its header is truncated")
+    count, *table_offsets = (int(n) for n in words[2:5])
+    for table_offset in table_offsets:
+        if table_offset + 8 * count > len(data):
+            raise ValueError(f"its tables of {count:,} texts are truncated")
+        table = np.frombuffer(data, dtype, 2 * count, table_offset).astype(np.int64).reshape(-1, 2)
+        ends = table.sum(1)  # length + offset
         if (ends >= len(data)).any() or np.frombuffer(data, np.uint8)[ends].any():
-            raise ValueError(f"its {count:,} texts do not lie where it says; it may have been cut off")
+            raise ValueError(f"its {count:,} texts are not where its tables place them, as if truncated")
 
 
-def _language_of(path: Path, languages: tuple[str, str]) -> str:
-    """The language that a catalogue's path names, as `de.po`, `app-de.po` and `de/LC_MESSAGES/app.po` do; else "".
+def _language_in_path(path: Path, languages: tuple[str, str]) -> str:
+    """Return the language in a catalogue's path, such as `de.po`, `app-de.po` or `de/LC_MESSAGES/app.po`, or "".
 
-    Of codes that are not asked for only those of two letters count, with a region or without, that CLDR knows, and of
-    folders only one that holds LC_MESSAGES: others have short names, too.
+    Other files and folders have short names, too. So a language that was not requested counts only in the file's name
+    or in the folder above LC_MESSAGES, if CLDR knows its two-letter code, with or without a region.
     """
     stem = path.name.removesuffix(".gz").rpartition(".")[0]
-    names = [stem, *re.split("[-.]", stem)[:0:-1]]
+    stem_parts = [stem, *re.split("[-.]", stem)[:0:-1]]
     folders = [folder.name for folder in path.parents[:3]]
-    own = [*names, *folders[1:2]] if folders[:1] == ["LC_MESSAGES"] else names
-    for place in [*names, *folders]:
-        code = place.partition("@")[0]
-        if any(matches(code, language) for language in languages):
+    language_places = [*stem_parts, *folders[1:2]] if folders[:1] == ["LC_MESSAGES"] else stem_parts
+    for place in [*stem_parts, *folders]:
+        code = place.partition("@")[0]  # a locale may have a modifier: sr@latin
+        if any(matches_language(code, language) for language in languages):
             return code
-        if place in own and re.fullmatch("[a-z]{2}([-_][A-Z][A-Za-z]+)?", code) and known(code):
+        is_code = re.fullmatch("[a-z]{2}([-_][A-Z][A-Za-z]+)?", code)
+        if place in language_places and is_code and is_known_language(code):
             return code
     return ""

@@ -1,4 +1,4 @@
-"""JSON Lines."""
+"""Parallel text in JSON Lines."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dragoman.translate.corpus.languages import matches
-from dragoman.translate.corpus.readers.raw import Raw, Unread, rows_by_line
+from dragoman.translate.corpus.languages import matches_language
+from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, parse_lines
 
 
-def read_jsonl(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
-    """An object a line, with both languages' codes as keys, or `source` and `target`; inside `translation`, too.
+def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+    """Yield the pairs of a file with an object a line.
 
-    Raises UserError when most lines are nothing of the kind.
+    The keys of the texts are language tags, or `source` and `target`. They may be nested under `translation`. Raises
+    UserError if most lines are in another form.
     """
 
-    def texts(line: bytes) -> Raw:
+    def parse(line: bytes) -> RawRow:
         try:
-            row: Any = json.loads(line)
+            value: Any = json.loads(line)
         except (ValueError, RecursionError):
-            return Unread("not JSON", line)
-        inner = row.get("translation", row) if isinstance(row, dict) else None
-        if isinstance(inner, dict):
-            own = tuple(next((key for key in inner if matches(key, code)), code) for code in languages)
-            for keys in (languages, own, ("source", "target")):
-                if all(isinstance(inner.get(key), str) for key in keys):
-                    return inner[keys[0]], inner[keys[1]]
-        wanted = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
-        return Unread(f"each line needs an object with the texts {wanted}", line)
+            return UnreadableRow("not JSON", line)
+        texts = value.get("translation", value) if isinstance(value, dict) else None
+        if isinstance(texts, dict):
+            varieties = tuple(next((key for key in texts if matches_language(key, code)), code) for code in languages)
+            for source, target in (languages, varieties, ("source", "target")):
+                if isinstance(texts.get(source), str) and isinstance(texts.get(target), str):
+                    return texts[source], texts[target]
+        keys = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
+        return UnreadableRow(f"each line needs an object with the texts {keys}", line)
 
-    return rows_by_line(path, texts)
+    return parse_lines(path, parse)

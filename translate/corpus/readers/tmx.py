@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
-from dragoman.translate.corpus.languages import pair_of
-from dragoman.translate.corpus.readers.direction import OtherLanguages, available_pairs, text_in
-from dragoman.translate.corpus.readers.markup import LANGUAGE, elements, text_of
-from dragoman.translate.corpus.readers.raw import Raw
+from dragoman.translate.corpus.languages import format_pair
+from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, describe_pairs, find_text
+from dragoman.translate.corpus.readers.rows import RawRow
+from dragoman.translate.corpus.readers.xml_text import LANGUAGE_ATTRIBUTE, iterate_elements, text_of
 
 
-def read_tmx(path: Path, languages: tuple[str, str], named: bool = True) -> Iterator[Raw]:
-    """The units of a translation memory that have both languages. Raises OtherLanguages when none has."""
-    seen: Counter[str] = Counter()
+def read_tmx(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+    """Yield the units of a translation memory that have both languages.
+
+    Raises LanguageMismatch if no unit has both.
+    """
+    other_pairs: Counter[str] = Counter()
     found = False
-    for unit, _ in elements(path, "tu"):
-        texts: dict[str, str] = {}
-        for variant in unit:
-            code, segment = variant.get(LANGUAGE) or variant.get("lang"), variant.find("{*}seg")
-            if code and segment is not None:
-                texts.setdefault(code, text_of(segment))
-        source, target = (text_in(texts, language) for language in languages)
+    for unit, _ in iterate_elements(path, "tu"):
+        texts = _texts_by_language(unit)
+        source, target = (find_text(texts, language) for language in languages)
         if source is not None and target is not None:
             found = True
             yield source, target
         elif not found:
-            codes = sorted(texts)
-            seen.update(pair_of(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
+            other_pairs.update(format_pair(a, b) for a, b in combinations(sorted(texts), 2))
     if not found:
-        raise OtherLanguages(f"{path} has no unit in {'-'.join(languages)}; {available_pairs(seen)}")
+        raise LanguageMismatch(f"{path} has no unit in {'-'.join(languages)}; {describe_pairs(other_pairs)}")
+
+
+def _texts_by_language(unit: ElementTree.Element) -> dict[str, str]:
+    """Return the first text of a unit in each language, by language tag."""
+    texts: dict[str, str] = {}
+    for variant in unit:
+        language = variant.get(LANGUAGE_ATTRIBUTE) or variant.get("lang")
+        segment = variant.find("{*}seg")
+        if language and segment is not None:
+            texts.setdefault(language, text_of(segment))
+    return texts
