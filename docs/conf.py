@@ -58,7 +58,7 @@ def leave_folders(app: Any, document: Any) -> None:  # noqa: ANN401 (CI has no S
     """Turn links to folders into text: a code host lists the folder, and a site has nothing to show."""
     page = Path(app.srcdir, app.env.docname)
     for link in [*document.findall(lambda node: node.tagname == "pending_xref")]:
-        if link["reftype"] == "myst" and (page.parent / link["reftarget"]).is_dir():
+        if (link["reftype"], link["refdomain"]) == ("myst", None) and (page.parent / link["reftarget"]).is_dir():
             link.replace_self(link.children)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import onnx
 import pytest
 
 from dragoman.runtime.contract import BOS, CONTRACTS, EOS, METADATA_PREFIX, PAD, PRECISIONS, UNK
@@ -144,6 +145,8 @@ def test_special_ids_and_tolerances_are_those_of_the_code() -> None:
 def test_the_checksum_entry_has_the_bytes_of_the_table() -> None:
     data = read_model_file(EXAMPLE)
     assert data[-85:-64] == bytes.fromhex("7253 0A0F") + b"dragoman.sha256" + bytes.fromhex("1240")
+    model = onnx.load_from_string(data)
+    assert f"IR version {model.ir_version}, opset {model.opset_import[0].version})" in section(FORMAT, "Container")
 
 
 def test_the_minimal_host_translates_as_the_runtime_does() -> None:
@@ -179,5 +182,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", str(DOCS), str(ROOT), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "docs" / "index.html").exists()
+    assert 'href="docs/results.html"' in (tmp_path / "README.html").read_text("utf-8")
     assert "translate" in (tmp_path / "docs" / "reference.html").read_text("utf-8")
