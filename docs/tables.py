@@ -84,10 +84,10 @@ def groups(rows: Rows) -> list[tuple[str, Rows]]:
         key = (row["corpus"], row["pair"])
         return order.index(key) if key in order else len(order), *key, row["set"], runs.index(row["run"])
 
-    found: dict[tuple[str, ...], Rows] = {}
+    found: dict[tuple[str, str, str], Rows] = {}
     for row in sorted(rows, key=place):
         found.setdefault((row["corpus"], row["pair"], row["set"]), []).append(row)
-    names = {key: HEADINGS.get(key[:2], ", ".join(filter(None, key[:2]))) for key in found}
+    names = {key: HEADINGS.get((key[0], key[1]), ", ".join(filter(None, key[:2]))) for key in found}
     return [(names[key], found[key]) for key in found]
 
 
