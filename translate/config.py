@@ -119,7 +119,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1  # of weights, dropout, batches and subword regularisation
     validate_every: Count = 1  # epochs between two validations
     validation_sentences: Annotated[int, Meta(ge=1)] = 1000  # pairs of the validation set that are translated for BLEU
-    patience: Annotated[int, Meta(ge=0)] = 0  # early stopping after so many validations without a better score; 0: off
+    patience: Annotated[int, Meta(ge=0)] = 0  # validations without a better score before training stops early; 0: off
     checkpoint_minutes: Annotated[float, Meta(gt=0)] = 2.0  # between two checkpoints
     average: Annotated[int, Meta(ge=1)] = 5  # validation checkpoints in the final average; 1: no average
     average_of: Literal["last", "best"] = "last"  # which of them

@@ -22,7 +22,7 @@ MODEL, OPTIMIZER = "model.", "optimizer."  # prefixes of tensor names
 
 @dataclass
 class Position:
-    """How far training has come: everything except weights, optimizer state and random generators."""
+    """Position in a training run: all state except weights, optimizer state and random generators."""
 
     step: int = 0  # optimizer steps
     epoch: int = 0  # completed epochs, so also the number of the current one, from 0
