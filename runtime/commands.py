@@ -84,7 +84,7 @@ def add_commands(commands: Commands) -> None:
         "--self-test", action="store_true",
         help="also check that the file's test inputs get the same results here as at export",
     )  # fmt: skip
-    p.add_argument("--json", action="store_true", help="print JSON")
+    p.add_argument("--json", action="store_true", help="print JSON instead of text")
     p.set_defaults(run=info)
 
     add_bench(commands, THREADS_HELP)
@@ -130,36 +130,40 @@ def _translate(translator: Translator, a: argparse.Namespace) -> int:
                     "missing",
                     file=sys.stderr,
                 )
-            sys.stdout.write(_json_line(number, line, result) if a.json else _columns(number, result, a))
+            output = _translation_json(number, line, result, a) if a.json else _translation_columns(number, result, a)
+            sys.stdout.write(output)
         sys.stdout.flush()
 
-    def _columns(number: int, result: Translation, a: argparse.Namespace) -> str:
-        output = ""
-        for k, hypothesis in enumerate(result.hypotheses or (None,)):
-            columns = [str(number)] if a.n_best > 1 else []
-            if a.scores or a.n_best > 1:
-                columns.append(f"{hypothesis.score:.4f}" if hypothesis else "0.0000")
-            columns.append(hypothesis.text if hypothesis else "")
-            if a.alignments:
-                columns.append(" ".join(f"{s}-{t}" for s, t in result.alignment) if k == 0 else "")
-            output += "\t".join(columns) + "\n"
-        return output
-
-    def _json_line(number: int, line: str, result: Translation) -> str:
-        value = {
-            "line": number,
-            "source": line,
-            "text": result.text,
-            "score": result.score,
-            "complete": result.complete,
-            "parts": result.parts,
-            "hypotheses": [{"text": h.text, "score": h.score} for h in result.hypotheses],
-        }
-        if a.alignments:
-            value["alignment"] = result.alignment
-        return json.dumps(value, ensure_ascii=False) + "\n"
-
     return _process_input(a, process)
+
+
+def _translation_columns(number: int, result: Translation, a: argparse.Namespace) -> str:
+    """Return one line of columns for each hypothesis, or for the empty translation."""
+    output = ""
+    for k, hypothesis in enumerate(result.hypotheses or (None,)):
+        columns = [str(number)] if a.n_best > 1 else []
+        if a.scores or a.n_best > 1:
+            columns.append(f"{hypothesis.score:.4f}" if hypothesis else "0.0000")
+        columns.append(hypothesis.text if hypothesis else "")
+        if a.alignments:
+            columns.append(" ".join(f"{s}-{t}" for s, t in result.alignment) if k == 0 else "")
+        output += "\t".join(columns) + "\n"
+    return output
+
+
+def _translation_json(number: int, line: str, result: Translation, a: argparse.Namespace) -> str:
+    value = {
+        "line": number,
+        "source": line,
+        "text": result.text,
+        "score": result.score,
+        "complete": result.complete,
+        "parts": result.parts,
+        "hypotheses": [{"text": h.text, "score": h.score} for h in result.hypotheses],
+    }
+    if a.alignments:
+        value["alignment"] = result.alignment
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def run(a: argparse.Namespace) -> int:

@@ -162,7 +162,7 @@ def join_parts(parts: Sequence[Part], n_best: int) -> Translation:
 
 
 def _continues(parts: Sequence[Part]) -> list[tuple[bool, bool]]:
-    """Return for each translated part whether its source, and its translation, follow the last one without a space."""
+    """Return two flags for each translated part: its source, and its translation, follow the last without a space."""
     continues = []
     source_space = target_space = True
     for part in parts:

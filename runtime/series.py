@@ -62,8 +62,8 @@ def read_series(
         preferred_time: Usual name of the column of times.
 
     Raises:
-        UserError: The table cannot be read, a column is missing or has no unique name, a row has another number of
-            columns than the header, a value is not a number, or the times are not evenly spaced.
+        UserError: The table cannot be read, or a column is missing or has no unique name. A row has another number of
+            columns than the header. A value is not a number, or the times are not evenly spaced.
     """
     lines, header, rows = _read_table(data, source)
     for name in [*(columns or ()), *([time] if time else ())]:
@@ -112,8 +112,8 @@ def _check_thousands(fields: Sequence[str], lines: Sequence[int], source: str, n
     """Raise UserError if the points of a column seem to be thousands separators: 980 is followed by 1.000.
 
     All fields must allow it: each point is followed by groups of three digits, and no number without a point has more
-    than three digits. At least three fields must have a point, and two adjacent fields, one with a point and one
-    without, must be close to each other if the point is removed.
+    than three digits. At least three fields must have a point. Somewhere a field with a point must stand next to one
+    without, and without its point it must be at most twice as large or half as large.
     """
     with_point = [field for field in fields if "." in field]
     if len(with_point) < 3 or not all(

@@ -104,8 +104,8 @@ def parse_regular_times(
         The row number of each timestamp, counted in sampling intervals from the first, and the axis of all rows.
 
     Raises:
-        UserError: A timestamp cannot be parsed, has another format than the first, does not fit the sampling interval,
-            or does not come after the one before it; or there are too few timestamps.
+        UserError: There are too few timestamps. Or one cannot be parsed, has another format than the first, does not
+            fit the sampling interval, or does not come after the one before it.
     """
     if len(stamps) < MIN_TIMESTAMPS:
         raise UserError(
@@ -216,7 +216,7 @@ def _microseconds(time: datetime) -> int:
 
 
 def _is_on_day(time: datetime, day: int, first: datetime) -> bool:
-    """Return whether a time has the first one's time of day and falls on a day of the month, or on its last day."""
+    """Return whether a time has the first one's time of day and is on a day of the month, or on its last day."""
     return time.time() == first.time() and time.day == min(day, monthrange(time.year, time.month)[1])
 
 

@@ -122,8 +122,8 @@ class Translator:
         Args:
             text: One text, or a sequence of texts. Each may be empty and may have several lines.
             beam: Beam size, from 1 (greedy search) to the size of the target vocabulary. Default: the file's own, or
-                `2 * n_best` if that is more and `n_best` is above 1, because some hypotheses in a beam are the same
-                text in other subwords.
+                `2 * n_best` if that is more and `n_best` is above 1. A beam should be wider than `n_best`, because some
+                of its hypotheses are the same text in other subwords.
             n_best: Number of different translations to return for each text, from 1 to `beam`.
             length_penalty: Exponent A in score = log-probability / length ** A, from 0 to 5. A higher value favours
                 longer translations. Default: the file's own.
@@ -136,8 +136,8 @@ class Translator:
             A Translation for one text, or a list of them for several, in the same order.
 
         Raises:
-            UserError: A text is not a str, an argument is out of range, `n_best` is larger than `beam`, alignments are
-                requested from a model without attention, or ONNX Runtime fails, for example out of memory.
+            UserError: A text is not a str, an argument is out of range, or `n_best` is larger than `beam`. Alignments
+                are requested from a model without attention. ONNX Runtime fails, for example out of memory.
             TypeError: `beam`, `n_best`, `max_length` or `batch_size` is not a whole number.
 
         Example:
