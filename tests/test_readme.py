@@ -1,11 +1,14 @@
-"""The README's commands and its Python, run as they stand, on a small corpus in place of the reader's."""
+"""The commands and the Python of the README and of the guides in docs/, run on small files; the examples."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,82 +16,195 @@ import pytest
 
 from dragoman import cli
 from dragoman.translate.config import from_tree
-from tiny import ROOT, classes, number_pairs, tagged, temperatures, tiny_toml
+from tiny import ROOT, classes, number_pairs, script, tagged, temperatures, tiny_toml
 
-CONFIGS = ROOT / "configs"
-README = (ROOT / "README.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def commands() -> list[str]:
-    """The lines that call dragoman with files of the reader's own."""
-    return [line for line in lines() if line.startswith("dragoman ")]
-
-
-def lines() -> list[str]:
-    """All lines for a shell."""
-    return [line for block in blocks("sh") for line in block.splitlines()]
-
-
-def test_commands_are_there_and_parse() -> None:
-    words = [shlex.split(re.split(r" [<>|] ", line)[0])[1:] for line in commands()]
-    asked = {
-        "corpus",
-        "train",
-        "evaluate",
-        "export",
-        "verify",
-        "info",
-        "bench",
-        "translate",
-        "distill",
-        "backtranslate",
-        "compare",
-        "run",
-        "plot",
-        "cells",
-    }
-    assert asked == {w[0] for w in words}
-    assert all(callable(cli.parse(w).run) for w in words)
+README = ROOT / "README.md"
+# In the order in which a reader follows them: later pages use what earlier ones made.
+GUIDE = [
+    ROOT / "docs" / f"{name}.md"
+    for name in "getting-started your-data training distillation export python-api troubleshooting".split()
+]
+OTHERS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/[a-z]*/*.md")} - {README, *GUIDE})
+PAGES = [README, *GUIDE, *OTHERS]
+# Commands that are only parsed, by a part of them.
+PARSED_ONLY = {
+    "dragoman quickstart": "trains for minutes by the clock",
+    "runs/quickstart-": "needs the file of the quickstart",
+    "corpus libreoffice": "needs the network",
+    "corpus multi30k": "needs captions that are not part of this repository",
+    "--target vnni": "needs a processor with VNNI",
+}
+SET_UP = ("make ", "pip ", "python3 -m venv ")  # lines that install or test Dragoman itself
+# What makes a command fit for a small corpus.
+SMALLER = {
+    "--size 20000": "--size 300",
+    "dragoman cells": "dragoman cells --epochs 1 --size 300",
+    "--int8": "--int8 --force",  # the tiny network need not be faster
+    # Enough for some translations of the reverse model to come to an end.
+    "name=reverse": "name=reverse --set training.epochs=30 --set training.validate_every=30 --set training.lr=1e-2",
+}
 
 
-def test_the_configuration_shown_loads() -> None:
-    (toml,) = blocks("toml")
-    assert from_tree(msgspec.toml.decode(toml), "README").name == "my"
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def lines(page: Path) -> Iterator[str]:
+    """Yield the shell commands of a page: lines of `sh` blocks, and lines after a prompt in `console` blocks."""
+    text = page.read_text("utf-8")
+    for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for line in block.replace("\\\n", " ").splitlines():
+            if language == "console":
+                if line.startswith("$ "):
+                    yield line[2:]
+            elif line.strip() and not line.startswith("#"):
+                yield line
+
+
+def recorded(page: Path) -> list[str]:
+    """Return the indented commands of a page, which say how something was measured."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE).replace("\\\n", " ")
+    return re.findall(r"^    (dragoman .*)", text, re.MULTILINE)
+
+
+def commands(line: str) -> list[list[str]]:
+    """Return the words of each call of dragoman in a line, without the program, redirections and comments."""
+    calls = []
+    for part in re.split(r" (?:\||&&) ", line):
+        words = shlex.split(re.split(r" [<>] ", part)[0], comments=True)
+        while words and re.match(r"\w+=", words[0]):  # a variable of the environment
+            words.pop(0)
+        if words[:1] == ["dragoman"]:
+            calls.append(words[1:])
+    return calls
+
+
+def test_every_command_is_shown_and_parses(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = set()
+    for page in PAGES:
+        for words in (words for line in [*lines(page), *recorded(page)] for words in commands(line)):
+            if words == ["--version"]:
+                continue
+            shown.add(words[0])
+            try:
+                assert callable(cli.parse(words).run)
+            except SystemExit:
+                pytest.fail(f"{page.name}: {shlex.join(words)}: {capsys.readouterr().err}")
+    assert shown == {
+        "corpus", "train", "evaluate", "compare", "distill", "backtranslate", "plot", "cells",
+        "export", "verify", "quickstart", "translate", "run", "info", "bench",
+    }  # fmt: skip
+
+
+def test_the_configurations_shown_load() -> None:
+    required = {"name": "my", "data": {"corpus": "data/my"}}
+    for page in PAGES:
+        for toml in blocks(page, "toml"):
+            from_tree({**required, **msgspec.toml.decode(toml)}, page.name)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 150
+
+
+def files_of_the_reader(folder: Path) -> None:
+    """Write every file that the pages expect a reader to have."""
+    pairs = number_pairs(300)
+    for side, language in enumerate(("en", "de")):
+        (folder / f"my.{language}").write_text("".join(pair[side] + "\n" for pair in pairs))
+    (folder / "more.de").write_text("".join(pair.target + "\n" for pair in number_pairs(340)[300:]))
+    (folder / "table.tsv").write_text("".join(f"x\t{pair.source}\t{pair.target}\n" for pair in pairs))
+    rows = (json.dumps({"en": pair.source, "de": pair.target}) for pair in pairs)
+    (folder / "lines.jsonl").write_text("".join(row + "\n" for row in rows))
+    units = (
+        f'<tu><tuv xml:lang="en"><seg>{pair.source}</seg></tuv><tuv xml:lang="de"><seg>{pair.target}</seg></tuv></tu>'
+        for pair in pairs
+    )
+    (folder / "memory.tmx").write_text(f'<tmx version="1.4"><header/><body>{"".join(units)}</body></tmx>')
+    for name in ("my", "phrases"):  # as on the pages, but trained in seconds
+        toml = tiny_toml(Path("data") / name, name).replace("vocabulary = 300", "")  # each corpus fills another
+        (folder / f"{name}.toml").write_text(toml)
+    (folder / "configs").mkdir()
+    for path in (ROOT / "configs").glob("*.toml"):  # as they are, but trained in seconds
+        (folder / "configs" / path.name).write_text(re.sub(r"epochs = \d+", "epochs = 1", path.read_text("utf-8")))
+    (folder / "sentiment.tsv").write_text(classes())
+    (folder / "names.conll").write_text(tagged())
+    (folder / "temperature.csv").write_text(temperatures(2000))
+    (folder / "examples").symlink_to(ROOT / "examples")
+
+
+def programs(folder: Path) -> dict[str, str]:
+    """Write `dragoman`, `torchrun` and `python` of this interpreter, and return an environment that finds them."""
+    folder.mkdir()
+    python = shlex.quote(sys.executable)
+    calls = {"dragoman": "-m dragoman", "torchrun": "-m torch.distributed.run --standalone", "python": ""}
+    for name, arguments in calls.items():
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {python} {arguments} "$@"\n')
+        path.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.slow
-def test_commands_and_python_run(tmp_path: Path) -> None:
-    pairs = number_pairs(300)
-    for side, language in enumerate(("en", "de")):
-        (tmp_path / f"my.{language}").write_text("".join(p[side] + "\n" for p in pairs))
-    (tmp_path / "more.de").write_text("".join(p.target + "\n" for p in number_pairs(340)[300:]))
-    toml = tiny_toml(Path("data/my"), "my").replace("vocabulary = 300", "")  # each corpus fills another
-    (tmp_path / "my.toml").write_text(toml)  # as in the README, but trained in seconds
-    (tmp_path / "configs").mkdir()
-    for path in CONFIGS.glob("*.toml"):  # as they are, but trained in seconds
-        text = re.sub(r"epochs = \d+", "epochs = 1", path.read_text("utf-8"))
-        (tmp_path / "configs" / path.name).write_text(text)
-    (tmp_path / "sentiment.tsv").write_text(classes())
-    (tmp_path / "names.conll").write_text(tagged())
-    (tmp_path / "temperature.csv").write_text(temperatures(2000))
-    python = f"{shlex.quote(sys.executable)} -m"
-    for line in lines():
-        if not line.startswith(("dragoman ", "torchrun ")):  # they set up, or make anew what tests are run with
-            continue
-        command = line.replace("dragoman ", f"{python} dragoman.export ", 1)
-        command = re.sub("^torchrun", f"{python} torch.distributed.run --standalone", command)
-        if line.startswith("dragoman cells"):
-            command += " --epochs 1 --size 300"
-        if "name=reverse" in line:  # so that some of its translations come to an end
-            command += " --set training.epochs=30 --set training.validate_every=30 --set training.lr=1e-2"
-        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
-    assert len((tmp_path / "my.translated").read_text("utf-8").splitlines()) == 300
-    (code,) = blocks("python")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2
+def test_commands_and_python_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files_of_the_reader(tmp_path)
+    environment = programs(tmp_path / "bin")
+    monkeypatch.chdir(tmp_path)
+    run: set[str] = set()
+    for page in [README, *GUIDE]:
+        for line in lines(page):
+            skipped = line.startswith(SET_UP) or any(part in line for part in PARSED_ONLY)
+            if skipped or line in run:  # several pages show some commands
+                continue
+            run.add(line)
+            for part, smaller in SMALLER.items():
+                line = line.replace(part, smaller)
+            if re.match(r"dragoman [^|<>&]*$", line) and "--version" not in line:  # in this process: PyTorch is loaded
+                code = cli.main(shlex.split(line, comments=True)[1:])
+                error = capsys.readouterr().err
+            else:
+                done = subprocess.run(line, shell=True, env=environment, capture_output=True, text=True)
+                code, error = done.returncode, done.stderr
+            assert code == 0, f"{page.name}: {line}: {error}"
+    assert len(Path("phrases.translated").read_text("utf-8").splitlines()) == 30  # the test set
+    for page in [
+        README,
+        *GUIDE,
+    ]:  # last, since Python uses files of several pages; the blocks of a page build on one another
+        if code_of_page := "\n".join(blocks(page, "python")):
+            done = subprocess.run([sys.executable, "-c", code_of_page], capture_output=True, text=True)
+            assert done.returncode == 0, f"{page.name}: {done.stderr}"
+            assert done.stdout
+
+
+def test_example_translate(tiny_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = script("examples/translate.py")
+    assert example.main(str(tiny_file), ["12", "345"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split(" -> ")[0] for line in out.splitlines() if " -> " in line] == ["12", "345"]
+    assert out.count("  score -") == 2
+    assert example.main(str(tiny_file.with_name("none.onnx")), ["12"]) == 2
+    assert "none.onnx" in capsys.readouterr().err
+
+
+def test_example_batch_job(tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = script("examples/batch_job.py")
+    example.LINES_AT_ONCE = 2
+    source, output = tmp_path / "source", tmp_path / "output"
+    source.write_text("12\n\n345\n")
+    assert example.main(str(tiny_file), str(source), str(output), 2) == 0
+    assert capsys.readouterr().err.splitlines() == ["2 lines", "3 lines"]
+    rows = [line.split("\t") for line in output.read_text("utf-8").splitlines()]
+    assert [row[0] for row in rows] == ["1", "1", "3", "3"]
+    assert float(rows[0][1]) >= float(rows[1][1])
+    assert example.main(str(tiny_file), str(tmp_path / "none"), str(output), 2) == 2
+
+
+def test_example_read_metadata(tiny_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = script("examples/read_metadata.py")
+    assert example.main(str(tiny_file)) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["task"], facts["languages"], facts["precision"]) == ("translate", ["en", "xx"], "float32")
