@@ -1,11 +1,12 @@
-"""`make bench`: the flagship's int8 file against CTranslate2, against its own float32 file, and against the machine.
+"""Measure translation speed for `make bench`: an int8 file against CTranslate2, its float32 file, and the hardware.
 
-Everything is timed in one run, alternating, on one core; each figure is a median with its quartiles. Speed does not
-depend on what a network has learnt, only on its shape: without --run the shape of the configuration is filled with
-random weights, and the length of the output is forced (an </s> that cannot win), 15 ids from 15.
+All timings alternate within one run, on one core. Each figure is a median with quartiles. Speed depends on the shape of
+a network, not on what it has learnt. Without --run, the script therefore trains a throwaway run of the configuration
+for one epoch. The length of the output is forced, 15 ids from 15, by an `</s>` that cannot win.
 
-Prints a JSON object a line with the keys figure, batch, beam, threads, ours_ms, peer_ms, ratio, spread (the quartiles
-of the ratio), or value where there is no peer; with --record also writes them for docs/speed.md.
+Prints one JSON object per line with the keys figure, batch, beam, threads, ours_ms, peer_ms, ratio, and spread
+(quartiles of the ratio). Figures without a peer have a value instead of times and ratio. With --record the rows also go
+to a file, in place of this machine's older rows.
 """
 
 from __future__ import annotations
@@ -30,36 +31,37 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from dragoman.export.exporter import build, build_int8, to_onnx
+from dragoman.export.exporter import build, build_int8
+from dragoman.export.graph import to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.contract import EOS, Ids
 from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
-from dragoman.translate.corpus.builders.cldr import from_cldr
+from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.corpus.folder import Corpus, write_corpus
 from dragoman.translate.evaluation.provenance import commit, machine
-from dragoman.translate.files import write_atomically
+from dragoman.translate.files import read_rows, write_atomically, write_rows
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
 
-LENGTH = 15  # ids in and out
+LENGTH = 15  # ids of a source and its translation
 TURN = 5  # runs of one side before the other's turn
-PHRASES = 6000  # of the throwaway run's corpus
+PHRASES = 6000  # in the corpus of the throwaway run
 Row = dict[str, Any]
 
 
 @dataclass
 class Peer:
-    """CTranslate2 in its own process and environment."""
+    """CTranslate2 in its own process and virtual environment."""
 
     process: subprocess.Popen[str]
     name: str
 
     @classmethod
     def start(cls, python: Path, vocabulary: int) -> Peer:
-        """Wait until it is ready."""
+        """Start the process and wait until it is ready."""
         process = subprocess.Popen(
             [python, Path(__file__).with_name("peer.py"), str(vocabulary)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True,
@@ -68,7 +70,7 @@ class Peer:
         return cls(process, json.loads(process.stdout.readline())["peer"])
 
     def ms(self, batch: int, beam: int) -> float:
-        """One translation."""
+        """Return the milliseconds of one translation of a batch."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"batch": batch, "beam": beam, "length": LENGTH}) + "\n")
@@ -77,17 +79,16 @@ class Peer:
 
 
 def quartiles(values: Sequence[float]) -> list[float]:
-    """Lower quartile, median, upper quartile."""
+    """Return the lower quartile, the median and the upper quartile."""
     return [float(v) for v in statistics.quantiles(values, n=4)]
 
 
-def against(
+def compare(
     ours: Callable[[], float], peer: Callable[[], float], repeat: int, *, figure: str, batch: int, beam: int
 ) -> Row:
-    """Alternate two timings and compare them pair by pair.
+    """Return the row of two timings that alternate, compared turn by turn.
 
-    Each turn is a few runs of which the median counts, so that both find their caches as a stream of sentences leaves
-    them, and not as the other did.
+    A turn is the median of a few runs, so that each side finds the caches as a stream of its own sentences leaves them.
     """
 
     def turn(run: Callable[[], float]) -> float:
@@ -104,45 +105,45 @@ def against(
     }  # fmt: skip
 
 
-def single(figure: str, values: Sequence[float], *, batch: int = 1, beam: int = 1, digits: int = 3) -> Row:
-    """A figure without a peer."""
+def value_row(figure: str, values: Sequence[float], *, batch: int = 1, beam: int = 1, digits: int = 3) -> Row:
+    """Return the row of a figure without a peer."""
     low, middle, high = quartiles(values) if len(values) > 1 else [values[0]] * 3
     return {"figure": figure, "batch": batch, "beam": beam, "threads": 1, "value": round(middle, digits),
             "spread": [round(low, digits), round(high, digits)]}  # fmt: skip
 
 
-def unending(search: BeamSearch, ratio: int) -> BeamSearch:
-    """The search with an </s> that cannot win, and room for `ratio` times the source."""
+def without_eos(search: BeamSearch, limit_ratio: int) -> BeamSearch:
+    """Return a search in which `</s>` cannot win. A translation may be `limit_ratio` times as long as its source."""
     search.model.bias.data[EOS] = -1e4
-    return BeamSearch(search.model, ratio).eval()
+    return BeamSearch(search.model, limit_ratio).eval()
 
 
-def source_of(vocabulary: int, batch: int) -> tuple[Ids, Ids]:
-    """Made sentences of LENGTH ids."""
+def random_sources(vocabulary: int, batch: int) -> tuple[Ids, Ids]:
+    """Return random sources of LENGTH ids (B, S), and their lengths (B)."""
     ids = np.random.default_rng(1).integers(4, vocabulary, (batch, LENGTH))
     ids[:, -1] = EOS
     return ids, np.full(batch, LENGTH)
 
 
 def timer(engine: OnnxEngine, vocabulary: int, batch: int, beam: int, steps: int = LENGTH) -> Callable[[], float]:
-    """A function that translates once and says how many milliseconds it took."""
-    source, length = source_of(vocabulary, batch)
+    """Return a function that translates one batch and returns the milliseconds."""
+    source, length = random_sources(vocabulary, batch)
 
     def run() -> float:
         start = time.perf_counter()
         target, _, _ = engine.run(
             source, length, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0
         )
-        took = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         assert target.shape[2] == steps
-        return took * 1e3
+        return seconds * 1e3
 
     return run
 
 
-def throwaway(config_path: str, folder: Path) -> Run:
-    """A run of the configuration's shape that has seen made phrases once."""
-    splits, card = from_cldr(("en", "de"), PHRASES)
+def throwaway_run(config_path: str, folder: Path) -> Run:
+    """Train a configuration for one epoch on CLDR phrases."""
+    splits, card = build_cldr(("en", "de"), PHRASES)
     write_corpus(folder / "corpus", ("en", "de"), splits, card)
     shutil.rmtree(folder / "run", ignore_errors=True)
     changes = [f"data.corpus={folder / 'corpus'}", "training.epochs=1", "training.validation_sentences=1"]
@@ -197,12 +198,12 @@ print(run(3.0) / 3.0, flush=True)
 
 
 def pinned(core: int) -> Callable[[], None]:
-    """For a child process: keep to one core."""
+    """Return a function that pins the child process that calls it to one core."""
     return lambda: os.sched_setaffinity(0, {core})
 
 
 def python(code: str, *arguments: str, core: int) -> subprocess.Popen[str]:
-    """A fresh interpreter."""
+    """Start Python code in a new interpreter on one core."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         preexec_fn=pinned(core),
@@ -210,7 +211,7 @@ def python(code: str, *arguments: str, core: int) -> subprocess.Popen[str]:
 
 
 def sentences_per_second(model: Path, cores: Sequence[int]) -> float:
-    """Of one process on each core, started together."""
+    """Return the total sentences per second of one process on each core, started together."""
     processes = [python(THROUGHPUT, str(model), core=core) for core in cores]
     for process in processes:
         assert process.stdout is not None
@@ -223,7 +224,7 @@ def sentences_per_second(model: Path, cores: Sequence[int]) -> float:
 
 
 def machine_limits(core: int) -> tuple[float, float]:
-    """What this core can do, measured: multiply-adds a second in int8, and bytes a second read from the L3 cache."""
+    """Measure a core: int8 multiply-adds per second, and bytes per second read from the L3 cache."""
     rng = np.random.default_rng(0)
     size = 1024
     nodes = [helper.make_node("MatMulIntegerToFloat", ["x", "w", "s", "t", "z"], ["y"], domain="com.microsoft")]
@@ -239,7 +240,7 @@ def machine_limits(core: int) -> tuple[float, float]:
     session = open_session(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
     x = rng.integers(0, 255, (size, size)).astype(np.uint8)
     products = min(_seconds(lambda: session.run(None, {"x": x})) for _ in range(9))
-    block = np.ones(4 * 2**20 // 4, np.float32)  # larger than L2, smaller than L3
+    block = np.ones(4 * 2**20 // 4, np.float32)  # larger than the L2 cache, smaller than the L3 cache
     reading = min(_seconds(lambda: np.dot(block, block)) for _ in range(50))
     return size**3 / products, block.nbytes / reading
 
@@ -251,7 +252,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def step_cost(model: bytes) -> int:
-    """Weights that a step multiplies each hypothesis by: multiply-adds, and as they are int8, bytes."""
+    """Return the weights that one step multiplies each hypothesis by. In int8, they are as many bytes."""
     graph = onnx.load_from_string(model).graph
     sizes = {t.name: int(np.prod(t.dims)) for t in graph.initializer if t.data_type == TensorProto.INT8}
     loop = next(
@@ -261,10 +262,10 @@ def step_cost(model: bytes) -> int:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
-    """All figures, one after the other."""
+    """Yield all figures."""
     core = sorted(os.sched_getaffinity(0))[0]
-    other = sorted(os.sched_getaffinity(0))[-1]
-    run = Run(options.run) if options.run else throwaway(options.config, folder)
+    other_core = sorted(os.sched_getaffinity(0))[-1]
+    run = Run(options.run) if options.run else throwaway_run(options.config, folder)
     pairs = [*Corpus(run.config().data.corpus).read("valid")][:200]
     files = {"float32": folder / "float32.onnx", "int8": folder / "int8.onnx"}
     write_atomically(files["float32"], build(run, [p.source for p in pairs[:32]])[0])
@@ -280,10 +281,10 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         )
 
     calibration = calibrate(plain, use)
-    # 40 times the source is room for 512 ids from 15.
+    # 40 times the source length allows 512 ids from 15.
     forced = {
-        "float32": to_onnx(unending(plain, 40)).SerializeToString(),
-        "int8": to_onnx(unending(quantised(run.search(), calibration, options.target), 40)).SerializeToString(),
+        "float32": to_onnx(without_eos(plain, 40)).SerializeToString(),
+        "int8": to_onnx(without_eos(quantised(run.search(), calibration, options.target), 40)).SerializeToString(),
     }
     os.sched_setaffinity(0, {core})
     int8, float32 = OnnxEngine(forced["int8"]), OnnxEngine(forced["float32"])
@@ -292,7 +293,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     for beam in (1, 5):
         for batch in (1, 32):
             yield {
-                **against(
+                **compare(
                     timer(int8, vocabulary, batch, beam), partial(peer.ms, batch, beam), options.repeat,
                     figure="against the peer", batch=batch, beam=beam,
                 ),
@@ -301,74 +302,85 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     peer.process.communicate()
     for batch in (1, 32):
         yield {
-            **against(
+            **compare(
                 timer(int8, vocabulary, batch, 1), timer(float32, vocabulary, batch, 1), options.repeat,
                 figure="against its own float32 file", batch=batch, beam=1,
             ),
             "peer": "the same network in float32",
         }  # fmt: skip
 
-    bare = folder / "forced.onnx"
-    bare.write_bytes(forced["int8"])
+    forced_file = folder / "forced.onnx"
+    forced_file.write_bytes(forced["int8"])
     ratios = [
-        sentences_per_second(bare, [core, other]) / sentences_per_second(bare, [core])
+        sentences_per_second(forced_file, [core, other_core]) / sentences_per_second(forced_file, [core])
         for _ in range(options.repeat // 5)
     ]
-    yield single("two processes on two cores, times one", ratios)
+    yield value_row("two processes on two cores, times one", ratios)
 
-    yield single("file, tokenizer included, MB", [files["int8"].stat().st_size / 1e6])
-    starts = []
+    yield value_row("file, tokenizer included, MB", [files["int8"].stat().st_size / 1e6])
+    start_seconds = []
     for _ in range(options.repeat):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         with python(FIRST_SENTENCE, str(files["int8"]), core=core) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            starts.append(time.perf_counter() - begin)
-    yield single("new process: import, load, first sentence, s", starts)
+            start_seconds.append(time.perf_counter() - start)
+    yield value_row("new process: import, load, first sentence, s", start_seconds)
     words = " ".join(p.source for p in pairs)[:20000]
-    after = [float(line) for line in python(MEMORY, str(files["int8"]), words, core=core).communicate()[0].split()]
-    yield single("resident after 1,000 mixed sentences, MiB", after[:1], digits=1)
-    yield single("growth over the next 10,000, MiB", [after[1] - after[0]], digits=1)
+    memory = [float(line) for line in python(MEMORY, str(files["int8"]), words, core=core).communicate()[0].split()]
+    yield value_row("resident after 1,000 mixed sentences, MiB", memory[:1], digits=1)
+    yield value_row("growth over the next 10,000, MiB", [memory[1] - memory[0]], digits=1)
 
     short, long = timer(int8, vocabulary, 1, 1, 16), timer(int8, vocabulary, 1, 1, 512)
     short(), long()
-    yield single(
+    yield value_row(
         "time per token at 512 ids against 16", [(long() / 512) / (short() / 16) for _ in range(options.repeat)]
     )
     peak, reading = machine_limits(core)
     cost = step_cost(forced["int8"])
     for batch, limit in ((1, reading), (64, peak)):
-        one, two = timer(int8, vocabulary, batch, 1, 16), timer(int8, vocabulary, batch, 1, 48)
-        one(), two()
-        steps = [(two() - one()) / 32 / 1e3 for _ in range(options.repeat)]
-        kind = f"bytes at {limit / 1e9:.0f} GB/s" if batch == 1 else f"multiply-adds at {limit / 1e9:.0f} G/s"
+        steps_16, steps_48 = timer(int8, vocabulary, batch, 1, 16), timer(int8, vocabulary, batch, 1, 48)
+        steps_16(), steps_48()
+        steps = [(steps_48() - steps_16()) / 32 / 1e3 for _ in range(options.repeat)]
+        limit_name = f"bytes at {limit / 1e9:.0f} GB/s" if batch == 1 else f"multiply-adds at {limit / 1e9:.0f} G/s"
         yield {
-            **single("share of the machine's limit in a step", [batch * cost / limit / s for s in steps], batch=batch),
-            "limit": kind,
+            **value_row(
+                "share of the machine's limit in a step", [batch * cost / limit / s for s in steps], batch=batch
+            ),
+            "limit": limit_name,
             "step_us": round(statistics.median(steps) * 1e6, 1),
         }
 
 
+def record(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows to a file in place of older rows of the same machine. Rows of other machines stay."""
+    machines = {row["machine"] for row in rows}
+    others = [row for row in read_rows(path) if row["machine"] not in machines] if path.exists() else []
+    write_rows(path, [*others, *rows])
+
+
 def main() -> int:
-    """Run all, print, and record."""
+    """Measure, print the rows, and record them if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="whose shape to take")
-    parser.add_argument("--run", help="a trained run instead of random weights")
-    parser.add_argument("--peer", default=".venv-peer/bin/python", help="a Python that has ctranslate2")
-    parser.add_argument("--target", default="portable", choices=("portable", "vnni"))
-    parser.add_argument("--repeat", type=int, default=25)
-    parser.add_argument("--record", help="also write the figures as JSON lines to this file")
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="configuration whose shape is measured")
+    parser.add_argument("--run", help="trained run to measure instead")
+    parser.add_argument("--peer", default=".venv-peer/bin/python", help="Python with ctranslate2 installed")
+    parser.add_argument("--target", default="portable", choices=("portable", "vnni"), help="see `dragoman export`")
+    parser.add_argument("--repeat", type=int, default=25, help="turns per figure, at least 15 (default: 25)")
+    parser.add_argument(
+        "--record", metavar="FILE", help="also write the rows to this file, in place of this machine's older rows"
+    )
     options = parser.parse_args()
     if options.repeat < 15:
-        parser.error(f"--repeat {options.repeat}: medians are of at least 15")
+        parser.error(f"--repeat {options.repeat}: give 15 or more, which a median needs")
     rows = []
-    about = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
+    origin = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
     with tempfile.TemporaryDirectory() as folder:
         for row in measure(options, Path(folder)):
-            rows.append({**row, **about})
+            rows.append({**row, **origin})
             print(json.dumps(row), flush=True)
     if options.record:
-        write_atomically(Path(options.record), "".join(json.dumps(row) + "\n" for row in rows).encode())
+        record(Path(options.record), rows)
     return 0
 
 

@@ -1,4 +1,12 @@
-"""Parity of ONNX Runtime and PyTorch, level by level."""
+"""Parity of an exported file with PyTorch, and the batch invariance of the file.
+
+Parity is checked level by level: encoder, one step, chained steps, whole search, text. In float32 both sides compute
+the same network, so tokens are equal and scores nearly equal. An int8 file is compared with PyTorch doing the same
+integer arithmetic. A value close to a rounding boundary can still round differently on the two sides. That moves a
+score slightly, and now and then changes which of two nearly equal hypotheses wins.
+
+Axis letters: B batch, S source length, T target length, K beam, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -8,54 +16,68 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
+import onnx_ir as ir
 import torch
-from onnx import helper, numpy_helper
 
-from dragoman.export.graph_passes import fixed_values
+from dragoman.export.graph_passes import constant_values
 from dragoman.runtime.batching import pad
-from dragoman.runtime.contract import BOS, EOS, PAD, Ids
-from dragoman.runtime.engine import Engine, OnnxEngine, inputs_of
+from dragoman.runtime.contract import BOS, EOS, PAD, Floats, Ids
+from dragoman.runtime.engine import Engine, OnnxEngine, session_inputs
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.session import open_session
 from dragoman.runtime.translator import Translator
-from dragoman.translate.network.search import EXTRA_LENGTH, BeamSearch, even_width
+from dragoman.translate.network.search import EXTRA_LENGTH, BeamSearch, pad_to_even
+from dragoman.translate.network.seq2seq import Memory
 
-CHAINED = 30  # steps
+CHAINED_STEPS = 30
 
+EOS_SUPPRESSED = -1e4  # a bias with which `</s>` never wins
 
-UNENDING = -1e4  # the bias of a </s> that never comes
+NEGLIGIBLE = -50  # log-probabilities below this are not compared; they influence nothing
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What counts as equal. share: of the sentences, that must give equal tokens; worst: of a number's difference."""
+    """The differences that still count as equal."""
 
-    share: float
-    worst: float
-    inner: float  # the same for the encoder's numbers, which are larger than scores
+    share: float  # of the sentences that must have equal tokens
+    score: float  # largest difference of a score
+    encoder: float  # largest difference of an encoder output; these are larger numbers than scores
 
 
 TOLERANCE = {
-    "float32": Tolerance(1.0, 1e-4, 1e-3),
-    "int8": Tolerance(0.98, 0.5, 1.0),
+    "float32": Tolerance(share=1.0, score=1e-4, encoder=1e-3),
+    "int8": Tolerance(share=0.98, score=0.5, encoder=1.0),
 }
 
 
 @dataclass(frozen=True)
 class Level:
-    """How two results compared on one level."""
+    """The result of one comparison."""
 
     name: str
     compared: int
     equal: int
-    worst: float
+    worst: float  # largest difference of a number
     passed: bool
-    example: str = ""  # the first that differed
+    example: str = ""  # the first unequal pair
+
+    @classmethod
+    def of(
+        cls, name: str, compared: int, equal: int, worst: float, *, share: float, tolerance: float, example: str = ""
+    ) -> Level:
+        """Return a level that passes if enough items are equal and no number differs by more than the tolerance.
+
+        A difference of NaN counts as infinite.
+        """
+        worst = worst if math.isfinite(worst) else math.inf
+        return cls(name, compared, equal, worst, equal >= share * compared and worst <= tolerance, example)
 
     def describe(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         verdict = "" if self.passed else "FAILED  "
         line = (
             f"{verdict}{self.name}: {self.equal} of {self.compared} equal, numbers differ by at most {self.worst:.1e}"
@@ -63,70 +85,68 @@ class Level:
         return f"{line}; first difference: {self.example}" if self.example else line
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
-def level(name: str, tolerance: Tolerance, compared: int, equal: int, worst: float, example: str = "") -> Level:
-    """A Level that passes when enough is equal and nothing differs by too much; NaN differs."""
-    worst = worst if math.isfinite(worst) else math.inf
-    passed = equal >= tolerance.share * compared and worst <= tolerance.worst
-    return Level(name, compared, equal, worst, passed, example)
+def larger_difference(a: float, b: float) -> float:
+    """Return the larger of two differences, where NaN counts as infinite."""
+    return max(a, b) if math.isfinite(a) and math.isfinite(b) else math.inf
 
 
-def further(worst: float, difference: float) -> float:
-    """The larger of two differences; what is no number differs most."""
-    return max(worst, difference) if math.isfinite(difference) else math.inf
+def require_parity(levels: Sequence[Level]) -> None:
+    """Raise UserError for the first level that failed."""
+    for level in levels:
+        if not level.passed:
+            raise UserError(f"the exported file differs from PyTorch, so it was not written: {level.describe()}")
 
 
-def refuse_unequal(levels: Sequence[Level]) -> None:
-    """Raise UserError for the first level that failed: then there is to be no file."""
-    for one in levels:
-        if not one.passed:
-            raise UserError(f"the exported file differs from PyTorch, so it was not written: {one.describe()}")
+def parity_batches(rows: Sequence[Sequence[int]], batch_size: int) -> list[tuple[Ids, Ids]]:
+    """Return rows of ids in batches (B, S) with their lengths (B).
 
-
-def parity_batches(rows: Sequence[Sequence[int]], batch: int) -> list[tuple[Ids, Ids]]:
-    """Ids as padded batches in the order given, so ragged; padding holds ids that must not matter."""
-    noise = np.random.default_rng(0)
+    The rows keep their order, so batches are ragged. Padding holds random ids, since its content must not matter.
+    """
+    rng = np.random.default_rng(0)
     batches = []
-    for start in range(0, len(rows), batch):
-        ids, length = pad(rows[start : start + batch])
+    for start in range(0, len(rows), batch_size):
+        ids, length = pad(rows[start : start + batch_size])
         padding = np.arange(ids.shape[1]) >= length[:, None]
-        batches.append((np.where(padding, noise.integers(4, 100, ids.shape), ids), length))
+        batches.append((np.where(padding, rng.integers(4, 100, ids.shape), ids), length))
     return batches
 
 
-def own_settings(beam: int, metadata: Metadata) -> dict[str, Any]:
-    """A file's own settings of the search, but for the beam."""
+def search_settings(beam: int, metadata: Metadata) -> dict[str, Any]:
+    """Return the search settings of a file's metadata with another beam size."""
     defaults = metadata.defaults
     return {"beam_size": beam, "n_best": 1, "max_length": defaults["max_length"],
             "length_penalty": defaults["length_penalty"]}  # fmt: skip
 
 
 def compare_search(
-    reference: Engine, other: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, metadata: Metadata,
+    reference: Engine, engine: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, metadata: Metadata,
     progress: Callable[[int], None] | None = None,
 ) -> Level:  # fmt: skip
-    """Run both on the same batches and compare the best hypothesis of each sentence."""
-    settings = own_settings(beam, metadata)
+    """Compare the best hypothesis of each sentence from two engines that search the same batches."""
+    settings = search_settings(beam, metadata)
     equal = sentences = 0
     worst = 0.0
     example = ""
     for source, length in batches:
-        one, two = (engine.run(source, length, n_aligned=0, **settings) for engine in (reference, other))
+        (targets, scores, _), (other_targets, other_scores, _) = (
+            e.run(source, length, n_aligned=0, **settings) for e in (reference, engine)
+        )
         for b in range(len(length)):
-            ids = [[i for i in result[0][b, 0].tolist() if i != PAD] for result in (one, two)]
+            ids, other_ids = ([i for i in target[b, 0].tolist() if i != PAD] for target in (targets, other_targets))
             sentences += 1
-            equal += ids[0] == ids[1]
-            if ids[0] != ids[1] and not example:
-                example = f"sentence {sentences} gives {ids[0]} and {ids[1]}"
-            difference = abs(float(one[1][b, 0]) - float(two[1][b, 0]))
-            worst = further(worst, difference)
+            equal += ids == other_ids
+            if ids != other_ids and not example:
+                example = f"sentence {sentences} gives {ids} and {other_ids}"
+            worst = larger_difference(worst, abs(float(scores[b, 0]) - float(other_scores[b, 0])))
         if progress:
             progress(sentences)
     name = f"whole search, beam {beam}, batches of {max(len(length) for _, length in batches)}"
-    return level(name, TOLERANCE[metadata.precision], sentences, equal, worst, example)
+    limit = TOLERANCE[metadata.precision]
+    return Level.of(name, sentences, equal, worst, share=limit.share, tolerance=limit.score, example=example)
 
 
 def batch_invariance(
@@ -136,152 +156,191 @@ def batch_invariance(
     metadata: Metadata,
     progress: Callable[[int], None] | None = None,
 ) -> Level:
-    """A file against itself: each sentence alone, and in batches of all kinds and with two threads.
+    """Compare each sentence alone with the same sentence in batches, for one file.
 
-    Tokens are equal always; the scores of an int8 file to the last bit.
+    The batches vary in size, order and padding, and run on one thread and on two. Tokens must be equal. Scores of an
+    int8 file must be equal to the last bit.
     """
-    settings = own_settings(beam, metadata)
+    settings = search_settings(beam, metadata)
 
-    def results(engine: Engine, order: Sequence[int], batch: int, wider: int) -> Iterator[tuple[int, list[int], float]]:
-        for start in range(0, len(order), batch):
-            part = order[start : start + batch]
-            ids, length = pad([rows[i] for i in part])
-            ids = np.pad(ids, ((0, 0), (0, wider)))
-            target, score, _ = engine.run(ids, length, n_aligned=0, **settings)
+    def results(
+        engine: Engine, order: Sequence[int], batch_size: int, extra_padding: int
+    ) -> Iterator[tuple[int, list[int], float]]:
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            source, length = pad([rows[i] for i in part])
+            source = np.pad(source, ((0, 0), (0, extra_padding)))
+            target, score, _ = engine.run(source, length, n_aligned=0, **settings)
             for b, i in enumerate(part):
                 yield i, [t for t in target[b, 0].tolist() if t != PAD], float(score[b, 0])
 
-    one, two = OnnxEngine(model, threads=1), OnnxEngine(model, threads=2)
-    straight = [*range(len(rows))]
-    by_length = sorted(straight, key=lambda i: len(rows[i]))
+    one_thread, two_threads = OnnxEngine(model, threads=1), OnnxEngine(model, threads=2)
+    in_order = [*range(len(rows))]
+    by_length = sorted(in_order, key=lambda i: len(rows[i]))
     shuffled = [int(i) for i in np.random.default_rng(0).permutation(len(rows))]
-    alone = {i: (ids, score) for i, ids, score in results(one, straight, 1, 0)}
-    equal, worst, example = {*straight}, 0.0, ""
-    forms = [
-        (one, straight, 7, 0), (one, by_length, 64, 0), (one, shuffled, 64, 0), (one, straight, 7, 40),
-        (two, straight, 1, 0), (two, shuffled, 64, 13),
+    alone = {i: (ids, score) for i, ids, score in results(one_thread, in_order, 1, 0)}
+    equal, worst, example = {*in_order}, 0.0, ""
+    variants = [
+        (one_thread, in_order, 7, 0), (one_thread, by_length, 64, 0), (one_thread, shuffled, 64, 0),
+        (one_thread, in_order, 7, 40), (two_threads, in_order, 1, 0), (two_threads, shuffled, 64, 13),
     ]  # fmt: skip
-    for number, form in enumerate(forms):
-        for i, ids, score in results(*form):
+    for number, variant in enumerate(variants, 1):
+        for i, ids, score in results(*variant):
             if ids != alone[i][0]:
                 equal.discard(i)
                 example = example or f"sentence {i + 1} gives {alone[i][0]} alone and {ids} in a batch"
-            difference = abs(score - alone[i][1])
-            worst = further(worst, difference)
+            worst = larger_difference(worst, abs(score - alone[i][1]))
         if progress:
-            progress((number + 1) * len(rows))
-    exact = Tolerance(1.0, 0.0 if metadata.precision != "float32" else TOLERANCE["float32"].worst, 0.0)
-    return level(f"batch invariance, beam {beam}", exact, len(rows), len(equal), worst, example)
+            progress(number * len(rows))
+    tolerance = TOLERANCE["float32"].score if metadata.precision == "float32" else 0.0
+    name = f"batch invariance, beam {beam}"
+    return Level.of(name, len(rows), len(equal), worst, share=1.0, tolerance=tolerance, example=example)
 
 
-def opened(model: bytes) -> bytes:
-    """A file's graph that also gives what happens inside, and whose translations never end by themselves.
+def instrument(model: bytes) -> bytes:
+    """Return a file's graph with inner values as additional outputs and with an `</s>` that never wins.
 
-    More outputs: `step.log_probability` (T, B, K, V), and `encoder.N`, all that its loop is given of the source.
-    Raises UserError when it is not laid out as an exported search is.
+    The outputs are `step.log_probability` (T, B, K, V), and `encoder.N` for each value that the decoder reads of the
+    source.
+    Raises UserError when the graph has not exactly one decoding loop.
     """
-    proto = onnx.load_from_string(model)
+    proto = ir.from_proto(onnx.load_from_string(model))
     graph = proto.graph
-    constants = {t.name: t for t in graph.initializer}
-    loops = [n for n in graph.node if n.op_type == "Loop" and _step_of(n) is not None]
-    if len(loops) != 1:
+    steps = [(loop, softmax) for loop in graph if loop.op_type == "Loop" and (softmax := _log_softmax(loop))]
+    if len(steps) != 1:
         raise UserError("the file's graph is not laid out as this version of dragoman exports it")
-    loop, body = loops[0], loops[0].attribute[0].g
-    softmax = _step_of(loop)
-    assert softmax is not None
-    made = {o: n for n in body.node for o in n.output}
-    product = made[softmax.input[0]]
-    bias = constants[product.input[6] if product.op_type == "MatMulIntegerToFloat" else product.input[-1]]
-    values = numpy_helper.to_array(bias).copy()
-    values[EOS] = UNENDING
-    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    ((loop, softmax),) = steps
+    body = loop.attributes["body"].as_graph()
 
-    body.output.append(helper.make_tensor_value_info(softmax.output[0], onnx.TensorProto.FLOAT, None))
-    loop.output.append("step.log_probability")
-    known = {x.name for x in body.input} | set(made) | fixed_values(graph)
-    given = [loop.input[6]]  # after count, condition, position, token, value and open: the state
-    given += [name for n in body.node if n.op_type == "MatMul" for name in n.input if name not in known]
-    for number, name in enumerate(given):
-        graph.node.append(helper.make_node("Identity", [name], [f"encoder.{number}"]))
-    names = ["step.log_probability", *(f"encoder.{number}" for number in range(len(given)))]
-    graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
-    data: bytes = proto.SerializeToString()
+    product = softmax.inputs[0].producer() if softmax.inputs[0] else None
+    assert product is not None
+    bias = product.inputs[6 if product.op_type == "MatMulIntegerToFloat" else -1]
+    assert bias is not None
+    assert bias.const_value is not None
+    values = bias.const_value.numpy().copy()
+    values[EOS] = EOS_SUPPRESSED
+    bias.const_value = ir.tensor(values, name=bias.name)
+
+    body.outputs.append(softmax.outputs[0])
+    loop.resize_outputs(len(loop.outputs) + 1)
+    loop.outputs[-1].name = "step.log_probability"
+    constants = constant_values(graph)
+    memory = [loop.inputs[6]]  # the decoder state, after count, condition, position, token, score and open
+    memory += [
+        value for node in body if node.op_type == "MatMul" for value in node.inputs
+        if value is not None and value.graph is graph and value not in constants
+    ]  # fmt: skip
+    outputs = [loop.outputs[-1]]
+    for number, value in enumerate(memory):
+        copy = ir.node("Identity", [value])
+        copy.outputs[0].name = f"encoder.{number}"
+        graph.append(copy)
+        outputs.append(copy.outputs[0])
+    for value in (softmax.outputs[0], *outputs):
+        value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), None
+    graph.outputs.extend(outputs)
+    data: bytes = ir.to_proto(proto).SerializeToString()
     return data
 
 
-def _step_of(loop: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The log-softmax of the loop over steps; other loops have none."""
-    return next((n for n in loop.attribute[0].g.node if n.op_type == "LogSoftmax"), None)
+def _log_softmax(loop: ir.Node) -> ir.Node | None:
+    """Return the log-softmax of the decoding loop, or None for other loops."""
+    return next((n for n in loop.attributes["body"].as_graph() if n.op_type == "LogSoftmax"), None)
 
 
+@torch.no_grad()
 def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]], metadata: Metadata) -> list[Level]:
-    """Encoder, one step, and as many chained steps as the sentences allow up to CHAINED, greedily."""
-    session = open_session(opened(model))
+    """Compare the encoder, one greedy step, and a chain of greedy steps.
+
+    The chain has CHAINED_STEPS steps, or as many as the sentences allow.
+    """
+    session = open_session(instrument(model))
     names = [o.name for o in session.get_outputs()]
-    tolerance = TOLERANCE[metadata.precision]
-    # The longest sentences, since short ones are not allowed thirty steps; ragged, and each batch with noise around.
+    limit = TOLERANCE[metadata.precision]
+    # The longest sentences, since the length limit of short ones is below CHAINED_STEPS.
     rows = sorted(rows, key=len)[-64:]
-    found: dict[str, list[Any]] = {}
-    steps = CHAINED
+    encoder, one_step, chained = [], [], []  # for each batch: equal (B), largest difference (B)
+    steps = CHAINED_STEPS
     for source, length in parity_batches(rows[::2] + rows[1::2], 16):
-        inputs = inputs_of(source, length, beam_size=1, n_best=1, max_length=CHAINED, length_penalty=1.0, n_aligned=0)
-        theirs = dict(zip(names, session.run(None, inputs), strict=True))
-        with torch.no_grad():
-            ids = even_width(torch.from_numpy(source))
-            memory = search.model.encode(ids, torch.from_numpy(length))
-            inner = [memory.state.unsqueeze(1)]
-            for keys, values in zip(memory.keys, memory.values, strict=True):
-                inner += [keys, values] if keys.dim() == 4 else [values]
-            kept = np.arange(ids.shape[1]) < length[:, None]  # (B, S)
-            for number, mine in enumerate(inner):
-                # With one head the step reads keys and values without the axis of heads.
-                difference = np.abs(mine.numpy() - theirs[f"encoder.{number}"].reshape(mine.shape))
-                if number:
-                    at_keys = mine.dim() == 4 and mine.shape[-1] == kept.shape[1] and number % 2 == 1
-                    difference = difference * (kept[:, None, None, :] if at_keys else kept[:, None, :, None])
-                worst = difference.reshape(len(length), -1).max(1)
-                found.setdefault("encoder", []).append((worst <= tolerance.inner, worst))
-            log_probability = theirs["step.log_probability"][:, :, 0]  # (T, B, V)
-            bias = search.model.bias + search.model.never
-            bias[EOS] = UNENDING
-            token = torch.full((len(length), 1), BOS)
-            state = memory.state.unsqueeze(1)
-            same = np.ones(len(length), bool)
-            worst = np.zeros(len(length))
-            allowed = np.minimum(length * search.limit_ratio + EXTRA_LENGTH, len(log_probability))
-            steps = min(steps, int(allowed.min()))
-            for t in range(len(log_probability)):
-                logits, state = search.model.step(token, state, memory, bias)
-                ours = torch.log_softmax(logits[:, 0], -1).numpy()
-                likely = ours > -50  # what stands below has no say
-                difference = (np.abs(ours - log_probability[t]) * likely).max(1)
-                going = t < allowed
-                worst = np.where(same & going, np.maximum(worst, difference), worst)
-                token = torch.from_numpy(ours.argmax(-1))[:, None]
-                same &= (ours.argmax(-1) == log_probability[t].argmax(-1)) | ~going
-                if t == 0:
-                    found.setdefault("one step", []).append((same.copy(), worst.copy()))
-            found.setdefault("chained", []).append((same, worst))
-    encoder = Tolerance(tolerance.share, tolerance.inner, tolerance.inner)
+        inputs = session_inputs(
+            source, length, beam_size=1, n_best=1, max_length=CHAINED_STEPS, length_penalty=1.0, n_aligned=0
+        )
+        outputs = dict(zip(names, session.run(None, inputs), strict=True))
+        ids = pad_to_even(torch.from_numpy(source))
+        memory = search.model.encode(ids, torch.from_numpy(length))
+        mask = np.arange(ids.shape[1]) < length[:, None]  # (B, S)
+        encoder += [(worst <= limit.encoder, worst) for worst in _encoder_differences(memory, outputs, mask)]
+        log_probability = outputs["step.log_probability"][:, :, 0]
+        allowed = np.minimum(length * search.limit_ratio + EXTRA_LENGTH, len(log_probability))
+        chain = _compare_chain(search, memory, log_probability, allowed)
+        one_step.append(chain[0])
+        chained.append(chain[-1])
+        steps = min(steps, int(allowed.min()))
     levels = []
-    for key, name, limit in (
-        ("encoder", "encoder", encoder), ("one step", "one step", tolerance),
-        ("chained", f"{steps} chained steps", tolerance),
-    ):  # fmt: skip
-        equal, worst = (np.concatenate([part[k] for part in found[key]]) for k in (0, 1))
-        levels.append(level(name, limit, len(equal), int(equal.sum()), float(worst.max())))
+    for name, results, tolerance in (
+        ("encoder", encoder, limit.encoder),
+        ("one step", one_step, limit.score),
+        (f"{steps} chained steps", chained, limit.score),
+    ):
+        equal, worst = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
+        levels.append(
+            Level.of(name, len(equal), int(equal.sum()), float(worst.max()), share=limit.share, tolerance=tolerance)
+        )
     return levels
 
 
-def compare_text(reference: Translator, other: Translator, lines: Sequence[str]) -> Level:
-    """Whole translations as text, with the defaults of the file, and where those that are equal looked."""
-    attends = other.attends
-    pairs = [*zip(*(t.translate(lines, alignments=attends) for t in (reference, other)), strict=True)]
+def _encoder_differences(
+    memory: Memory, outputs: dict[str, Any], mask: npt.NDArray[np.bool_]
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield the largest difference (B) in each encoder result between PyTorch and a file, given the mask (B, S)."""
+    expected = [(memory.state.unsqueeze(1), np.ones(1, bool))]
+    for keys, values in zip(memory.keys, memory.values, strict=True):
+        if keys.dim() == 4:  # only dot attention multiplies keys, which is how `instrument` finds them
+            expected.append((keys, mask[:, None, None, :]))
+        expected.append((values, mask[:, None, :, None]))
+    for number, (tensor, defined) in enumerate(expected):
+        # With one head the graph has no axis of heads.
+        difference = np.abs(tensor.numpy() - outputs[f"encoder.{number}"].reshape(tensor.shape)) * defined
+        yield difference.reshape(len(mask), -1).max(1)
+
+
+def _compare_chain(
+    search: BeamSearch, memory: Memory, log_probability: Floats, allowed: Ids
+) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:
+    """Decode greedily in PyTorch and compare with a file's log-probabilities (T, B, V).
+
+    allowed: the number of steps of each sentence (B) that are compared. Returns for each step whether all tokens up to
+    it are equal (B), and the largest difference up to the first unequal token (B).
+    """
+    bias = search.model.bias + search.model.suppression
+    bias[EOS] = EOS_SUPPRESSED
+    B = len(allowed)
+    token, state = torch.full((B, 1), BOS), memory.state.unsqueeze(1)
+    equal, worst = np.ones(B, bool), np.zeros(B)
+    results: list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = []
+    for t, other in enumerate(log_probability):
+        logits, state = search.model.step(token, state, memory, bias)
+        ours = torch.log_softmax(logits[:, 0], -1).numpy()  # (B, V)
+        difference = (np.abs(ours - other) * (ours > NEGLIGIBLE)).max(1)
+        compared = t < allowed
+        worst = np.where(equal & compared, np.maximum(worst, difference), worst)
+        equal = equal & ((ours.argmax(-1) == other.argmax(-1)) | ~compared)
+        results.append((equal, worst))
+        token = torch.from_numpy(ours.argmax(-1))[:, None]
+    return results
+
+
+def compare_text(reference: Translator, translator: Translator, lines: Sequence[str]) -> Level:
+    """Compare the translations of lines with the file's default settings, and the attention of those that are equal."""
+    with_attention = translator.has_attention
+    pairs = [*zip(*(t.translate(lines, alignments=with_attention) for t in (reference, translator)), strict=True)]
     example = next((f"{a.text!r} and {b.text!r}" for a, b in pairs if a.text != b.text), "")
-    equal = [pair for pair in pairs if pair[0].text == pair[1].text]
+    equal = [(a, b) for a, b in pairs if a.text == b.text]
     worst = 0.0
-    for a, b in (maps for pair in equal for maps in zip(pair[0].attention, pair[1].attention, strict=True)):
-        if a.target_subwords == b.target_subwords:
-            worst = further(worst, float(np.abs(a.weights - b.weights).max()))
-    name = "text, and where it looked" if attends else "text"
-    return level(name, TOLERANCE[other.metadata.precision], len(pairs), len(equal), worst, example)
+    for a, b in equal:
+        for attention, other in zip(a.attention, b.attention, strict=True):
+            if attention.target_subwords == other.target_subwords:
+                worst = larger_difference(worst, float(np.abs(attention.weights - other.weights).max()))
+    name = "text and attention" if with_attention else "text"
+    limit = TOLERANCE[translator.metadata.precision]
+    return Level.of(name, len(pairs), len(equal), worst, share=limit.share, tolerance=limit.score, example=example)

@@ -1,4 +1,17 @@
-"""The int8 network: integer products in place of float ones, in PyTorch."""
+"""The int8 network, in PyTorch: products of 8-bit weights and activations whose scales are fixed in advance.
+
+Each output column j of a weight matrix is stored as int8 with its own scale. The input x of a product has one step a,
+which calibration finds on the validation set, and is quantised to uint8:
+
+    q = clamp(round(x / a) + z, 0, 255), with the zero point z = 128, or z = 0 if x comes from a ReLU
+    y_j = a * scale_j * sum_i (q_i - z) w_ij + bias_j
+
+With z = 0 the clamp does the work of the ReLU. Sums of integers are exact and no scale depends on the batch, so a row
+gives the same bits in every batch. (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference".)
+
+Axis letters: V vocabulary, E model width, I and O input and output width of a product.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +31,28 @@ from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import current_name
 
-# Processors without VNNI or its like (x86 before 2019) add two products in 16 bits, and 255 * 127 * 2 does not fit:
-# files for any processor keep to 7-bit weights, for which it always fits.
+# The processors that a file is made for. Without VNNI (x86 before 2019), an instruction adds two products in 16 bits,
+# and 255 * 127 * 2 overflows. The portable target therefore has 7-bit weights, which never overflow.
 Target = Literal["portable", "vnni"]
 
+MAX_WEIGHT: dict[str, int] = {"portable": 63, "vnni": 127}
 
-LARGEST: dict[str, int] = {"portable": 63, "vnni": 127}
+BINS = 2048  # of the histogram from which the clipping point is chosen
 
-
-BINS = 2048  # of the histogram that a clipping point is chosen from
-
-
-# A product's step and zero point, by the product's name in the network: all that calibration finds.
+# Step and zero point of each product, by the name of its module in the network.
 Calibration = Mapping[str, tuple[float, int]]
 
 
-class Range:
-    """What a product's input was seen to be: a histogram of magnitudes, and whether any was negative."""
+class Histogram:
+    """Histogram of the magnitudes of a product's inputs, with a note whether any was negative."""
 
     def __init__(self) -> None:
         self.counts = torch.zeros(BINS)
-        self.top = 0.0
+        self.top = 0.0  # upper edge of the last bin
         self.negative = False
 
-    def see(self, x: Tensor) -> None:
-        """Count the values of one input; the histogram widens by whole factors of two."""
+    def update(self, x: Tensor) -> None:
+        """Count the values of one input. The histogram widens by factors of two."""
         x = x.detach().float().flatten()
         self.negative = self.negative or bool((x < 0).any())
         largest = float(x.abs().max())
@@ -54,25 +64,25 @@ class Range:
         self.counts += torch.histc(x.abs(), BINS, 0, self.top)
 
     def step(self) -> tuple[float, int]:
-        """The step that covers the range with the least squared error, clipped values included; and the zero point."""
-        levels, zero = (127, 128) if self.negative else (255, 0)
+        """Return the step with the least squared error, rounding and clipping together, and the zero point."""
+        levels, zero_point = (127, 128) if self.negative else (255, 0)
         centres = (torch.arange(BINS) + 0.5) * (self.top / BINS)
         clips = self.top * torch.linspace(0.1, 1, 91)
-        rounding = (clips / levels) ** 2 / 12
+        rounding = (clips / levels) ** 2 / 12  # variance of a uniform distribution one step wide
         clipping = (centres - clips[:, None]) ** 2
         error = torch.where(centres <= clips[:, None], rounding[:, None], clipping) @ self.counts
-        return float(clips[error.argmin()]) / levels, zero
+        return float(clips[error.argmin()]) / levels, zero_point
 
 
 def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
-    """Steps and zero points of a network's products, from what enters them while `use` runs the search."""
-    ranges: dict[str, Range] = {}
+    """Return the step and zero point of each product, from its inputs while `use` runs the search."""
+    histograms: dict[str, Histogram] = {}
     hooks = []
     for name, module in search.model.named_modules():
         if isinstance(module, nn.Linear):
 
             def before(_: nn.Module, arguments: tuple[Tensor, ...], name: str = name) -> None:
-                ranges.setdefault(name, Range()).see(arguments[0])
+                histograms.setdefault(name, Histogram()).update(arguments[0])
 
             hooks.append(module.register_forward_pre_hook(before))
     assert isinstance(search.model, Seq2Seq)
@@ -80,62 +90,65 @@ def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
     original = output.logits
 
     def logits(x: Tensor, bias: Tensor) -> Tensor:
-        ranges.setdefault("output", Range()).see(x)
+        histograms.setdefault("output", Histogram()).update(x)
         return original(x, bias)
 
-    output.logits = logits  # type: ignore[method-assign]  # a method, not a module: no hook sees it
+    output.logits = logits  # type: ignore[method-assign]  # a method, not a module, so hooks do not see it
     try:
         use()
     finally:
         for hook in hooks:
             hook.remove()
         del output.logits
-    return {name: seen.step() for name, seen in ranges.items()}
+    return {name: histogram.step() for name, histogram in histograms.items()}
 
 
 def quantised(search: BeamSearch, calibration: Calibration, target: str) -> BeamSearch:
-    """A copy of a search whose products are in 8 bits."""
-    model, largest = copy.deepcopy(search.model), LARGEST[target]
-    calibration = {current_name(name): found for name, found in calibration.items()}
-    made: dict[int, Int8Embedding] = {}  # a shared table stays one
+    """Return a copy of a search whose products are computed in 8 bits."""
+    model, max_weight = copy.deepcopy(search.model), MAX_WEIGHT[target]
+    calibration = {current_name(name): step for name, step in calibration.items()}
+    embeddings: dict[int, Int8Embedding] = {}  # by identity, so that a shared table stays shared
     for name, module in [*model.named_modules(remove_duplicate=False)]:
         if isinstance(module, nn.Linear):
-            new: nn.Module = Int8Linear(module, calibration[name], largest)
+            replacement: nn.Module = Int8Linear(module, calibration[name], max_weight)
         elif isinstance(module, Embedding):
-            seen = calibration["output"] if module is model.output else None
-            new = made.setdefault(id(module), Int8Embedding(module, seen, largest))
+            step = calibration["output"] if module is model.output else None
+            replacement = embeddings.setdefault(id(module), Int8Embedding(module, step, max_weight))
         else:
             continue
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, new)
-    small = BeamSearch(model, search.limit_ratio, right_to_left=search.right_to_left)
-    return small.eval().requires_grad_(False)
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, replacement)
+    int8_search = BeamSearch(model, search.limit_ratio, right_to_left=search.right_to_left)
+    return int8_search.eval().requires_grad_(False)
 
 
-def quantise_rows(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
-    """Rows of a weight matrix (O, I), which are the columns of its product, as int8 and their scales (O)."""
-    scale = (weight.abs().amax(1) / largest).clamp(min=1e-12)
+def quantise_rows(weight: Tensor, max_weight: int) -> tuple[Tensor, Tensor]:
+    """Return a weight matrix (O, I) as int8, and the scale of each row (O).
+
+    A row of the matrix is a column of its product.
+    """
+    scale = (weight.abs().amax(1) / max_weight).clamp(min=1e-12)
     return torch.round(weight / scale[:, None]).to(torch.int8), scale
 
 
 class _Int8Product(nn.Module):
-    """What an integer product needs."""
+    """Base of modules that compute an int8 product."""
 
     columns: Tensor  # int8 (I, O)
     scale: Tensor  # (O)
     step: Tensor
     zero: Tensor
 
-    def __init__(self, weight: Tensor, seen: tuple[float, int], largest: int) -> None:
+    def __init__(self, weight: Tensor, step: tuple[float, int], max_weight: int) -> None:
         super().__init__()
-        rows, scale = quantise_rows(weight.detach(), largest)
+        rows, scale = quantise_rows(weight.detach(), max_weight)
         self.register_buffer("columns", rows.t().contiguous())
         self.register_buffer("scale", scale)
-        self.register_buffer("step", torch.tensor(seen[0]))
-        self.register_buffer("zero", torch.tensor(seen[1], dtype=torch.uint8))
+        self.register_buffer("step", torch.tensor(step[0]))
+        self.register_buffer("zero", torch.tensor(step[1], dtype=torch.uint8))
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """(..., I), (O) -> (..., O)."""
+        """Return the product of x (..., I) plus the bias (O): (..., O)."""
         out: Tensor = integer_product(x, self.columns, self.step, self.scale, self.zero, bias)
         return out
 
@@ -145,30 +158,32 @@ class Int8Linear(_Int8Product):
 
     bias: Tensor | None
 
-    def __init__(self, linear: nn.Linear, seen: tuple[float, int], largest: int) -> None:
-        super().__init__(linear.weight, seen, largest)
+    def __init__(self, linear: nn.Linear, step: tuple[float, int], max_weight: int) -> None:
+        super().__init__(linear.weight, step, max_weight)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
 
-    def forward(self, x: Tensor) -> Tensor:  # (..., I) -> (..., O)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the product of x (..., I) plus the bias: (..., O)."""
         return self.product(x, self.bias)
 
 
 class Int8Embedding(_Int8Product):
     """Embedding in 8 bits: one table, read by rows as an embedding and by columns as the output product."""
 
-    def __init__(self, embedding: Embedding, seen: tuple[float, int] | None, largest: int) -> None:
-        super().__init__(embedding.weight, seen or (1.0, 128), largest)
+    def __init__(self, embedding: Embedding, step: tuple[float, int] | None, max_weight: int) -> None:
+        super().__init__(embedding.weight, step or (1.0, 128), max_weight)
         self.factor = embedding.scale
 
     def table(self) -> Tensor:
-        """See Embedding. ONNX Runtime makes it once, when it loads the file."""
+        """Return the embeddings (V, E) in float32. ONNX Runtime computes them once, when it loads the file."""
         return self.columns.t().float() * (self.scale * self.factor)[:, None]
 
-    def forward(self, ids: Tensor) -> Tensor:  # (..., S) -> (..., S, E)
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the embeddings (..., S, E) of ids (..., S)."""
         return F.embedding(ids, self.table())
 
     def logits(self, x: Tensor, bias: Tensor) -> Tensor:
-        """(..., E), (V) -> (..., V)."""
+        """Return the logits (..., V) of x (..., E), given the bias (V)."""
         return self.product(x, bias)
 
 
@@ -176,9 +191,9 @@ class Int8Embedding(_Int8Product):
 def integer_product(
     x: Tensor, columns: Tensor, step: Tensor, scale: Tensor, zero: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """The product of the module's docstring: x (..., I), columns int8 (I, O), scale and bias (O) -> (..., O)."""
+    """Return the product of the module's docstring: x (..., I), columns int8 (I, O), scale and bias (O) -> (..., O)."""
     q = torch.clamp(torch.round(x / step) + zero.float(), 0, 255) - zero.float()
-    # A float holds whole numbers up to its mantissa's bits exactly, and so do sums of them.
+    # Floats represent integers, and therefore sums of integers, exactly up to the bits of their mantissa.
     exact = torch.float32 if columns.shape[0] * 255 * 127 < 2**24 else torch.float64
     y = (q.to(exact) @ columns.to(exact)).float() * (step * scale)
     return y if bias is None else y + bias
@@ -190,13 +205,15 @@ def _(x: Tensor, columns: Tensor, step: Tensor, scale: Tensor, zero: Tensor, bia
 
 
 def _schema() -> onnx.defs.OpSchema:
-    """ONNX Runtime's MatMulIntegerToFloat, which the onnx package does not know (its ContribOperators.md)."""
+    """Return the schema of ONNX Runtime's MatMulIntegerToFloat (its ContribOperators.md), which onnx does not know."""
     S = onnx.defs.OpSchema
-    given = [("A", "tensor(uint8)", False), ("B", "tensor(int8)", False), ("a_scale", "tensor(float)", False),
-             ("b_scale", "tensor(float)", False), ("a_zero_point", "tensor(uint8)", True),
-             ("b_zero_point", "tensor(int8)", True), ("bias", "tensor(float)", True)]  # fmt: skip
-    kinds = S.FormalParameterOption.Single, S.FormalParameterOption.Optional
-    inputs = [S.FormalParameter(name, dtype, "", param_option=kinds[optional]) for name, dtype, optional in given]
+    parameters = [("A", "tensor(uint8)", False), ("B", "tensor(int8)", False), ("a_scale", "tensor(float)", False),
+                  ("b_scale", "tensor(float)", False), ("a_zero_point", "tensor(uint8)", True),
+                  ("b_zero_point", "tensor(int8)", True), ("bias", "tensor(float)", True)]  # fmt: skip
+    options = S.FormalParameterOption.Single, S.FormalParameterOption.Optional
+    inputs = [
+        S.FormalParameter(name, dtype, "", param_option=options[optional]) for name, dtype, optional in parameters
+    ]
     outputs = [S.FormalParameter("Y", "tensor(float)", "")]
     return S("MatMulIntegerToFloat", "com.microsoft", 1, inputs=inputs, outputs=outputs)
 
@@ -204,6 +221,6 @@ def _schema() -> onnx.defs.OpSchema:
 _product = Op(Opset("com.microsoft", 1), "MatMulIntegerToFloat", _schema())
 
 
-def product_as_onnx(x: Any, columns: Any, step: Any, scale: Any, zero: Any, bias: Any = None) -> Any:  # noqa: ANN401
-    """How the exporter writes an integer product, two nodes; onnxscript traces it with values of its own."""
+def product_as_onnx(x: Any, columns: Any, step: Any, scale: Any, zero: Any, bias: Any = None) -> Any:  # noqa: ANN401 (onnxscript traces it with its own values)
+    """Write an integer product as two ONNX nodes."""
     return _product(op.QuantizeLinear(x, step, zero), columns, step, scale, zero, None, bias)

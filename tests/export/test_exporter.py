@@ -1,4 +1,4 @@
-"""PyTorch against ONNX, level by level: encoder, one step, thirty chained steps, whole search, text."""
+"""Parity of exported translators with PyTorch: encoder, one step, 30 chained steps, whole search, text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from dragoman.cli import main
-from dragoman.export import exporter as export_onnx
-from dragoman.export import parity
-from dragoman.export.exporter import build, to_onnx
+from dragoman.export import exporter, parity
+from dragoman.export.exporter import build
+from dragoman.export.graph import to_onnx
 from dragoman.export.parity import Level, batch_invariance, compare_search, compare_steps, parity_batches
 from dragoman.runtime.contract import EOS, INPUTS, OUTPUTS, PAD
 from dragoman.runtime.engine import OnnxEngine
@@ -32,9 +32,9 @@ from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_metadata, tiny_se
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
-BUNDLE = tiny_metadata()
+METADATA = tiny_metadata()
 
-# The exporter takes some ten seconds a graph: one cell runs among the fast tests, all among the slow ones.
+# An export takes about ten seconds, so one cell is a fast test and the others are slow ones.
 every_cell = pytest.mark.parametrize(
     ("cell", "attention", "heads"),
     [("sru", "dot", 1), *(pytest.param(c, "dot", 3, marks=pytest.mark.slow) for c in CELLS),
@@ -52,7 +52,7 @@ def test_encoder_and_steps(cell: str, attention: str, heads: int, random_source:
     search = tiny_search(cell, attention, scale=1.5, heads=heads)
     rows = rows_of(*random_source(9, 12)) + [[4, 5, 6, 7, 8, 9, 10, 11, 12, EOS]] * 2
     file = to_onnx(search).SerializeToString()
-    levels = compare_steps(search, file, rows, BUNDLE)
+    levels = compare_steps(search, file, rows, METADATA)
     for level in levels:
         print(f"{cell}, {attention}: {level.describe()}")
     assert [level.name for level in levels][:2] == ["encoder", "one step"]
@@ -60,7 +60,7 @@ def test_encoder_and_steps(cell: str, attention: str, heads: int, random_source:
     assert all(level.passed for level in levels)
     assert levels[0].worst < 2e-5
     search.model.bias.data[7] += 0.01
-    assert not all(level.passed for level in compare_steps(search, file, rows, BUNDLE))
+    assert not all(level.passed for level in compare_steps(search, file, rows, METADATA))
 
 
 @every_cell
@@ -84,33 +84,33 @@ def test_whole_search(cell: str, attention: str, heads: int, random_source: Sour
             "length_penalty": penalty,
             "n_aligned": n_aligned,
         }
-        mine = reference.run(source.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]  # by name
-        theirs = engine.run(noise.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]
-        assert np.array_equal(mine[0], theirs[0])
-        assert mine[2].shape == theirs[2].shape
-        worst = max(worst, float(np.abs(mine[1] - theirs[1]).max()))
+        expected = reference.run(source.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]  # mixed types
+        result = engine.run(noise.numpy(), length.numpy(), **settings)  # type: ignore[arg-type]  # mixed types
+        assert np.array_equal(expected[0], result[0])
+        assert expected[2].shape == result[2].shape
+        worst = max(worst, float(np.abs(expected[1] - result[1]).max()))
         if n_aligned:
-            written = (mine[0][:, :n_aligned] != PAD)[..., None]
-            worst = max(worst, float((np.abs(mine[2] - theirs[2]) * written).max()))
+            mask = (expected[0][:, :n_aligned] != PAD)[..., None]
+            worst = max(worst, float((np.abs(expected[2] - result[2]) * mask).max()))
     print(f"{cell}, {attention}: search differs by at most {worst:.1e}")
     assert worst < 1e-4
 
 
-def test_text_is_the_same_from_the_run_and_from_the_file(tiny_run: Path, tiny_file: Path) -> None:
+def test_run_and_file_give_the_same_text(tiny_run: Path, tiny_file: Path) -> None:
     lines = [p.source for p in number_pairs(1000)[::17]] + ["", "12, 13; 14. " * 200, "\U0001f600"]
     lines += [" ".join(str(n * step) for step in (1, 7, 31, 2)) for n in range(30)]
-    mine, theirs = translator_of(Run(tiny_run)), Translator.load(tiny_file, self_test=True)
+    from_run, from_file = translator_of(Run(tiny_run)), Translator.load(tiny_file, self_test=True)
     for beam in (1, 3):
-        a, b = (t.translate(lines, beam=beam, n_best=beam, alignments=True) for t in (mine, theirs))
+        a, b = (t.translate(lines, beam=beam, n_best=beam, alignments=True) for t in (from_run, from_file))
         assert [(r.text, r.alignment, r.parts) for r in a] == [(r.text, r.alignment, r.parts) for r in b]
         assert [r.score for r in a] == pytest.approx([r.score for r in b], abs=1e-4)
-    alone, *several = ([(r.text, r.alignment) for r in theirs.translate(lines, alignments=True, batch_size=n)]
+    alone, *batched = ([(r.text, r.alignment) for r in from_file.translate(lines, alignments=True, batch_size=n)]
                        for n in (1, 5, 64))  # fmt: skip
-    assert [alone] * 2 == several
-    assert len({where for _, where in alone}) > 5
+    assert [alone] * 2 == batched
+    assert len({alignment for _, alignment in alone}) > 5
 
 
-def test_the_file_carries_its_card(tiny_file: Path, tiny_run: Path) -> None:
+def test_file_holds_metadata_and_each_table_once(tiny_file: Path, tiny_run: Path) -> None:
     model = onnx.load(tiny_file)
     onnx.checker.check_model(model)
     metadata = Translator.load(tiny_file).metadata
@@ -124,17 +124,17 @@ def test_the_file_carries_its_card(tiny_file: Path, tiny_run: Path) -> None:
     assert str(tiny_run.parent) not in str(model)
 
 
-def test_a_file_that_differs_is_refused(tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_rejects_a_model_that_differs(tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def different(*_: object) -> Level:
         return Level("whole search", compared=9, equal=8, worst=0.0, passed=False, example="sentence 3")
 
-    monkeypatch.setattr(export_onnx, "to_onnx", lambda search: onnx.load(tiny_file))
-    monkeypatch.setattr(export_onnx, "compare_search", different)
+    monkeypatch.setattr(exporter, "to_onnx", lambda search: onnx.load(tiny_file))
+    monkeypatch.setattr(exporter, "compare_search", different)
     with pytest.raises(UserError, match=r"differs from PyTorch, so it was not written: .*8 of 9"):
         build(Run(tiny_run), ["1 2 3"])
 
 
-def test_parity_sees_another_model(tiny_run: Path, tiny_file: Path) -> None:
+def test_compare_search_detects_another_model(tiny_run: Path, tiny_file: Path) -> None:
     search = Run(tiny_run).search()
     search.model.bias.data[10] += 50
     translator = Translator.load(tiny_file)
@@ -144,22 +144,23 @@ def test_parity_sees_another_model(tiny_run: Path, tiny_file: Path) -> None:
     assert "first difference" in level.describe()
 
 
-def test_parity_sees_a_score_that_is_no_number(tiny_run: Path, tiny_file: Path) -> None:
+def test_compare_search_rejects_a_score_of_nan(tiny_run: Path, tiny_file: Path) -> None:
     translator = Translator.load(tiny_file)
     reference = TorchEngine(Run(tiny_run).search())
 
-    class Broken:
+    class NanEngine:
         def run(self, *arrays: Array, **settings: object) -> tuple[Array, ...]:
-            target, score, attention = reference.run(*arrays, **settings)  # type: ignore[arg-type]  # by name
+            target, score, attention = reference.run(*arrays, **settings)  # type: ignore[arg-type]  # mixed types
             return target, score * np.nan, attention
 
     rows = [translator.source_tokenizer.encode("12")]
-    level = compare_search(reference, Broken(), parity_batches(rows, 1), 1, translator.metadata)  # type: ignore[arg-type]  # a stand-in
+    broken: Any = NanEngine()
+    level = compare_search(reference, broken, parity_batches(rows, 1), 1, translator.metadata)
     assert level.equal == 1
     assert not level.passed
 
 
-def test_verify_tells_of_another_model(
+def test_verify_fails_for_another_model(
     tiny_run: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = scaled(tiny_run, tmp_path / "run", 1.2)
@@ -167,28 +168,28 @@ def test_verify_tells_of_another_model(
     assert capsys.readouterr().out.endswith("NOT equal: do not use this file\n")
 
 
-@pytest.mark.parametrize("by", ["neighbours", "padding", "threads"])
-@pytest.mark.parametrize("what", ["score", "tokens"])
-def test_company_sees_what_depends_on_it(by: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Depends:
+@pytest.mark.parametrize("cause", ["neighbours", "padding", "threads"])
+@pytest.mark.parametrize("effect", ["score", "tokens"])
+def test_batch_invariance_detects_dependence(cause: str, effect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DependentEngine:
         def __init__(self, model: bytes, threads: int = 1) -> None:
             self.threads = threads
 
         def run(self, source: Array, length: Array, **settings: object) -> Any:  # noqa: ANN401
             changed = {"neighbours": len(source) > 7, "padding": source.shape[1] > length.max(),
-                       "threads": self.threads > 1}[by]  # fmt: skip
-            target = np.where(source == 5, 6, source) if changed and what == "tokens" else source
-            score = -1 + 1e-7 * (changed and what == "score")
+                       "threads": self.threads > 1}[cause]  # fmt: skip
+            target = np.where(source == 5, 6, source) if changed and effect == "tokens" else source
+            score = -1 + 1e-7 * (changed and effect == "score")
             return target[:, None], np.full((len(source), 1), score), None
 
-    monkeypatch.setattr(parity, "OnnxEngine", Depends)
+    monkeypatch.setattr(parity, "OnnxEngine", DependentEngine)
     rows = [[4 + n % 5] * (1 + n % 9) + [EOS] for n in range(40)]
     assert not batch_invariance(b"", rows, 3, tiny_metadata("int8")).passed
-    same = [[4] * (1 + n % 9) + [EOS] for n in range(40)]
-    assert batch_invariance(b"", same, 3, tiny_metadata("int8")).passed == (what == "tokens")
+    without_5 = [[4] * (1 + n % 9) + [EOS] for n in range(40)]  # the engine changes no token of these
+    assert batch_invariance(b"", without_5, 3, tiny_metadata("int8")).passed == (effect == "tokens")
 
 
-def test_two_vocabularies_and_three_matrices(tiny_corpus: Path, tmp_path: Path) -> None:
+def test_separate_vocabularies_and_embeddings(tiny_corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(tiny_toml(tiny_corpus, "two").replace("vocabulary = 300", ""))
     changes = ["tokenizer.joint=false", "model.shared_embedding=false", "model.tied_output=false", "training.epochs=1"]
     trainer = Trainer(load(tmp_path / "two.toml", changes), tmp_path / "two")
@@ -202,18 +203,20 @@ def test_two_vocabularies_and_three_matrices(tiny_corpus: Path, tmp_path: Path) 
     source, target = run.tokenizers()
     assert len(source) != len(target)
     data, levels = build(run, [p.source for p in number_pairs(40)])
-    assert [one.name for one in levels] == [
+    assert [level.name for level in levels] == [
         f"whole search, beam {beam}, batches of {batch}" for beam in (1, 3) for batch in (1, 16)
     ]
     (tmp_path / "two.onnx").write_bytes(data)
     file, search = Translator.load(tmp_path / "two.onnx", self_test=True), run.search()
     for line in ("12", "345", "9"):
         ids = source.encode(line)
-        found = search.search(torch.tensor([ids]), torch.tensor([len(ids)]), beam=3, length_penalty=0.8, max_length=200)
-        assert file.translate(line).text == target.decode(found.target[0, 0].tolist()) != ""
+        result = search.search(
+            torch.tensor([ids]), torch.tensor([len(ids)]), beam=3, length_penalty=0.8, max_length=200
+        )
+        assert file.translate(line).text == target.decode(result.target[0, 0].tolist()) != ""
 
 
-def test_write_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="cannot write"):
         write_atomically(tmp_path / "folder", b"model")

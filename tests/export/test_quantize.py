@@ -1,4 +1,4 @@
-"""int8: exact sums, ranges, the same file whoever stands beside a sentence, and files that are not worth having."""
+"""int8: exact sums, clipping, parity and batch invariance, and the check before a file is written."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from dragoman.cli import main
-from dragoman.export import exporter as export_onnx
-from dragoman.export import int8_check
-from dragoman.export.exporter import build_int8, self_test_of, to_onnx
+from dragoman.export import exporter, int8_check
+from dragoman.export.exporter import build_int8
+from dragoman.export.graph import to_onnx
 from dragoman.export.int8_check import Comparison, compare_precisions
 from dragoman.export.parity import batch_invariance, compare_search, compare_steps, parity_batches
 from dragoman.export.quantize import (
-    LARGEST,
+    MAX_WEIGHT,
     Calibration,
+    Histogram,
     Int8Linear,
-    Range,
     Target,
     calibrate,
     quantise_rows,
     quantised,
 )
+from dragoman.export.self_test import self_test_of
 from dragoman.runtime.contract import BOS, EOS, Floats, Ids
 from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
@@ -43,9 +44,9 @@ from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.run import Run
 from tiny import CELLS, VOCABULARY, number_pairs, tiny_config, tiny_metadata, tiny_search
 
-BUNDLE = tiny_metadata("int8")
+METADATA = tiny_metadata("int8")
 
-# 8-bit weights saturate on a processor without VNNI, which is what the portable target's 7 bits are for.
+# Products of 8-bit weights overflow on a processor without VNNI; the portable target has 7-bit weights for these.
 CPUINFO = Path("/proc/cpuinfo")
 TARGET: Target = "vnni" if CPUINFO.exists() and "vnni" in CPUINFO.read_text() else "portable"
 
@@ -65,28 +66,28 @@ def calibration_of(search: BeamSearch) -> Calibration:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 9), st.booleans(), st.integers(0, 2**31))
-def test_product_is_the_sum_over_whole_numbers(rows: int, wide: int, out: int, negative: bool, seed: int) -> None:
+def test_product_equals_an_integer_sum(rows: int, wide: int, out: int, negative: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     linear = torch.nn.Linear(wide, out)
     linear.weight.data = torch.from_numpy(rng.normal(size=(out, wide)).astype(np.float32))
     step, zero = 0.05, 128 if negative else 0
     x = rng.normal(size=(rows, wide)).astype(np.float32) * 3
-    got = Int8Linear(linear, (step, zero), 127)(torch.from_numpy(x)).detach().numpy()
+    result = Int8Linear(linear, (step, zero), 127)(torch.from_numpy(x)).detach().numpy()
     weight = linear.weight.detach().numpy()
     scale = np.abs(weight).max(1) / 127
-    whole = np.rint(weight / scale[:, None]).astype(np.int64)
+    integers = np.rint(weight / scale[:, None]).astype(np.int64)
     q = np.clip(np.rint(x / np.float32(step)) + zero, 0, 255).astype(np.int64) - zero
-    expected = (q @ whole.T) * (step * scale) + linear.bias.detach().numpy()
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    expected = (q @ integers.T) * (step * scale) + linear.bias.detach().numpy()
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_range_is_clipped_where_that_costs_least() -> None:
-    seen = Range()
+def test_clipping_point_has_the_least_error() -> None:
+    histogram = Histogram()
     torch.manual_seed(0)
     values = torch.cat((torch.randn(100_000), torch.tensor([30.0])))
-    seen.see(values[:1000])
-    seen.see(values)
-    step, zero = seen.step()
+    histogram.update(values[:1000])
+    histogram.update(values)
+    step, zero = histogram.step()
     assert zero == 128
 
     def error(step: float) -> float:
@@ -94,28 +95,28 @@ def test_a_range_is_clipped_where_that_costs_least() -> None:
 
     assert error(step) < error(30 / 127)
     assert error(step) <= min(error(s / 127) for s in np.arange(3, 30, 0.5)) * 1.1
-    seen = Range()
-    seen.see(torch.rand(1000))
-    step, zero = seen.step()
+    histogram = Histogram()
+    histogram.update(torch.rand(1000))
+    step, zero = histogram.step()
     assert zero == 0
     assert step == pytest.approx(1 / 255, rel=0.05)
 
 
-@pytest.mark.parametrize("target", LARGEST)
-def test_weights_keep_to_the_bits_of_their_target(target: str) -> None:
+@pytest.mark.parametrize("target", MAX_WEIGHT)
+def test_weights_fit_the_bits_of_their_target(target: str) -> None:
     weight = torch.randn(20, 30)
-    rows, scale = quantise_rows(weight, LARGEST[target])
-    assert int(rows.abs().max()) == LARGEST[target]
+    rows, scale = quantise_rows(weight, MAX_WEIGHT[target])
+    assert int(rows.abs().max()) == MAX_WEIGHT[target]
     assert float((rows * scale[:, None] - weight).abs().max()) <= float(scale.max()) / 2 + 1e-6
-    # Two products of the largest activation and weight fit in 16 bits, or VNNI is needed.
+    # Without VNNI, two products of the largest activation and weight must fit in 16 bits.
     assert (255 * 2 * int(rows.abs().max()) < 2**15) == (target == "portable")
 
 
-def test_neighbours_and_padding_do_not_matter_in_pytorch() -> None:
+def test_batch_invariance_in_pytorch() -> None:
     search = tiny_search()
-    small = quantised(search, calibration_of(search), "portable")
+    int8_search = quantised(search, calibration_of(search), "portable")
     rows = random_rows(9, 8)
-    engine = TorchEngine(small)
+    engine = TorchEngine(int8_search)
 
     def run(batch: tuple[Ids, Ids]) -> tuple[Ids, Floats, Floats]:
         return engine.run(*batch, beam_size=3, n_best=1, max_length=30, length_penalty=1.0, n_aligned=0)
@@ -132,59 +133,61 @@ def test_neighbours_and_padding_do_not_matter_in_pytorch() -> None:
     [("sru", "dot", 1), *(pytest.param(c, "dot", 3, marks=pytest.mark.slow) for c in CELLS),
      pytest.param("gru", "additive", 3, marks=pytest.mark.slow)],
 )  # fmt: skip
-def test_file_equals_pytorch_and_itself_in_any_company(cell: str, attention: str, heads: int) -> None:
+def test_parity_and_batch_invariance(cell: str, attention: str, heads: int) -> None:
     search = tiny_search(cell, attention, heads=heads)
-    small = quantised(search, calibration_of(search), TARGET)
-    model = to_onnx(small)
+    int8_search = quantised(search, calibration_of(search), TARGET)
+    model = to_onnx(int8_search)
     data, rows = model.SerializeToString(), random_rows(150, 24)
-    level = compare_search(TorchEngine(small), OnnxEngine(data), parity_batches(rows, 16), 3, BUNDLE)
+    level = compare_search(TorchEngine(int8_search), OnnxEngine(data), parity_batches(rows, 16), 3, METADATA)
     print(f"{cell}, {attention}: {level.describe()}")
     assert level.passed
-    level = batch_invariance(data, rows, 3, BUNDLE)
+    level = batch_invariance(data, rows, 3, METADATA)
     print(f"{cell}, {attention}: {level.describe()}")
     assert level.passed
     assert level.worst == 0.0
-    for level in compare_steps(small, data, rows, BUNDLE):  # a scaled random network's numbers are large: tokens count
+    for level in compare_steps(
+        int8_search, data, rows, METADATA
+    ):  # only tokens: scaled random networks give large numbers
         print(f"{cell}, {attention}: {level.describe()}")
         assert level.equal == level.compared
 
 
-@pytest.mark.slow
-def test_company_changes_no_bit_of_a_network_of_the_usual_size() -> None:
+@pytest.mark.slow  # an export of the default size
+def test_batch_invariance_of_the_default_size() -> None:
     torch.manual_seed(0)
     search = BeamSearch(Seq2Seq(ModelConfig(), VOCABULARY, VOCABULARY), 2).eval().requires_grad_(False)
     data = to_onnx(quantised(search, calibration_of(search), TARGET)).SerializeToString()
-    level = batch_invariance(data, random_rows(60, 40), 3, BUNDLE)
+    level = batch_invariance(data, random_rows(60, 40), 3, METADATA)
     assert (level.passed, level.worst) == (True, 0.0)
 
 
-def test_rounded_numbers_are_near_the_others() -> None:
+def test_int8_outputs_are_close_to_float32() -> None:
     search = tiny_search(scale=1.5)
-    small = quantised(search, calibration_of(search), "vnni")
+    int8_search = quantised(search, calibration_of(search), "vnni")
     ((source, length),) = parity_batches(random_rows(9, 9), 9)
-    numbers = []
-    for model in (search.model, small.model):
+    outputs = []
+    for model in (search.model, int8_search.model):
         memory = model.encode(torch.from_numpy(source), torch.from_numpy(length))
-        numbers.append(model.step(torch.full((9, 1), BOS), memory.state[:, None], memory, model.bias)[0])
-    assert 0 < float((numbers[0] - numbers[1]).norm() / numbers[0].norm()) < 0.1
+        outputs.append(model.step(torch.full((9, 1), BOS), memory.state[:, None], memory, model.bias)[0])
+    assert 0 < float((outputs[0] - outputs[1]).norm() / outputs[0].norm()) < 0.1
 
 
-def test_int8_is_written_only_where_it_is_worth_having(
-    tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_build_int8_rejects_a_worse_file(tiny_run: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, pairs = Run(tiny_run), number_pairs(40)
-    monkeypatch.setattr(export_onnx, "_make", lambda search, metadata, rows: (onnx.load(tiny_file), metadata, []))
+    monkeypatch.setattr(exporter, "_export_search", lambda search, metadata, rows: (onnx.load(tiny_file), metadata, []))
     worse = Comparison(40, 30.0, 29.75, "s", 5, {"1": 2.0}, "m")
-    monkeypatch.setattr(export_onnx, "compare_precisions", lambda *_: worse)
+    monkeypatch.setattr(exporter, "compare_precisions", lambda *_: worse)
     with pytest.raises(UserError, match=r"int8 was not written: it loses 0\.25 BLEU"):
         build_int8(run, pairs, "portable")
     assert build_int8(run, pairs, "portable", force=True)[2] == worse
 
 
-def test_what_is_lost_is_lost_by_the_second(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_precisions_attributes_the_loss_to_int8(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translator = Translator.load(tiny_file)
 
-    class Says:
+    class ConstantEngine:
+        """Translates every source to the text that its file consists of."""
+
         def __init__(self, data: bytes) -> None:
             self.ids = translator.target_tokenizer.encode(data.decode())
 
@@ -192,22 +195,22 @@ def test_what_is_lost_is_lost_by_the_second(tiny_file: Path, monkeypatch: pytest
             target = np.broadcast_to(self.ids, (len(source), beam_size, len(self.ids)))
             return target, np.full(target.shape[:2], -1.0), np.zeros((len(source), 0, 1, 1))
 
-    monkeypatch.setattr(int8_check, "OnnxEngine", Says)
+    monkeypatch.setattr(int8_check, "OnnxEngine", ConstantEngine)
     pairs = [Pair(str(n), "one two three four five") for n in range(40)]
     rows = [translator.source_tokenizer.encode(pair.source) for pair in pairs]
-    found = compare_precisions(b"one two three four five", b"five six", translator.metadata, pairs, rows)
-    assert found.float32_bleu == pytest.approx(100)
-    assert found.int8_bleu < 10
+    comparison = compare_precisions(b"one two three four five", b"five six", translator.metadata, pairs, rows)
+    assert comparison.float32_bleu == pytest.approx(100)
+    assert comparison.int8_bleu < 10
 
 
-def test_the_graph_is_lean_and_holds_each_table_once() -> None:
+def test_graph_has_few_nodes_and_each_table_once() -> None:
     torch.manual_seed(0)
     config = tiny_config(decoder_layers=1)
-    many = 400  # so that a table of them is no small constant
-    search = BeamSearch(Seq2Seq(config, many, many), 2).eval().requires_grad_(False)
+    vocabulary = 400  # large enough that the exporter does not fold tables into constants
+    search = BeamSearch(Seq2Seq(config, vocabulary, vocabulary), 2).eval().requires_grad_(False)
     graph = to_onnx(quantised(search, calibration_of(search), "portable")).graph
     sizes = Counter(tuple(t.dims) for t in graph.initializer if t.data_type == TensorProto.INT8)
-    assert sizes[(config.width, many)] == 1
+    assert sizes[(config.width, vocabulary)] == 1
     assert not [t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT and np.prod(t.dims) > 1024]
     bodies = [n.attribute[0].g for n in graph.node if n.op_type == "Loop"]
     step = next(b for b in bodies if any(n.op_type == "LogSoftmax" for n in b.node))
@@ -217,32 +220,34 @@ def test_the_graph_is_lean_and_holds_each_table_once() -> None:
     assert len(step.node) <= 58
 
 
-def test_the_self_test_leaves_out_what_comes_out_otherwise() -> None:
-    """A file in int8 differs in one sentence of seventy: none of them may be what it is tested by."""
+def test_self_test_skips_sentences_that_differ_from_pytorch() -> None:
+    """An int8 file differs in about one sentence of seventy, which must not become a self-test."""
 
-    class Says:
-        def __init__(self, odd: dict[int, tuple[int, float]]) -> None:
-            self.odd = odd
+    class EchoEngine:
+        """Copies the source, apart from first ids with a token and score of their own."""
+
+        def __init__(self, exceptions: dict[int, tuple[int, float]]) -> None:
+            self.exceptions = exceptions
 
         def run(self, source: Ids, source_length: Ids, *, n_best: int, **settings: object) -> Any:  # noqa: ANN401
             first = int(source[0, 0])
-            token, score = self.odd.get(first, (first, -0.5))
+            token, score = self.exceptions.get(first, (first, -0.5))
             margin = 0.01 if first in (14, 15) else 0.4
             return np.array([[[token, EOS]] * 2]), np.array([[score, score - margin]]), None
 
     rows = [[first, EOS] for first in range(10, 20)]
-    file = Says({10: (11, -0.5), 12: (12, -0.502), 13: (13, float("nan"))})
-    cases = self_test_of(Says({}), file, rows, BUNDLE)["cases"]
-    assert [case["source"][0] for case in cases] == [11, 16, 17, 18]  # 14 and 15 are close calls
+    file = EchoEngine({10: (11, -0.5), 12: (12, -0.502), 13: (13, float("nan"))})
+    cases = self_test_of(EchoEngine({}), file, rows, METADATA)["cases"]
+    assert [case["source"][0] for case in cases] == [11, 16, 17, 18]  # 14 and 15 have small margins
 
 
-def test_comparison_says_why_not() -> None:
+def test_complaint_names_the_reasons() -> None:
     good = Comparison(100, 30.0, 29.9, "s", 5, {"1": 2.0, "32": 3.0}, "m")
     assert good.complaint() == ""
     assert "29.90" in good.describe()
     assert "loses 0.25 BLEU" in Comparison(100, 30.0, 29.75, "s", 5, {"1": 2.0}, "m").complaint()
     assert (
-        "not faster than float32 here (0.90 times in batches of 1)"
+        "not faster than float32 on this machine (0.90 times in batches of 1)"
         in Comparison(100, 30.0, 30.1, "s", 5, {"1": 0.9, "32": 2.0}, "m").complaint()
     )
 
@@ -251,12 +256,12 @@ def test_comparison_says_why_not() -> None:
 def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.onnx"
     code = main(["export", str(tiny_run), "-o", str(file), "--int8"])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert (code == 0) == file.exists()
     if code:
-        assert "int8 was not written: it" in said.err.splitlines()[-1]
+        assert "int8 was not written: it" in printed.err.splitlines()[-1]
     assert main(["export", str(tiny_run), "-o", str(file), "--int8", "--force", "--target", TARGET]) == 0
-    assert "validation BLEU" in capsys.readouterr().out
+    assert "validation BLEU: int8" in capsys.readouterr().out
     assert main(["info", str(file), "--json", "--self-test"]) == 0
     about = json.loads(capsys.readouterr().out)
     assert (about["precision"], about["self_test"]) == ("int8", "passed")
@@ -265,7 +270,7 @@ def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "calibration" not in about["quantisation"]
     assert main(["verify", str(file), "--against", str(tiny_run), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert next(level for level in report["levels"] if "batch_invariance" in level["name"])["worst"] == 0
+    assert next(level for level in report["levels"] if "batch invariance" in level["name"])["worst"] == 0
     assert main(["export", str(file), "-o", str(tmp_path / "again.onnx"), "--int8"]) == 2
     assert "is exported already, in int8" in capsys.readouterr().err
     lines = [p.source for p in number_pairs(400)[::7]]
