@@ -8,8 +8,6 @@ import gzip
 import io
 import json
 import lzma
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.cli import main
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.builders import libreoffice
-from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.corpus.readers.filename_languages import check_direction
 from dragoman.translate.corpus.readers.files import read_files
-from dragoman.translate.corpus.rules import RULES
 
 EN_DE = ("en", "de")
 
@@ -86,7 +80,7 @@ def read(path: Path, text: str | bytes, languages: tuple[str, str] = EN_DE) -> l
     data = text.encode() if isinstance(text, str) else text
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     rows = read_files([str(path)], languages)
-    return [tuple(s.decode() if isinstance(s, bytes) else s for s in row) for row in rows]  # type: ignore[misc]  # two
+    return [tuple(s.decode() if isinstance(s, bytes) else s for s in row) for row in rows]  # type: ignore[misc]  # each row has two sides
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
@@ -125,7 +119,7 @@ def test_json_lines_and_tables(tmp_path: Path) -> None:
     assert read(tmp_path / "x.tsv", b"\xef\xbb\xbfa\tb\n") == [("a", "b")]
 
 
-def test_a_folder_of_all_of_them(tmp_path: Path) -> None:
+def test_a_folder_of_several_formats(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.tmx").write_text(TMX, "utf-8")
     (tmp_path / "b.po").write_text(PO, "utf-8")
@@ -142,7 +136,7 @@ def catalogue(path: Path, language: str, target: str, **headers: str) -> None:
     path.write_bytes(text.encode("latin-1" if "Content-Type" in str(headers) else "utf-8"))
 
 
-def test_catalogues_of_other_languages_are_left_out_and_messages(tmp_path: Path) -> None:
+def test_catalogues_of_other_languages_are_skipped_and_reported(tmp_path: Path) -> None:
     for language, text in (("de", "Farbe"), ("fr", "Couleur"), ("en_GB", "Colour")):
         catalogue(tmp_path / f"{language}.po", language, text)
     messages: list[str] = []
@@ -156,7 +150,7 @@ def test_catalogues_of_other_languages_are_left_out_and_messages(tmp_path: Path)
         list(read_files([str(tmp_path)], ("en", "it")))
 
 
-def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
+def test_catalogues_declare_their_encoding_and_source_language(tmp_path: Path) -> None:
     headers = {"Content-Type": "text/plain; charset=ISO-8859-1", "X-Source-Language": "fr"}
     catalogue(tmp_path / "a.po", "de", "Größe", **headers)
     assert list(read_files([str(tmp_path / "a.po")], ("fr", "de"))) == [("Colour", "Größe")]
@@ -167,8 +161,8 @@ def test_catalogues_say_their_encoding_and_source(tmp_path: Path) -> None:
     assert list(read_files([str(tmp_path / "b.mo.gz")], ("fr", "de"))) == [("Colour", "Größe")]
 
 
-def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
-    """By their path; by what is asked only when they are named themselves."""
+def test_catalogues_without_a_declared_language(tmp_path: Path) -> None:
+    """The path tells the language, or the requested pair if the user names the file itself."""
     for name, text in (("de", "Farbe"), ("app-fr", "Couleur"), ("ja/LC_MESSAGES/app", "色"), ("app", "?")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         catalogue(tmp_path / f"{name}.po", "", text)
@@ -185,7 +179,7 @@ def test_catalogues_that_do_not_say_their_language(tmp_path: Path) -> None:
     assert list(read_files([str(tmp_path / "my" / "app.po")], EN_DE)) == [("Colour", "Farbe")]
 
 
-def test_english_is_not_taken_for_another_language(tmp_path: Path) -> None:
+def test_an_undeclared_source_language_is_english(tmp_path: Path) -> None:
     catalogue(tmp_path / "fr.po", "fr", "Couleur")
     with pytest.raises(
         UserError, match="translates en into fr, not de-fr; if its source language is another, add X-Source-Language"
@@ -193,7 +187,7 @@ def test_english_is_not_taken_for_another_language(tmp_path: Path) -> None:
         list(read_files([str(tmp_path / "fr.po")], ("de", "fr")))
 
 
-def test_xliff_2_without_what_is_no_translation(tmp_path: Path) -> None:
+def test_xliff_2_skips_units_without_a_translation(tmp_path: Path) -> None:
     units = (
         '<unit id="2"><segment state="initial"><source>Draft</source><target>Entwurf</target></segment></unit>'
         '<group translate="no"><unit id="3"><segment><source>code</source><target>code</target></segment></unit>'
@@ -211,7 +205,7 @@ def rows_of(path: Path, content: str | bytes, pair: tuple[str, str] = EN_DE, **o
     return [tuple(side.decode() if isinstance(side, bytes) else side for side in row) for row in rows]
 
 
-def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) -> None:
+def test_only_tables_of_spreadsheets_are_unquoted(tmp_path: Path) -> None:
     quoted = 'one\teins\n"He said ""Hi"""\t"Er sagte ""Hi"""\n"two\nlines"\tzwei\n'
     expected = [("one", "eins"), ('He said "Hi"', 'Er sagte "Hi"'), ("two\nlines", "zwei")]
     assert rows_of(tmp_path / "a.tsv", quoted) == expected
@@ -226,7 +220,7 @@ def test_tables_of_spreadsheets_are_unquoted_and_others_are_not(tmp_path: Path) 
         assert rows_of(tmp_path / "d.tsv", plain) == [tuple(line.split("\t")) for line in plain.splitlines()]
 
 
-def test_a_quotation_that_does_not_end(tmp_path: Path) -> None:
+def test_a_quotation_that_does_not_end_is_rejected(tmp_path: Path) -> None:
     good = '"He said ""Hi"""\t"Er sagte ""Hi"""\n' * 1000
     with pytest.raises(UserError, match="a quotation does not end before line"):
         rows_of(tmp_path / "a.tsv", good + '"open\tx\n' + "line\tZeile\n" * 200_000)
@@ -238,14 +232,14 @@ def test_a_quotation_that_does_not_end(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(*[st.text("ab \"'\n,", min_size=1, max_size=20)] * 2), min_size=1, max_size=20))
-def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]]) -> None:
+def test_quoted_tables_keep_their_fields(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()
     csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     with tempfile.TemporaryDirectory() as folder:
         assert rows_of(Path(folder) / "a.tsv", text.getvalue()) == rows
 
 
-def test_tables_whose_first_columns_are_no_text(tmp_path: Path) -> None:
+def test_columns_of_tables(tmp_path: Path) -> None:
     table = "".join(f"1.{i}\tsentence {chr(97 + i)}\tSatz {chr(97 + i)}\n" for i in range(20))
     with pytest.raises(UserError, match=r"no letters in 20 of the first 20 lines.*--columns 2,3"):
         rows_of(tmp_path / "a.tsv", table)
@@ -255,13 +249,13 @@ def test_tables_whose_first_columns_are_no_text(tmp_path: Path) -> None:
         rows_of(tmp_path / "a.tsv", table, columns=(2, 4))
 
 
-def test_what_is_packed_otherwise_is_named(tmp_path: Path) -> None:
+def test_other_compression_formats_are_rejected(tmp_path: Path) -> None:
     for name, pack in (("xz", lzma.compress), ("bzip2", bz2.compress)):
         with pytest.raises(UserError, match=f"compressed with {name}; decompress it"):
             rows_of(tmp_path / "a.tsv", pack(b"a\tb\n"))
 
 
-def test_xliff_need_not_say_its_languages_where_the_file_is_named(tmp_path: Path) -> None:
+def test_xliff_without_declared_languages(tmp_path: Path) -> None:
     xliff = (
         '<xliff version="1.2"><file original="x"{}><body><trans-unit id="1"><source{}>Hello</source>'
         "<target{}>Hallo</target></trans-unit></body></file></xliff>"
@@ -274,7 +268,7 @@ def test_xliff_need_not_say_its_languages_where_the_file_is_named(tmp_path: Path
         rows_of(tmp_path / "a.xlf", xliff.format("", ' xml:lang="en"', ' xml:lang="fr"'))
 
 
-def test_plural_forms_are_those_of_one_and_of_many(tmp_path: Path) -> None:
+def test_plural_forms_for_one_and_for_many(tmp_path: Path) -> None:
     formula = "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);"
     forms = "".join(f'msgstr[{i}] "form{i}"\n' for i in range(6))
     catalogue = f'msgid ""\nmsgstr "Language: ar\\n"\n"{{}}"\n\nmsgid "One"\nmsgid_plural "%d"\n{forms}'
@@ -286,7 +280,7 @@ def test_plural_forms_are_those_of_one_and_of_many(tmp_path: Path) -> None:
         assert rows_of(tmp_path / "a.po", catalogue.format(header), ("en", "ar")) == expected
 
 
-def test_a_catalogue_may_hold_unusual_ends_of_lines(tmp_path: Path) -> None:
+def test_catalogues_with_unicode_line_separators(tmp_path: Path) -> None:
     text = 'msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "a\u2028b"\nmsgstr "c\u2028d"\n'
     assert rows_of(tmp_path / "a.po", text) == [("a b", "c d")]
 
@@ -298,7 +292,7 @@ def test_deeply_nested_text_is_read(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "a.tmx", tmx) == [("x", "y")]
 
 
-def test_a_folders_other_files_are_messages(tmp_path: Path) -> None:
+def test_unsupported_files_in_a_folder_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.TSV.GZ").write_bytes(gzip.compress(b"a\tb\n"))
     (tmp_path / "b.en").write_text("x\n")
     messages: list[str] = []
@@ -306,7 +300,7 @@ def test_a_folders_other_files_are_messages(tmp_path: Path) -> None:
     assert messages[0].startswith(f"skipped in {tmp_path}: 1 .en, such as b.en")
 
 
-def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
+def test_line_break_codes_separate_words(tmp_path: Path) -> None:
     text = XLIFF1.replace('Hello <x id="1"/>world', 'Hello<x id="1" ctype="lb"/>world')
     assert read(tmp_path / "a.xlf", text)[0] == ("Hello world", "Hallo Welt")
     text = TMX.replace("<seg>One</seg>", "<seg>One<ph>&lt;br /&gt;</ph>two<ph>{x}</ph>.</seg>")
@@ -341,7 +335,7 @@ def test_ends_of_lines_do_not_join_words(tmp_path: Path) -> None:
         ("a.tmx.gz", b"\x1f\x8bgarbage", "cannot read .*a.tmx.gz"),
     ],
 )
-def test_what_cannot_be_read(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:
+def test_invalid_files(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     with pytest.raises(UserError, match=message):
@@ -357,70 +351,8 @@ def test_entities_do_not_explode(tmp_path: Path) -> None:
         list(read_files([str(tmp_path / "a.tmx")], EN_DE))
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb, which packs the packages of this test, is not here")
-def test_libreoffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    switch = (  # as LibreOffice's help has what differs by system, and by program
-        '<span class="switchinline"><span hidden="true" class="MAC"><span class="emph">Mac</span></span>'
-        '<span hidden="true" id="default1">{2}</span></span><span class="switchinline">'
-        '<span hidden="true" class="CALC"><i>.</i></span><span hidden="true" class="WRITER">!</span></span>'
-    )
-    page = f'<h1 id="hd_1"><a name="x"></a>{{0}}</h1><p id="par_1">{{1}} <b>{switch}</b><br>{{3}}</p><p>no id</p>'
-    words = {
-        "en-US": ("Help", "Press", "Start", "Then wait"),
-        "de": ("Hilfe", "Drücken Sie", "Start", "Dann warten Sie"),
-    }
-    for code, text in words.items():
-        name = f"libreoffice-help-{code.lower()}"
-        where = tmp_path / name / "usr/share/libreoffice/help" / code / "text/shared"
-        where.mkdir(parents=True)
-        (where / "a.html").write_text(page.format(*text), "utf-8")
-        pack(tmp_path, name)
-    where = tmp_path / "libreoffice-l10n-de" / "usr/lib/libreoffice/program/resource/de/LC_MESSAGES"
-    where.mkdir(parents=True)
-    catalogue = polib.POFile()
-    catalogue.append(polib.POEntry(msgctxt="MENU", msgid="~Open file", msgstr="Datei ö~ffnen"))
-    catalogue.append(polib.POEntry(msgctxt="NAME", msgid="my_own_name", msgstr="my_own_name"))
-    catalogue.save_as_mofile(str(where / "cui.mo"))
-    pack(tmp_path, "libreoffice-l10n-de")
-    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path))
-    assert rows == [
-        ("Help", "Hilfe"),
-        ("Press Start. Then wait", "Drücken Sie Start. Dann warten Sie"),
-        ("Open file", "Datei öffnen"),
-        ("my_own_name", "my_own_name"),
-    ]
-    assert (facts["read_help"], facts["read_interface"]) == (2, 2)
-    words_ = ["corpus", "libreoffice", "--from", str(tmp_path), "--valid", "1", "--test", "1", "--pair"]
-    out = str(tmp_path / "corpus")
-    assert main([*words_, "en-de", "--out", out, "--dropped", str(tmp_path / "dropped.tsv")]) == 0
-    assert (tmp_path / "dropped.tsv").read_text() == "same\tmy_own_name\tmy_own_name\n"
-    assert Corpus(out).card["dropped"] == {RULES["same"]: 1}
-    assert main([*words_, "en-fr", "--out", out]) == 2
-    assert "holds no libreoffice-l10n-fr_*.deb; available languages: en, de" in capsys.readouterr().err
-    (tmp_path / "libreoffice-help-de_1_all.deb").unlink()  # as two languages in three have none
-    messages: list[str] = []
-    rows, facts = libreoffice.read_libreoffice(EN_DE, str(tmp_path), messages.append)
-    assert rows == [("Open file", "Datei öffnen"), ("my_own_name", "my_own_name")]
-    assert "no package libreoffice-help-de: the corpus holds the interface only" in messages
-
-
-def pack(folder: Path, name: str) -> None:
-    (folder / name / "DEBIAN").mkdir()
-    control = (
-        f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: x\n"
-    )
-    (folder / name / "DEBIAN/control").write_text(control)
-    subprocess.run(["dpkg-deb", "-b", name, f"{name}_1_all.deb"], cwd=folder, check=True, capture_output=True)
-
-
-def test_libreoffice_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(UserError, match=r"apt-get and dpkg-deb are not installed, .*libreoffice-l10n-pt-br; .*--from"):
-        libreoffice.read_libreoffice(("en", "pt_BR"), None)
-
-
-def test_compiled_catalogues_that_were_cut_off(tmp_path: Path) -> None:
-    """Wherever: polib would give shorter texts, and none for those that are gone."""
+def test_truncated_compiled_catalogues(tmp_path: Path) -> None:
+    """A catalogue truncated anywhere is rejected; polib alone would return shorter or fewer texts."""
     catalogue = polib.POFile()
     catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Language": "de"}
     catalogue += [polib.POEntry(msgid=f"number {n}", msgstr=f"Zahl {n}") for n in range(20)]
@@ -433,7 +365,7 @@ def test_compiled_catalogues_that_were_cut_off(tmp_path: Path) -> None:
             list(read_files([str(tmp_path / "cut.mo")], EN_DE))
 
 
-def test_names_that_contradict_the_pair() -> None:
+def test_file_names_that_contradict_the_pair() -> None:
     messages: list[str] = []
     for paths in (
         ["a.en", "a.de"], ["a.en.gz", "b.DE"], ["a.txt", "b.txt"], ["a.src", "b.tgt"], ["a.de.tsv"],
@@ -449,5 +381,5 @@ def test_names_that_contradict_the_pair() -> None:
         check_direction(paths, EN_DE, messages.append)
         with pytest.raises(UserError, match="but --pair says en-de"):
             check_direction(paths[::-1], EN_DE, messages.append)
-    check_direction(["a.pt", "a.pt_BR"], ("pt_BR", "pt"), messages.append)  # either may be either
+    check_direction(["a.pt", "a.pt_BR"], ("pt_BR", "pt"), messages.append)  # both match in either order
     assert len(messages) == 1
