@@ -11,7 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import Commands, decode_line, not_negative, positive, read_lines, run_commands
+from dragoman.runtime.console import (
+    THREADS_HELP,
+    Commands,
+    decode_line,
+    not_negative,
+    positive,
+    read_lines,
+    run_commands,
+)
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.timing import add_bench
 
@@ -20,8 +28,6 @@ if TYPE_CHECKING:
     from dragoman.runtime.labelling import Classification, Classifier, Tagged, Tagger
     from dragoman.runtime.translation import Translation
     from dragoman.runtime.translator import Translator
-
-THREADS_HELP = "threads of ONNX Runtime, from 1 to 1024, or 0 for one per core (default: 1)"
 
 
 def add_commands(commands: Commands) -> None:
@@ -87,7 +93,7 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("--json", action="store_true", help="print JSON instead of text")
     p.set_defaults(run=info)
 
-    add_bench(commands, THREADS_HELP)
+    add_bench(commands)
 
 
 def _add_input_arguments(p: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from dragoman.runtime.errors import Interrupted, UserError
 
 Commands = Any  # argparse's type for a group of subcommands is private
 
+THREADS_HELP = "threads of ONNX Runtime, from 1 to 1024, or 0 for one per core (default: 1)"  # help of --threads
 READ_SIZE = 1 << 16  # bytes of standard input read at once
 
 

@@ -196,7 +196,7 @@ def read_model_file(path: str | Path) -> bytes:
     except ValueError as error:  # the path is invalid, for example because it contains a null character
         raise ModelFileError(f"cannot read {str(path)!r}: {error}") from None
     except OSError as error:
-        hint = "; if it is a training run, `dragoman export` makes a model file of it" if Path(path).is_dir() else ""
+        hint = "; if it is a training run, `dragoman export` makes a model file from it" if Path(path).is_dir() else ""
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}{hint}") from None
     entry = _checksum_entry("0" * 64)
     body, tail = data[: -len(entry)], data[-len(entry) :]

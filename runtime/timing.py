@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import Commands, not_negative, positive
+from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MIN_REPEAT = 3  # runs, for a median with quartiles
 WARM_UP = 2  # runs that are not counted
 
 
-def add_bench(commands: Commands, threads_help: str) -> None:
+def add_bench(commands: Commands) -> None:
     """Register `bench`."""
     p = commands.add_parser(
         "bench",
@@ -39,7 +39,7 @@ def add_bench(commands: Commands, threads_help: str) -> None:
         "--beam", type=positive, nargs="+", default=[1, 5], metavar="K",
         help="beam sizes, each from 1 to the vocabulary size (default: 1 5)",
     )  # fmt: skip
-    p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=threads_help)
+    p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
     p.add_argument(
         "--repeat", type=positive, default=15, metavar="N",
         help=f"timed runs of each batch, from {MIN_REPEAT}; {WARM_UP} more warm up (default: 15)",
