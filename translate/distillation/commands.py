@@ -28,9 +28,7 @@ def add_commands(commands: Commands) -> None:
         "Rush 2016). Translations that almost equal a held-out target are left out, unless they are the target of "
         "their own pair. If the command is interrupted, repeat it: it continues where it stopped.",
     )
-    p.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folders; cells and directions (left to right or not) may differ"
-    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="run folders; cells and data.right_to_left may differ")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
     p.add_argument("--corpus", metavar="DIR", help="the corpus to translate (default: that of the first run)")
     p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default 5)")
