@@ -1,8 +1,10 @@
-"""The peer of `make bench`, in an environment of its own: CTranslate2's int8 Transformer "tiny" with random weights.
+"""Time CTranslate2's int8 Transformer "tiny" for `make bench`, in a virtual environment of its own.
 
-Reads one JSON object a line from standard input, {"batch", "beam", "length"}, translates that many made sentences
-with the length of the output forced, and answers with the milliseconds it took. Weights do not matter to speed; the
-shape is that of "tiny": 6 encoder and 2 decoder layers, width 256, feed-forward 1024, 8 heads.
+The script reads requests from standard input, one JSON object per line with the keys batch, beam and length. For each
+it translates a batch of random sentences to outputs of exactly that length, and prints the milliseconds.
+
+The weights are random, because they do not influence speed. The shape is that of "tiny": 6 encoder and 2 decoder
+layers, width 256, feed-forward width 1024, 8 heads.
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ import tempfile
 import time
 from typing import Any
 
-import ctranslate2  # type: ignore[import-not-found]  # only in the peer's own environment
+import ctranslate2  # type: ignore[import-not-found]  # installed in the peer's environment only
 import numpy as np
-from ctranslate2.specs import transformer_spec  # type: ignore[import-not-found]
+from ctranslate2.specs import transformer_spec  # type: ignore[import-not-found]  # as above
 
-ENCODER, DECODER, WIDTH, INNER, HEADS = 6, 2, 256, 1024, 8
+ENCODER_LAYERS, DECODER_LAYERS, WIDTH, FEED_FORWARD, HEADS = 6, 2, 256, 1024, 8
 POSITIONS = 600
 
 
 def build(vocabulary: int, folder: str) -> None:
     """Write a model with random weights."""
     rng = np.random.default_rng(0)
-    spec = transformer_spec.TransformerSpec.from_config((ENCODER, DECODER), HEADS)
+    spec = transformer_spec.TransformerSpec.from_config((ENCODER_LAYERS, DECODER_LAYERS), HEADS)
 
     def matrix(rows: int, columns: int) -> Any:  # noqa: ANN401 (an array)
         return rng.normal(0, 0.02, (rows, columns)).astype(np.float32)
@@ -32,7 +34,7 @@ def build(vocabulary: int, folder: str) -> None:
     def fill(target: Any, rows: int, columns: int) -> None:  # noqa: ANN401 (CTranslate2's specs are untyped)
         target.weight, target.bias = matrix(rows, columns), np.zeros(rows, np.float32)
 
-    def norm(target: Any) -> None:  # noqa: ANN401
+    def norm(target: Any) -> None:  # noqa: ANN401 (as above)
         target.gamma, target.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
 
     table = matrix(vocabulary, WIDTH)
@@ -46,24 +48,24 @@ def build(vocabulary: int, folder: str) -> None:
             fill(layer.self_attention.linear[0], 3 * WIDTH, WIDTH)
             fill(layer.self_attention.linear[1], WIDTH, WIDTH)
             norm(layer.ffn.layer_norm)
-            fill(layer.ffn.linear_0, INNER, WIDTH)
-            fill(layer.ffn.linear_1, WIDTH, INNER)
+            fill(layer.ffn.linear_0, FEED_FORWARD, WIDTH)
+            fill(layer.ffn.linear_1, WIDTH, FEED_FORWARD)
     for layer in spec.decoder.layer:
         norm(layer.attention.layer_norm)
         fill(layer.attention.linear[0], WIDTH, WIDTH)
         fill(layer.attention.linear[1], 2 * WIDTH, WIDTH)
         fill(layer.attention.linear[2], WIDTH, WIDTH)
     spec.decoder.projection.weight, spec.decoder.projection.bias = table, np.zeros(vocabulary, np.float32)
-    pieces = ["<unk>", "<s>", "</s>"] + [f"t{i}" for i in range(vocabulary - 3)]
-    spec.register_source_vocabulary(pieces)
-    spec.register_target_vocabulary(pieces)
+    subwords = ["<unk>", "<s>", "</s>"] + [f"t{i}" for i in range(vocabulary - 3)]
+    spec.register_source_vocabulary(subwords)
+    spec.register_target_vocabulary(subwords)
     spec.validate()
     spec.optimize()
     spec.save(folder)
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Answer requests until standard input ends."""
     vocabulary = int(sys.argv[1])
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -71,17 +73,17 @@ def main() -> None:
         translator = ctranslate2.Translator(folder, compute_type="int8", inter_threads=1, intra_threads=1)
         print(json.dumps({"peer": f"ctranslate2 {ctranslate2.__version__} int8 tiny"}), flush=True)
         for line in sys.stdin:
-            asked = json.loads(line)
-            batch, length = asked["batch"], asked["length"]
+            request = json.loads(line)
+            batch, length = request["batch"], request["length"]
             source = [[f"t{i}" for i in rng.integers(0, vocabulary - 3, length)] for _ in range(batch)]
             start = time.perf_counter()
-            out = translator.translate_batch(
-                source, beam_size=asked["beam"], max_batch_size=batch, min_decoding_length=length,
+            results = translator.translate_batch(
+                source, beam_size=request["beam"], max_batch_size=batch, min_decoding_length=length,
                 max_decoding_length=length,
             )  # fmt: skip
-            took = time.perf_counter() - start
-            assert all(len(result.hypotheses[0]) == length for result in out)
-            print(json.dumps({"ms": took * 1e3}), flush=True)
+            seconds = time.perf_counter() - start
+            assert all(len(result.hypotheses[0]) == length for result in results)
+            print(json.dumps({"ms": seconds * 1e3}), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -52,8 +51,7 @@ PHRASES = 6000  # in the corpus of the throwaway run
 Row = dict[str, Any]
 
 
-@dataclass
-class Peer:
+class Peer(NamedTuple):
     """CTranslate2 in its own process and virtual environment."""
 
     process: subprocess.Popen[str]
