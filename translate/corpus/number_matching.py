@@ -12,7 +12,7 @@ from dragoman.translate.corpus.folder import Pair
 
 CENTURY = 100
 HALF_DAY = 12  # hours
-LAST_YEAR = 2200  # numbers from here on are not taken for years
+YEAR_LIMIT = 2200  # numbers from this one on are not years
 
 # Exponents of ten by which units of counting differ, such as million, 万 (10^4), lakh (10^5) and 억 (10^8).
 UNIT_POWERS = (1, 3, 4, 5, 6, 7, 8, 9)
@@ -75,7 +75,7 @@ def _is_explained(number: int, other_side: Collection[int], *, alone: bool) -> b
         return True
     return any(
         (abs(number - other) == HALF_DAY and max(number, other) <= 2 * HALF_DAY)
-        or (min(number, other) < CENTURY <= max(number, other) < LAST_YEAR and (number - other) % CENTURY == 0)
+        or (min(number, other) < CENTURY <= max(number, other) < YEAR_LIMIT and (number - other) % CENTURY == 0)
         or (min(number, other) and max(number, other) in {min(number, other) * 10**power for power in UNIT_POWERS})
         for other in other_side
     )

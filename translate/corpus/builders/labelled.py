@@ -35,8 +35,8 @@ def build_labelled(
     `inputs` holds one sequence, some of which is held out, or three: train, valid and test. Given validation and test
     texts are kept, unless they cannot be used. `valid` and `test` are as in `hold_out`.
 
-    Raises UserError if there are too few texts or labels, if the first line looks like a header, or if a held-out label
-    does not occur in the training set.
+    Raises UserError if there are too few texts or labels, or if the first line looks like a header. A held-out label
+    that the training set lacks is an error, too.
     """
     dropped: Counter[str] = Counter()
     texts = [[*pairs] for pairs in inputs]
@@ -122,7 +122,10 @@ def _move_rare_labels(task: LabelTask, splits: dict[str, list[Pair]]) -> tuple[d
 
 
 def _refill_held_out(task: LabelTask, splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
-    """Give each empty held-out set a training text with no near duplicate and no label of its own, if there is one."""
+    """Move a training text to each empty held-out set, if one can be spared.
+
+    Other training texts must have its labels, and none may be a near duplicate of it.
+    """
     splits = {split: [*pairs] for split, pairs in splits.items()}
     train = splits["train"]
     for split in ("valid", "test"):

@@ -144,8 +144,9 @@ def _check_mo_offsets(data: bytes) -> None:
 def _language_in_path(path: Path, languages: tuple[str, str]) -> str:
     """Return the language in a catalogue's path, such as `de.po`, `app-de.po` or `de/LC_MESSAGES/app.po`, or "".
 
-    Other files and folders have short names, too. So a language that was not requested counts only in the file's name
-    or in the folder above LC_MESSAGES, if CLDR knows its two-letter code, with or without a region.
+    Other files and folders have short names, too. So a language that was not requested counts only in two places: in
+    the file's name and in the name of the folder above LC_MESSAGES. It must be a two-letter code that CLDR knows, with
+    or without a region.
     """
     stem = path.name.removesuffix(".gz").rpartition(".")[0]
     stem_parts = [stem, *re.split("[-.]", stem)[:0:-1]]

@@ -37,8 +37,8 @@ def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[R
 
     Fields may be quoted as spreadsheets do (RFC 4180).
 
-    Raises UserError if most lines lack the columns, or, with the default columns, if the first column mostly holds no
-    letters where the second does, such as numbers or scores.
+    Raises UserError if most lines lack the columns. With the default columns, a first column without letters is an
+    error, too, if the second has letters: it holds numbers or scores.
     """
     source, target = columns or (1, 2)
     problem = "no tab; each line needs source, tab, target" if columns is None else f"no column {max(source, target)}"
