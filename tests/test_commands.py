@@ -1,4 +1,4 @@
-"""The commands as a user runs them: the whole way on a small corpus, and every mistake in one line."""
+"""The commands as a user runs them: from a corpus to a translation, and every mistake in one line."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from pathlib import Path
 import pytest
 
 from dragoman.cli import main
-from dragoman.translate.evaluation import commands as cli
+from dragoman.translate.evaluation import translation_evaluation
 from dragoman.translate.files import write_atomically
 from tiny import ROOT, number_pairs, tiny_toml
 
 
-def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_corpus_to_translation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     pairs = number_pairs(300)
     for side, language in enumerate(("en", "xx")):
         Path(f"all.{language}").write_text("".join(p[side] + "\n" for p in pairs))
     Path("c.toml").write_text(tiny_toml(Path("data/numbers")))
 
-    def ok(*words: str) -> str:
+    def run(*words: str) -> str:
         assert main(list(words)) == 0
         return capsys.readouterr().out
 
-    out = ok("corpus", "files", "--pair", "en-xx", "all.en", "all.xx", "--out", "data/numbers", "--valid", "20")
+    out = run("corpus", "files", "--pair", "en-xx", "all.en", "all.xx", "--out", "data/numbers", "--valid", "20")
     assert "250 train, 20 valid, 30 test" in out
-    assert ok("train", "c.toml", "--set", "training.epochs=2").strip().endswith("runs/tiny")
+    assert run("train", "c.toml", "--set", "training.epochs=2").strip().endswith("runs/tiny")
     assert Path("runs/tiny/curves.png").stat().st_size > 10_000
     assert main(["train", "c.toml"]) == 2
     assert "continue it with --resume" in capsys.readouterr().err
-    assert "20 of 20 equal" in ok("export", "runs/tiny", "-o", "n.onnx")
-    report = json.loads(ok("verify", "n.onnx", "--against", "runs/tiny", "--json"))
+    assert "20 of 20 equal" in run("export", "runs/tiny", "-o", "n.onnx")
+    report = json.loads(run("verify", "n.onnx", "--against", "runs/tiny", "--json"))
     assert report["passed"]
     names = [level["name"] for level in report["levels"]]
     assert names[:2] == ["encoder", "one step"]
@@ -45,25 +47,25 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         "whole search, beam 3, batches of 1", "whole search, beam 3, batches of 20",
         "batch invariance, beam 3", "text and attention",
     ]  # fmt: skip
-    assert "equal" in ok("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
+    assert "equal" in run("verify", "n.onnx", "--against", "runs/tiny", "--source", "all.en")
     shutil.copytree("runs/tiny", "runs/other")
-    own = json.loads(Path("runs/other/config.json").read_text())
-    Path("runs/other/config.json").write_text(json.dumps({**own, "model": {**own["model"], "heads": 3}}))
+    config = json.loads(Path("runs/other/config.json").read_text())
+    Path("runs/other/config.json").write_text(json.dumps({**config, "model": {**config["model"], "heads": 3}}))
     assert main(["verify", "n.onnx", "--against", "runs/other"]) == 2
     assert "n.onnx was not made from runs/other: their model.heads differs" in capsys.readouterr().err
     scores = [
-        json.loads(ok("evaluate", model, "--source", "data/numbers/test.en", "--reference", "data/numbers/test.xx",
+        json.loads(run("evaluate", model, "--source", "data/numbers/test.en", "--reference", "data/numbers/test.xx",
                       "--beam", "2", "--json"))
         for model in ("runs/tiny", "n.onnx")
     ]  # fmt: skip
     assert scores[0]["BLEU"] == scores[1]["BLEU"]
     assert "signature" in scores[0]["chrF"]
-    assert "lc.tok" in ok("evaluate", "n.onnx", "--source", "all.en", "--reference", "all.xx", "--protocol", "lc.tok")
-    rows = [json.loads(line) for line in ok("translate", "n.onnx", "12", "", "--alignments", "--json").splitlines()]
+    assert "lc.tok" in run("evaluate", "n.onnx", "--source", "all.en", "--reference", "all.xx", "--protocol", "lc.tok")
+    rows = [json.loads(line) for line in run("translate", "n.onnx", "12", "", "--alignments", "--json").splitlines()]
     assert [r["source"] for r in rows] == ["12", ""]
-    assert len(ok("translate", "n.onnx", "12", "--scores", "--alignments").split("\t")) == 3
-    assert "self_test    passed" in ok("info", "n.onnx", "--self-test")
-    assert ok("plot", "curves", "runs/tiny").strip().endswith("curves.png")
+    assert len(run("translate", "n.onnx", "12", "--scores", "--alignments").split("\t")) == 3
+    assert "self_test    passed" in run("info", "n.onnx", "--self-test")
+    assert run("plot", "curves", "runs/tiny").strip().endswith("curves.png")
 
 
 FLAGSHIP = ROOT / "configs" / "multi30k-en-de.toml"
@@ -86,8 +88,8 @@ FLAGSHIP = ROOT / "configs" / "multi30k-en-de.toml"
             ["corpus", "files", "--pair", "de-en", "a.en", "a.de.gz", "--out", "x"],
             "say en-de, but --pair says de-en",
         ),
-        (["compare", "a", "a", "--source", "a"], "give --source and --reference, the text and what is expected for it"),
-        (["translate", ".", "x"], "`dragoman export` makes a model file of it"),
+        (["compare", "a", "a", "--source", "a"], "give --source and --reference, a text and its expected output"),
+        (["translate", ".", "x"], "`dragoman export` makes a model file from it"),
         (["plot", "curves", "none"], "none has no metrics.jsonl"),
         (["quickstart", "--pair", "de"], "two different languages"),
         (["quickstart", "--pair", "en-qqq"], "CLDR has no language qqq"),
@@ -125,7 +127,7 @@ def test_int8_mistakes(tmp_path: Path, tiny_run: Path, tiny_file: Path, capsys: 
         assert not out.exists()
 
 
-def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
+def test_evaluate_checks_its_options_before_translating(
     tmp_path: Path,
     tiny_run: Path,
     tiny_corpus: Path,
@@ -135,13 +137,16 @@ def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
     reverse = tmp_path / "reverse"
     assert main(["corpus", "reversed", str(tiny_corpus), "--out", str(reverse)]) == 0
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(cli, "translate_lines", None)
+    monkeypatch.setattr(translation_evaluation, "translate_lines", None)
     for options, expected in (
         (["--corpus", str(reverse)], f"{tiny_run} translates en-xx, but {reverse} needs a model for xx-en"),
         (["--corpus", str(tiny_corpus), "--output", str(tmp_path / "none" / "x")], "there is no folder"),
         (["--corpus", str(tiny_corpus), "--record", str(tmp_path)], "is a folder; name a file"),
         (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "none" / "x")], "there is no folder"),
-        (["--corpus", str(tiny_corpus), "--name", "a"], "--name is for what --record writes"),
+        (
+            ["--corpus", str(tiny_corpus), "--name", "a"],
+            "--name names the test set in the file of --record; give --record as well",
+        ),
         (["--corpus", str(tiny_corpus), "--report", str(tmp_path)], "is a folder; name a file"),
     ):
         assert main(["evaluate", str(tiny_run), *options]) == 2
@@ -151,10 +156,9 @@ def test_what_evaluate_cannot_write_or_compare_is_said_before_it_translates(
     assert not (tmp_path / "scores").exists()
 
 
-def test_export_of_a_run_whose_corpus_is_gone(
+def test_export_without_the_corpus_of_the_run(
     tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     config = json.loads((run / "config.json").read_text())
@@ -165,7 +169,7 @@ def test_export_of_a_run_whose_corpus_is_gone(
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_links_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
+def test_links_and_pipes_survive_writing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("before")
     (tmp_path / "link").symlink_to("file")
     write_atomically(tmp_path / "link", b"after")
@@ -181,7 +185,7 @@ def test_links_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe", "pipe.part"]
 
 
-def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "round").symlink_to("round")
     write_atomically(tmp_path / "round", b"and through")
     assert (tmp_path / "round").read_text() == "and through"
@@ -198,8 +202,8 @@ print("third")
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd")
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
-def test_standard_output_that_is_a_file_goes_on(tmp_path: Path, name: str) -> None:
-    """Opened anew it would be written over from its start."""
+def test_writing_to_standard_output_does_not_truncate_its_file(tmp_path: Path, name: str) -> None:
+    """A second descriptor would start at the beginning of the file and overwrite it."""
     path = tmp_path / "out"
     path.write_text("before\n")
     with path.open("a") as file:
@@ -212,38 +216,42 @@ import sys
 from dragoman.runtime.console import run_commands
 from dragoman.runtime.errors import UserError
 
-def ends(_):
+def finish(_):
     print("a line")
     {}
 
-run = lambda commands: commands.add_parser("run").set_defaults(run=ends)
+run = lambda commands: commands.add_parser("run").set_defaults(run=finish)
 sys.exit(run_commands("dragoman", "", [run], ["run"]))
 """
-NO_ROOM = "dragoman: standard output: No space left on device\n"
+NO_SPACE = "dragoman: standard output: No space left on device\n"
 
 
-def ending(how: str, output: str = "") -> tuple[int, str, str]:
-    """Exit status, output and errors of a command that prints a line and then ends like this."""
-    command = ["sh", "-c", f'"$0" -E -c "$1" {output}', sys.executable, COMMAND.format(how)]
+def run_command(last_statement: str, output: str = "") -> tuple[int, str, str]:
+    """Return status, stdout and stderr of a command that prints a line, then runs a statement.
+
+    output: a redirection by the shell.
+    """
+    command = ["sh", "-c", f'"$0" -E -c "$1" {output}', sys.executable, COMMAND.format(last_statement)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
-def test_how_commands_end() -> None:
-    assert ending("return 1") == (1, "a line\n", "")
-    assert ending("return 1", ">&-") == (1, "", "")
-    assert ending("raise UserError('so')", "2>&-") == (2, "a line\n", "")
-    assert ending("raise OSError('libx.so: cannot open')") == (2, "a line\n", "dragoman: libx.so: cannot open\n")
-    assert ending("open('none')") == (2, "a line\n", "dragoman: none: No such file or directory\n")
-    assert ending("sys.stdin.close(); raise KeyboardInterrupt") == (130, "a line\n", "dragoman: interrupted\n")
+def test_exit_status_and_errors() -> None:
+    assert run_command("return 1") == (1, "a line\n", "")
+    assert run_command("return 1", ">&-") == (1, "", "")
+    assert run_command("raise UserError('so')", "2>&-") == (2, "a line\n", "")
+    assert run_command("raise OSError('libx.so: cannot open')") == (2, "a line\n", "dragoman: libx.so: cannot open\n")
+    assert run_command("open('none')") == (2, "a line\n", "dragoman: none: No such file or directory\n")
+    assert run_command("sys.stdin.close(); raise KeyboardInterrupt") == (130, "a line\n", "dragoman: interrupted\n")
 
 
-def test_a_reader_that_has_seen_enough_changes_nothing() -> None:
-    """The status is the command's own: a check that failed does not pass because of `| head`."""
-    for how, status in (("return 1", 1), ("return 0", 0), ("print('x' * 1000000); return 1", 0)):
-        waits = f"import time; time.sleep(0.5); {how}" if "print" not in how else how
+def test_a_closed_pipe_does_not_change_the_status() -> None:
+    """A check that failed does not pass because of `| head`."""
+    for statement, status in (("return 1", 1), ("return 0", 0), ("print('x' * 1000000); return 1", 0)):
+        # The wait lets the pipe close before the command ends.
+        code = statement if "print" in statement else f"import time; time.sleep(0.5); {statement}"
         with subprocess.Popen(
-            [sys.executable, "-E", "-c", COMMAND.format(waits)],
+            [sys.executable, "-E", "-c", COMMAND.format(code)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -252,24 +260,24 @@ def test_a_reader_that_has_seen_enough_changes_nothing() -> None:
             assert process.stderr
             process.stdout.close()
             assert process.stderr.read() == ""
-            assert process.wait() == status, how
+            assert process.wait() == status, statement
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always without room")
-def test_no_room_is_told_however_a_command_ends() -> None:
-    assert ending("return 1", ">/dev/full") == (1, "", NO_ROOM)
-    assert ending("return 0", ">/dev/full") == (2, "", NO_ROOM)
-    assert ending("raise UserError('so')", ">/dev/full") == (2, "", f"dragoman: so\n{NO_ROOM}")
-    assert ending("print('x' * 1000000)", ">/dev/full") == (2, "", NO_ROOM)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_reported_however_a_command_ends() -> None:
+    assert run_command("return 1", ">/dev/full") == (1, "", NO_SPACE)
+    assert run_command("return 0", ">/dev/full") == (2, "", NO_SPACE)
+    assert run_command("raise UserError('so')", ">/dev/full") == (2, "", f"dragoman: so\n{NO_SPACE}")
+    assert run_command("print('x' * 1000000)", ">/dev/full") == (2, "", NO_SPACE)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always without room")
-def test_output_without_room_is_told(tiny_file: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_reported_by_the_runtime(tiny_file: Path) -> None:
     for words in (["translate", str(tiny_file), "12"], ["info", str(tiny_file), "--json"]):
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "dragoman.runtime", *words]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 2
-        assert done.stderr.endswith(NO_ROOM)
+        assert done.stderr.endswith(NO_SPACE)
         assert "Traceback" not in done.stderr
         assert "Exception" not in done.stderr

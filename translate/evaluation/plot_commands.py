@@ -159,8 +159,8 @@ def _write_plot(path: str, kind: str, picture: bytes, subwords: Sequence[str]) -
     write_atomically(Path(path), picture)
     if kind == "png" and (missing := characters_without_font(subwords)):
         print(
-            f"dragoman: no font on this machine has {', '.join(missing)}: boxes are drawn instead. Install a font that "
-            "does, such as Noto, or write an .svg file, which leaves the text to the viewer's fonts",
+            f"dragoman: no font on this machine has {', '.join(missing)}; the plot shows boxes instead. Install a font "
+            "such as Noto, or write an .svg file, which is drawn with the viewer's fonts",
             file=sys.stderr,
         )
     print(path)

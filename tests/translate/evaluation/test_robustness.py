@@ -1,4 +1,4 @@
-"""Text written otherwise: what the changes do, what the report counts, and what training shows of them."""
+"""Robustness: the changes to text, the failures that are counted, and augmentation in training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dragoman.translate.config import AugmentConfig, TokenizerConfig, load
 from dragoman.translate.corpus.folder import Corpus, Pair, write_corpus
 from dragoman.translate.encoding.augmentation import CHANGES, bare, typo
 from dragoman.translate.encoding.ragged import Ragged
-from dragoman.translate.encoding.shards import build
+from dragoman.translate.encoding.shard_builder import build
 from dragoman.translate.encoding.subwords import train_tokenizer
 from dragoman.translate.evaluation.robustness import failures, has_loop
 from dragoman.translate.training.trainer import Trainer
@@ -42,19 +42,19 @@ def test_changes() -> None:
     words = changed("unseen numbers", line).split()
     assert (words[:3], len(words[3])) == (["A", "man", "rides"], 5)
     assert len(changed("unseen numbers", "no number here").split()) == 4
-    wrong = changed("typing errors", line)
-    assert wrong != line
-    assert abs(len(wrong) - len(line)) <= 1
+    misspelt = changed("typing errors", line)
+    assert misspelt != line
+    assert abs(len(misspelt) - len(line)) <= 1
     assert bare("„Ende!“") == "„Ende"
     assert bare("50%") == "50%"
 
 
 @pytest.mark.parametrize(
-    ("source", "found", "wrong"),
+    ("source", "result", "expected"),
     [
         ("12345 dogs run", Translation("12345 Hunde rennen", -0.1), set()),
         ("12345 dogs run", Translation("12354 Hunde rennen", -0.1), {"lost numbers"}),
-        ("two dogs run", Translation("77 Hunde rennen", -0.1), set()),  # one too many is not lost
+        ("two dogs run", Translation("77 Hunde rennen", -0.1), set()),  # an additional number is no loss
         ("two dogs run", Translation("", 0.0), {"empty", "wrong length"}),
         ("", Translation("", 0.0), set()),
         ("two dogs", Translation("so so so so so", -0.1, complete=False), {"loops", "unfinished"}),
@@ -65,8 +65,8 @@ def test_changes() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_translation(source: str, found: Translation, wrong: set[str]) -> None:
-    assert {key for key, value in failures(source, found, 1.0).items() if value} == wrong
+def test_failures(source: str, result: Translation, expected: set[str]) -> None:
+    assert {key for key, value in failures(source, result, 1.0).items() if value} == expected
 
 
 @given(st.text(), st.integers())
@@ -97,17 +97,17 @@ def test_loops(text: str, expected: bool) -> None:
     assert has_loop(text) is expected
 
 
-def test_training_shows_other_spellings(tmp_path: Path) -> None:
+def test_augmentation_changes_the_requested_shares(tmp_path: Path) -> None:
     pairs = [Pair(f"the little dog number {n} barks.", f"der kleine Hund Nummer {n} bellt.") for n in range(400)]
     write_corpus(tmp_path / "c", ("en", "de"), {"train": pairs, "valid": pairs[:5], "test": pairs[:5]}, {})
     corpus = Corpus(tmp_path / "c")
     config = TokenizerConfig(vocabulary=380, sampling=0)
-    both = (train_tokenizer(corpus.lines("train", 0, 1), TokenizerConfig(), 330),) * 2
+    tokenizers = (train_tokenizer(corpus.lines("train", 0, 1), TokenizerConfig(), 330),) * 2
     augment = AugmentConfig(upper=0.2, title=0.1, bare=0.1, typos=0.3)
-    text = build(tmp_path / "shards", corpus, both, config, 1, "digest", augment)
+    text = build(tmp_path / "shards", corpus, tokenizers, config, 1, "digest", augment)
 
     def lines(drawn: Ragged) -> list[str]:
-        return [both[0].decode(drawn.row(i).tolist()) for i in range(drawn.rows)]
+        return [tokenizers[0].decode(drawn.row(i).tolist()) for i in range(drawn.rows)]
 
     source, target = map(lines, text.draw(np.arange(400), [1], augment))
     kinds: dict[str, Callable[[int], tuple[str, ...]]] = {
@@ -136,7 +136,7 @@ def test_a_run_with_augmentation_trains_and_reports(
     assert main(["evaluate", str(tmp_path / "run"), *files, "--robustness", "--json", "--report", str(page)]) == 0
     rows = json.loads(capsys.readouterr().out)["robustness"]
     assert [row["change"] for row in rows] == ["as it is", *CHANGES]
-    assert rows[-1]["empty"] == 0  # nothing was asked
+    assert rows[-1]["empty"] == 0  # the source is empty, too
     assert "typing errors" in page.read_text("utf-8")
     assert main(["evaluate", str(tmp_path / "run"), *files, "--robustness"]) == 0
     assert "lost numbers" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What is remembered, against derivatives taken one by one; made-up tasks; cells made equal; pictures."""
+"""Sensitivity against Jacobians, synthetic tasks, cells of equal size, and plots."""
 
 from __future__ import annotations
 
@@ -29,47 +29,46 @@ from tiny import CELLS, VOCABULARY, tiny_config
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_sensitivity_equals_derivatives_one_by_one(cell: str) -> None:
+def test_sensitivity_equals_norms_of_the_jacobian(cell: str) -> None:
     torch.manual_seed(1)
     config = tiny_config(cell)
     embedding, encoder = Embedding(VOCABULARY, config.width, 0.0), Encoder(config)
     ids = [5, 9, 4, 11, 3]
-    found = sensitivity(embedding, encoder, ids)
-    assert found.shape == (config.encoder_layers, 2, 5, 5)
+    norms = sensitivity(embedding, encoder, ids)
+    assert norms.shape == (config.encoder_layers, 2, 5, 5)
 
     def first_layer(words: Tensor) -> Tensor:  # (S, E) -> (S, D*H)
-        seen: list[Tensor] = []
+        outputs: list[Tensor] = []
         output = encoder.layers[0].recurrent.output
-        hook = output.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        hook = output.register_forward_pre_hook(lambda module, inputs: outputs.append(inputs[0]))
         encoder.eval()(words[:, None], torch.ones(5, 1, dtype=torch.bool))
         hook.remove()
-        return seen[0][:, 0]
+        return outputs[0][:, 0]
 
     words = embedding(torch.tensor(ids)).detach()
     jacobian = torch.autograd.functional.jacobian(first_layer, words)  # (S, D*H, S, E)
     assert isinstance(jacobian, Tensor)
     for d in (0, 1):
-        own = jacobian[:, d * config.hidden : (d + 1) * config.hidden]
-        np.testing.assert_allclose(found[0, d], own.square().sum((1, 3)).sqrt().numpy(), rtol=1e-4, atol=1e-6)
-    assert np.all(np.triu(found[0, 0], 1) == 0)  # what comes later is not known yet
-    assert np.all(np.tril(found[0, 1], -1) == 0)
-    assert sensitivity_by_distance(found[0, 0])[0] == sensitivity_by_distance(found[0, 1], right_to_left=True)[0] == 1
+        part = jacobian[:, d * config.hidden : (d + 1) * config.hidden]
+        np.testing.assert_allclose(norms[0, d], part.square().sum((1, 3)).sqrt().numpy(), rtol=1e-4, atol=1e-6)
+    assert np.all(np.triu(norms[0, 0], 1) == 0)  # no state depends on later input
+    assert np.all(np.tril(norms[0, 1], -1) == 0)
+    assert sensitivity_by_distance(norms[0, 0])[0] == sensitivity_by_distance(norms[0, 1], right_to_left=True)[0] == 1
 
 
-def test_made_up_tasks_are_right_and_apart() -> None:
+def test_synthetic_tasks_are_correct_and_disjoint() -> None:
     for name in ALGORITHMS:
         splits, card = build_algorithm(name, 400, length=5, beyond=8, seed=3)
         assert (card["length"], card["beyond"]) == (5, 8)
         texts = [pair.source for pairs in splits.values() for pair in pairs]
         assert len(texts) == len({*texts})
         for pair in splits["train"] + splits["test"]:
-            given, answer = pair.source.split(), pair.target.split()
+            source, target = pair.source.split(), pair.target.split()
             if name == "add":
-                one, two = pair.source.replace(" ", "").split("+")
-                assert int("".join(reversed(answer))) == int(one) + int(two)
+                first, second = pair.source.replace(" ", "").split("+")
+                assert int("".join(reversed(target))) == int(first) + int(second)
             else:
-                expected = {"copy": given, "reverse": given[::-1], "sort": sorted(given)}[name]
-                assert answer == expected
+                assert target == {"copy": source, "reverse": source[::-1], "sort": sorted(source)}[name]
         if name != "add":
             assert max(len(p.source.split()) for p in splits["train"]) == 5
             assert max(len(p.source.split()) for p in splits["test"]) == 8
@@ -80,47 +79,50 @@ def test_made_up_tasks_are_right_and_apart() -> None:
         build_algorithm("copy", 100, length=1, beyond=1, seed=1)
 
 
-def test_cells_are_made_equal() -> None:
+def test_cells_get_equal_numbers_of_parameters() -> None:
     tree = {**WITH_ATTENTION, "name": "x", "data": {"corpus": "x"}}
-    wanted = sum(p.numel() for p in Seq2Seq(from_tree(tree, "x").model, 40, 40).parameters())
+    parameters = sum(p.numel() for p in Seq2Seq(from_tree(tree, "x").model, 40, 40).parameters())
     for cell in CELLS:
         config = from_tree({**tree, "model": {**WITH_ATTENTION["model"], "cell": cell}}, "x")
-        hidden = equal_hidden(config, (40, 40), wanted)
+        hidden = equal_hidden(config, (40, 40), parameters)
         model = from_tree({**tree, "model": {**WITH_ATTENTION["model"], "cell": cell, "hidden": hidden}}, "x").model
         count = sum(p.numel() for p in Seq2Seq(model, 40, 40).parameters())
-        assert 0.95 * wanted < count <= wanted
+        assert 0.95 * parameters < count <= parameters
 
 
-def test_pictures(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plots(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, start in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
-        for kind in ("memory", "attention"):
+        for kind in ("sensitivity", "memory", "attention"):
             assert main(["plot", kind, str(tiny_run), "12 7 東", "-o", str(tmp_path / name)]) == 0
             assert (tmp_path / name).read_bytes().startswith(start)
     for words, message in (
         (["attention", str(tiny_run), "x", "-o", str(tmp_path / "a.gif")], "ends in .png or .svg"),
         (
-            ["memory", __file__, "x", "-o", str(tmp_path / "b.png")],
+            ["sensitivity", __file__, "x", "-o", str(tmp_path / "b.png")],
             "is a file; give the folder of a training run",
         ),
-        (["memory", str(tiny_run), " ", "-o", str(tmp_path / "b.png")], "nothing in it to remember"),
-        (["memory", str(tiny_run), "7 " * 99, "-o", str(tmp_path / "b.png")], "more than the 64 that can be drawn"),
+        (
+            ["sensitivity", str(tiny_run), " ", "-o", str(tmp_path / "b.png")],
+            "has no visible characters",
+        ),
+        (["sensitivity", str(tiny_run), "7 " * 99, "-o", str(tmp_path / "b.png")], "give a text of at most 64"),
     ):
         assert main(["plot", *words]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "b.png").exists()
-    nobodys = "\U000f0000"  # of private use: no font has it
-    assert main(["plot", "memory", str(tiny_run), f"7 {nobodys}", "-o", str(tmp_path / "c.png")]) == 0
-    assert f"no font on this machine has {nobodys}, drawn as boxes" in capsys.readouterr().err
-    assert main(["plot", "memory", str(tiny_run), f"7 {nobodys}", "-o", str(tmp_path / "c.svg")]) == 0
+    private_use = "\U000f0000"  # no font has this character
+    assert main(["plot", "sensitivity", str(tiny_run), f"7 {private_use}", "-o", str(tmp_path / "c.png")]) == 0
+    assert f"no font on this machine has {private_use}; the plot shows boxes instead" in capsys.readouterr().err
+    assert main(["plot", "sensitivity", str(tiny_run), f"7 {private_use}", "-o", str(tmp_path / "c.svg")]) == 0
     assert "no font" not in capsys.readouterr().err
 
 
 @pytest.mark.slow  # three trainings of half a minute
-def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
-    """Trained to reverse letters without attention, which cannot be done without remembering them."""
+def test_sensitivity_fades_faster_in_an_elman_network(tmp_path: Path) -> None:
+    """The task, reversing letters without attention, cannot be solved without memory."""
     splits, card = build_algorithm("reverse", 10_000, length=6, beyond=6, seed=1)
     write_corpus(tmp_path / "reverse", LANGUAGES, splits, card)
-    fades: dict[str, npt.NDArray[np.float64]] = {}
+    relative: dict[str, npt.NDArray[np.float64]] = {}
     for cell in ("elman", "lstm", "sru"):
         tree = {**WITHOUT_ATTENTION, "name": cell, "data": {"corpus": str(tmp_path / "reverse")}}
         tree["model"] = {**WITHOUT_ATTENTION["model"], "cell": cell}
@@ -128,17 +130,17 @@ def test_an_elman_net_forgets_what_others_keep(tmp_path: Path) -> None:
         Trainer(from_tree(tree, cell), tmp_path / cell).fit()
         run = Run(tmp_path / cell)
         ids = run.source_tokenizer().encode("m t c a s b r q d k f g h")
-        to_left_to_right, backwards = sensitivity(*encoder_of(run), ids)[0]
-        fades[cell] = np.maximum(
-            sensitivity_by_distance(to_left_to_right), sensitivity_by_distance(backwards, right_to_left=True)
+        left_to_right, right_to_left = sensitivity(*encoder_of(run), ids)[0]
+        relative[cell] = np.maximum(
+            sensitivity_by_distance(left_to_right), sensitivity_by_distance(right_to_left, right_to_left=True)
         )
-    assert fades["elman"][5] < 0.1
-    assert fades["elman"][8] < 0.02
+    assert relative["elman"][5] < 0.1
+    assert relative["elman"][8] < 0.02
     for cell in ("lstm", "sru"):
-        assert fades[cell][8] > 0.05, cell
+        assert relative[cell][8] > 0.05, cell
 
 
-@pytest.mark.slow  # 40 trainings, as short as can be
+@pytest.mark.slow  # 40 trainings, though of one epoch each
 def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, problem in comparison.SYNTHETIC_TASKS.items():
         monkeypatch.setitem(comparison.SYNTHETIC_TASKS, name, problem._replace(epochs=1, length=2, beyond=4))
@@ -154,10 +156,10 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         sizes = [row["parameters"] for row in rows if row["task"] == task]
         assert max(sizes) < 1.05 * min(sizes)
     before = (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns
-    assert main(words) == 0  # what is there is not trained again
+    assert main(words) == 0  # a finished run is not trained again
     assert (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns == before
-    for option, other, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
-        assert main([*words, option, other]) == 2
+    for option, value, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
+        assert main([*words, option, value]) == 2
         assert f"another {key};" in capsys.readouterr().err
     assert main([*words, "--corpus", str(tmp_path / "none")]) == 2
     assert "is not a corpus" in capsys.readouterr().err
@@ -167,4 +169,4 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(["plot", "attention", str(run.folder), "a b", "-o", str(tmp_path / "a.png")]) == 2
     assert "has no attention to draw" in capsys.readouterr().err
     assert main(["cells", "--out", str(tmp_path)]) == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "holds other files; name a new folder" in capsys.readouterr().err
