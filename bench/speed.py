@@ -273,12 +273,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     plain = run.search()
     random = torch.Generator().manual_seed(0)
 
-    def use() -> None:
+    def translate() -> None:
         plain.search(
             torch.randint(4, vocabulary, (8, LENGTH), generator=random), torch.full((8,), LENGTH), max_length=LENGTH
         )
 
-    calibration = calibrate(plain, use)
+    calibration = calibrate(plain, translate)
     # 40 times the source length allows 512 ids from 15.
     forced = {
         "float32": to_onnx(without_eos(plain, 40)).SerializeToString(),

@@ -45,15 +45,15 @@ def build_int8(
     search, rows = run.search(), encode_sentences(run, [pair.source for pair in pairs])
     log("calibrating")
 
-    def use() -> None:
+    def translate() -> None:
         for source, length in parity_batches(rows[:CALIBRATION_SENTENCES], 32):
             search.search(torch.from_numpy(source), torch.from_numpy(length), beam=run.config().search.beam_size)
 
-    calibration = calibrate(search, use)
+    calibration = calibrate(search, translate)
     metadata = replace(
         metadata_of(run),
         precision="int8",
-        quantisation={"target": target, "calibration": {name: [*scale] for name, scale in calibration.items()}},
+        quantisation={"target": target, "calibration": {name: [*values] for name, values in calibration.items()}},
     )
     log("exporting int8")
     model, metadata, levels = _export_search(quantised(search, calibration, target), metadata, rows[:PARITY_SENTENCES])

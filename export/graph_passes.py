@@ -2,7 +2,7 @@
 
 At batch size 1 the number of nodes decides how long a step takes, and the exporter writes more of them than it needs.
 Each pass matches what `translate/network/` writes and leaves every other pattern alone. The export compares the result
-with PyTorch, so a wrong pass can never reach a file.
+with PyTorch before it writes a file.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Histogram:
             self.top *= 2
         self.counts += torch.histc(x.abs(), BINS, 0, self.top)
 
-    def step(self) -> tuple[float, int]:
+    def step_and_zero(self) -> tuple[float, int]:
         """Return the step with the least squared error, rounding and clipping together, and the zero point."""
         levels, zero_point = (127, 128) if self.negative else (255, 0)
         centres = (torch.arange(BINS) + 0.5) * (self.top / BINS)
@@ -74,17 +74,17 @@ class Histogram:
         return float(clips[error.argmin()]) / levels, zero_point
 
 
-def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
-    """Return the step and zero point of each product, from its inputs while `use` runs the search."""
+def calibrate(search: BeamSearch, translate: Callable[[], None]) -> Calibration:
+    """Return the step and zero point of each product, from its inputs while `translate` runs the search."""
     histograms: dict[str, Histogram] = {}
     hooks = []
     for name, module in search.model.named_modules():
         if isinstance(module, nn.Linear):
 
-            def before(_: nn.Module, arguments: tuple[Tensor, ...], name: str = name) -> None:
+            def update(_: nn.Module, arguments: tuple[Tensor, ...], name: str = name) -> None:
                 histograms.setdefault(name, Histogram()).update(arguments[0])
 
-            hooks.append(module.register_forward_pre_hook(before))
+            hooks.append(module.register_forward_pre_hook(update))
     assert isinstance(search.model, Seq2Seq)
     output = search.model.output
     original = output.logits
@@ -95,25 +95,25 @@ def calibrate(search: BeamSearch, use: Callable[[], None]) -> Calibration:
 
     output.logits = logits  # type: ignore[method-assign]  # a method, not a module, so hooks do not see it
     try:
-        use()
+        translate()
     finally:
         for hook in hooks:
             hook.remove()
         del output.logits
-    return {name: histogram.step() for name, histogram in histograms.items()}
+    return {name: histogram.step_and_zero() for name, histogram in histograms.items()}
 
 
 def quantised(search: BeamSearch, calibration: Calibration, target: str) -> BeamSearch:
     """Return a copy of a search whose products are computed in 8 bits."""
     model, max_weight = copy.deepcopy(search.model), MAX_WEIGHT[target]
-    calibration = {current_name(name): step for name, step in calibration.items()}
+    calibration = {current_name(name): step_and_zero for name, step_and_zero in calibration.items()}
     embeddings: dict[int, Int8Embedding] = {}  # by identity, so that a shared table stays shared
     for name, module in [*model.named_modules(remove_duplicate=False)]:
         if isinstance(module, nn.Linear):
             replacement: nn.Module = Int8Linear(module, calibration[name], max_weight)
         elif isinstance(module, Embedding):
-            step = calibration["output"] if module is model.output else None
-            replacement = embeddings.setdefault(id(module), Int8Embedding(module, step, max_weight))
+            step_and_zero = calibration["output"] if module is model.output else None
+            replacement = embeddings.setdefault(id(module), Int8Embedding(module, step_and_zero, max_weight))
         else:
             continue
         parent, _, attribute = name.rpartition(".")
@@ -139,13 +139,14 @@ class _Int8Product(nn.Module):
     step: Tensor
     zero: Tensor
 
-    def __init__(self, weight: Tensor, step: tuple[float, int], max_weight: int) -> None:
+    def __init__(self, weight: Tensor, step_and_zero: tuple[float, int], max_weight: int) -> None:
         super().__init__()
+        step, zero = step_and_zero
         rows, scale = quantise_rows(weight.detach(), max_weight)
         self.register_buffer("columns", rows.t().contiguous())
         self.register_buffer("scale", scale)
-        self.register_buffer("step", torch.tensor(step[0]))
-        self.register_buffer("zero", torch.tensor(step[1], dtype=torch.uint8))
+        self.register_buffer("step", torch.tensor(step))
+        self.register_buffer("zero", torch.tensor(zero, dtype=torch.uint8))
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """Return the product of x (..., I) plus the bias (O): (..., O)."""
@@ -158,8 +159,8 @@ class Int8Linear(_Int8Product):
 
     bias: Tensor | None
 
-    def __init__(self, linear: nn.Linear, step: tuple[float, int], max_weight: int) -> None:
-        super().__init__(linear.weight, step, max_weight)
+    def __init__(self, linear: nn.Linear, step_and_zero: tuple[float, int], max_weight: int) -> None:
+        super().__init__(linear.weight, step_and_zero, max_weight)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,8 +171,8 @@ class Int8Linear(_Int8Product):
 class Int8Embedding(_Int8Product):
     """Embedding in 8 bits: one table, read by rows as an embedding and by columns as the output product."""
 
-    def __init__(self, embedding: Embedding, step: tuple[float, int] | None, max_weight: int) -> None:
-        super().__init__(embedding.weight, step or (1.0, 128), max_weight)
+    def __init__(self, embedding: Embedding, step_and_zero: tuple[float, int] | None, max_weight: int) -> None:
+        super().__init__(embedding.weight, step_and_zero or (1.0, 128), max_weight)
         self.factor = embedding.scale
 
     def table(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the packages promise of each other: the light runtime, the direction of imports, the wheel, the documents."""
+"""The boundaries of the packages: a light runtime, the direction of imports, and the content of the wheel."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ LIGHT = {"dragoman", "numpy", "onnxruntime", "sentencepiece"} | sys.stdlib_modul
 
 
 def python(code: str, *arguments: str) -> str:
-    """Standard output of a fresh interpreter that sees only the project."""
+    """Run code in a new interpreter that imports the project from its root, and return standard output."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=True
     )
-    return done.stdout
+    return result.stdout
 
 
-def test_the_runtime_is_light(tiny_file: Path) -> None:
+def test_runtime_translates_without_training_packages(tiny_file: Path) -> None:
     code = (
         "import sys\n"
         "from dragoman.runtime.translator import Translator\n"
@@ -96,13 +96,13 @@ def test_version_is_one_line_and_imports_nothing(module: str, torch: bool) -> No
     assert python(code) == ", ".join(expected) + "\n"
 
 
-def test_the_command_starts_light() -> None:
+def test_command_line_imports_no_heavy_package() -> None:
     code = f"import sys, dragoman.cli; print([m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
 
 
 @pytest.mark.parametrize("package", ALLOWED)
-def test_imports_go_downwards(package: str) -> None:
+def test_packages_import_only_those_below_them(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = []
@@ -119,7 +119,7 @@ def test_imports_go_downwards(package: str) -> None:
                     assert parts[1] in ALLOWED[package], f"{path} imports {name}"
 
 
-def test_missing_extras_are_one_sentence(tmp_path: Path) -> None:
+def test_missing_training_extras_are_one_line(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         f"for m in {HEAVY!r}: sys.modules[m] = None\n"
@@ -127,9 +127,9 @@ def test_missing_extras_are_one_sentence(tmp_path: Path) -> None:
         "sys.exit(0 if main(['train', 'x.toml']) == 2 else 1)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stderr.count("\n") == 1
-    assert "pip install '.[train]' in Dragoman's folder" in done.stderr
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stderr.count("\n") == 1
+    assert "pip install '.[train]' in Dragoman's folder" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out) > 100
 
 
-def test_architecture_fits_on_a_page() -> None:
+def test_architecture_fits_on_one_page() -> None:
     assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines()) <= 60
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # builds the wheel and installs it into a new environment
 def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"  # a copy: building leaves folders behind, which the next wheel would swallow
+    tree = tmp_path / "tree"  # a copy, because building leaves folders behind that the next wheel would contain
     shutil.copytree(
         ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "runs", "data", "build", "*.egg-info")
     )
@@ -157,14 +157,14 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
         check=True, capture_output=True,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
-    inside = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("dragoman/")}
+    packaged = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("dragoman/")}
     modules = {
         f"dragoman/{path.relative_to(ROOT)}"
         for package in ALLOWED
         for path in (ROOT / package).rglob("*")
         if path.suffix in (".py", ".typed", ".toml", ".html") and "__pycache__" not in path.parts
     }
-    assert inside == modules
+    assert packaged == modules
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     binary = tmp_path / "venv" / "bin"
     subprocess.run(
@@ -173,8 +173,8 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
     )  # fmt: skip
     installed = subprocess.run([str(binary / "pip"), "list"], check=True, capture_output=True, text=True).stdout
     assert "torch" not in installed
-    done = subprocess.run(
+    result = subprocess.run(
         [str(binary / "dragoman"), "translate", str(tiny_file), "12", "345"], check=True, capture_output=True, text=True
     )
-    assert len(done.stdout.splitlines()) == 2
-    assert "Traceback" not in done.stderr
+    assert len(result.stdout.splitlines()) == 2
+    assert "Traceback" not in result.stderr

@@ -57,11 +57,11 @@ def random_rows(count: int, longest: int) -> list[list[int]]:
 
 
 def calibration_of(search: BeamSearch) -> Calibration:
-    def use() -> None:
+    def translate() -> None:
         for source, length in parity_batches(random_rows(16, 9), 8):
             search.search(torch.from_numpy(source), torch.from_numpy(length), beam=2)
 
-    return calibrate(search, use)
+    return calibrate(search, translate)
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,7 +87,7 @@ def test_clipping_point_has_the_least_error() -> None:
     values = torch.cat((torch.randn(100_000), torch.tensor([30.0])))
     histogram.update(values[:1000])
     histogram.update(values)
-    step, zero = histogram.step()
+    step, zero = histogram.step_and_zero()
     assert zero == 128
 
     def error(step: float) -> float:
@@ -97,7 +97,7 @@ def test_clipping_point_has_the_least_error() -> None:
     assert error(step) <= min(error(s / 127) for s in np.arange(3, 30, 0.5)) * 1.1
     histogram = Histogram()
     histogram.update(torch.rand(1000))
-    step, zero = histogram.step()
+    step, zero = histogram.step_and_zero()
     assert zero == 0
     assert step == pytest.approx(1 / 255, rel=0.05)
 
