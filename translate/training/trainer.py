@@ -216,7 +216,7 @@ class Trainer:
         self._update_clock()
         if not p.step:
             p.prepared = p.seconds
-        self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.counted)
+        self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.unit)
         while p.epoch < c.epochs and not (p.step and self._limit_reached()):
             self._train_epoch(self.batches(p.epoch), interrupted)
         if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
@@ -309,7 +309,7 @@ class Trainer:
         loss = self.validation_loss()
         self._update_clock()
         entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),
-                 **self.task.measures(loss), **self._scores(final=False)}  # fmt: skip
+                 **self.task.loss_metrics(loss), **self._scores(final=False)}  # fmt: skip
         p.history.append(entry)
         self.log.validation(entry)
         save_tensors(self._step_path(p.step), weights_of(self.model))

@@ -208,7 +208,7 @@ def test_the_validation_loss_is_that_of_every_pair(toml: Path, tmp_path: Path) -
     assert isinstance(trainer.model, Seq2Seq)
     trainer.model.eval()
     total = tokens = 0.0
-    sources, targets = trainer.task.held_out  # type: ignore[attr-defined]  # of the translation task
+    sources, targets = trainer.task.valid_ids  # type: ignore[attr-defined]  # of the translation task
     with torch.no_grad():
         for source, target in zip(sources, targets, strict=True):
             batch = make_batch([source], [target])

@@ -33,7 +33,7 @@ from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.progress import bar
-from dragoman.translate.tasks.translation import limit_ratio, most_sentences
+from dragoman.translate.tasks.translation import limit_ratio, max_sentences
 from dragoman.translate.training import checkpoint, record
 from dragoman.translate.training.averaging import averaged_entries
 from dragoman.translate.training.checkpoint import load_tensors, weights_of
@@ -104,9 +104,9 @@ def test_limit_ratio_exceeds_the_ratios_of_the_training_text() -> None:
 
 def test_max_sentences_is_the_99th_percentile() -> None:
     one, three = "He came.", "He came. She left. They stayed."
-    assert most_sentences([one] * 198 + [three] * 2, "en") == 1
-    assert most_sentences([one] * 180 + [three] * 20, "en") == 3
-    assert most_sentences([""], "en") == 1
+    assert max_sentences([one] * 198 + [three] * 2, "en") == 1
+    assert max_sentences([one] * 180 + [three] * 20, "en") == 3
+    assert max_sentences([""], "en") == 1
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:
