@@ -1,6 +1,6 @@
 """Plots of runs and models, as PNG or SVG files.
 
-Figures are made without pyplot, so that no window system is ever asked for.
+Figures are made without pyplot, so that no display is needed.
 """
 
 from __future__ import annotations

@@ -69,7 +69,10 @@ def model_report(
     runs = [Path(m) for m in models if (Path(m) / "metrics.jsonl").exists()]
     return render_page(
         f"{metadata.config.get('name', 'model')}, {metadata.source_language} to {metadata.target_language}",
-        facts={**_facts(translator, models), "test": f"{len(source):,} sentences, beam {beam}, protocol {protocol}"},
+        facts={
+            **_facts(translator, models),
+            "test set": f"{len(source):,} sentences, beam {beam}, protocol {protocol}",
+        },
         scores=[
             {"metric": s.metric, "signature": s.signature, "systems": [{"name": "score", "score": s.score}]}
             for s in scores
