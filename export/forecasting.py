@@ -28,7 +28,7 @@ from dragoman.translate.tasks.forecasting import (
     TorchSeriesEngine,
     forecasting_metadata,
     read_parts,
-    trained_network,
+    trained_series_network,
     windows_of,
 )
 from dragoman.translate.training.run import Run
@@ -45,7 +45,7 @@ def build_forecaster(run: Run) -> tuple[bytes, list[Level]]:
 
     Raises UserError if the two differ.
     """
-    network, metadata, windows = trained_network(run), forecasting_metadata(run), validation_windows(run)
+    network, metadata, windows = trained_series_network(run), forecasting_metadata(run), validation_windows(run)
     reference = TorchSeriesEngine(network)
     cases = []
     for window in windows[:SELF_TESTS]:
@@ -76,7 +76,7 @@ def verify_forecaster(run: Run, path: str) -> list[Level]:
     data, metadata = read_model_file(path), load(path).metadata
     if metadata.series != forecasting_metadata(run).series:
         raise UserError(f"{path} was not made from {run.folder}: their series differ")
-    return compare_forecaster(TorchSeriesEngine(trained_network(run)), data, metadata, validation_windows(run))
+    return compare_forecaster(TorchSeriesEngine(trained_series_network(run)), data, metadata, validation_windows(run))
 
 
 def compare_forecaster(reference: SeriesEngine, data: bytes, metadata: Metadata, windows: Floats) -> list[Level]:

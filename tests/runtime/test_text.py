@@ -22,7 +22,7 @@ from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.encoding.ragged import ragged
-from dragoman.translate.encoding.subwords import _Dropout, default_vocabulary, encode, segmentations, train_tokenizer
+from dragoman.translate.encoding.subwords import BPEDropout, default_vocabulary, encode, segmentations, train_tokenizer
 
 difficult = st.text(
     st.one_of(
@@ -155,7 +155,7 @@ def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> N
 def test_bpe_without_dropout_equals_sentencepiece(text: str) -> None:
     for word in normalise(text).split(" "):
         if word and "\u2581" not in word:
-            assert _Dropout(BPE, 0.0).segment(word, None) == BPE.processor.EncodeAsIds(word)
+            assert BPEDropout(BPE, 0.0).segment(word, None) == BPE.processor.EncodeAsIds(word)
 
 
 def test_bpe_dropout_lengthens_text_as_in_sentencepiece() -> None:

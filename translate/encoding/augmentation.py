@@ -1,4 +1,8 @@
-"""Changes to text that people make: case, punctuation, typing errors, numbers."""
+"""Changes that people make to text: case, punctuation, typing errors, numbers.
+
+Training uses some of them for augmentation (word by word, see shards.py). The robustness evaluation uses CHANGES, which
+work on whole lines.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,24 @@ import random
 import unicodedata
 from collections.abc import Callable
 
-SHORT = 4  # letters of a word that is too short to be spelt wrong
+MIN_TYPO_LENGTH = 4  # characters: shorter words get no typing error
 
 
-EVERY = 8  # one word in so many of a line with typing errors has one
+WORDS_PER_TYPO = 8  # in a line with typing errors
 
 
 def upper(word: str) -> str:
-    """In capitals."""
+    """Return a word in capitals."""
     return word.upper()
 
 
 def title(word: str) -> str:
-    """With a capital first letter."""
+    """Return a word with a capital first letter."""
     return word[:1].upper() + word[1:]
 
 
 def bare(word: str) -> str:
-    """Without the punctuation at its end. (Unicode counts signs among it that are not.)"""
+    """Return a word without final punctuation. Signs such as % stay, though Unicode classes them as punctuation."""
     end = len(word)
     while end and unicodedata.category(word[end - 1]) in ("Po", "Pf", "Pi", "Pe") and word[end - 1] not in "%‰#&@*/\\":
         end -= 1
@@ -31,11 +35,11 @@ def bare(word: str) -> str:
 
 
 def typo(word: str, rng: random.Random) -> str:
-    """With one typing error: two letters exchanged, one left out, or one doubled. Short words stay."""
-    places = [i for i in range(1, len(word) - 1) if word[i].isalpha() and word[i + 1].isalpha()]
-    if len(word) < SHORT or not places:
+    """Return a word with one typing error: two letters swapped, one left out, or one doubled. Short words stay."""
+    positions = [i for i in range(1, len(word) - 1) if word[i].isalpha() and word[i + 1].isalpha()]
+    if len(word) < MIN_TYPO_LENGTH or not positions:
         return word
-    i = rng.choice(places)
+    i = rng.choice(positions)
     kind = rng.randrange(3)
     if kind == 0:
         return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
@@ -43,16 +47,16 @@ def typo(word: str, rng: random.Random) -> str:
 
 
 def with_typos(line: str, rng: random.Random) -> str:
-    """A line with a typing error in one word of EVERY, at least one."""
+    """Return a line with a typing error in one word of WORDS_PER_TYPO, and in at least one."""
     words = line.split(" ")
-    able = [i for i, word in enumerate(words) if len(word) >= SHORT]
-    for i in rng.sample(able, min(len(able), max(1, len(words) // EVERY))):
+    long_words = [i for i, word in enumerate(words) if len(word) >= MIN_TYPO_LENGTH]
+    for i in rng.sample(long_words, min(len(long_words), max(1, len(words) // WORDS_PER_TYPO))):
         words[i] = typo(words[i], rng)
     return " ".join(words)
 
 
 def with_number(line: str, rng: random.Random) -> str:
-    """A line with its numbers replaced by others of five digits, or with one put before its last word."""
+    """Return a line with its numbers replaced by one of five digits, or with one added if it has none."""
     number = str(rng.randrange(10_000, 100_000))
     words = line.split(" ")
     if not any(c.isdecimal() for c in line):
@@ -61,12 +65,12 @@ def with_number(line: str, rng: random.Random) -> str:
 
 
 def longest_word(line: str, rng: random.Random) -> str:
-    """The longest word alone."""
+    """Return the longest word of a line."""
     return max((bare(word) for word in line.split(" ")), key=len)
 
 
-def last_bare(line: str, rng: random.Random) -> str:
-    """A line without the punctuation at its end."""
+def without_final_punctuation(line: str, rng: random.Random) -> str:
+    """Return a line without the punctuation at its end."""
     return bare(line).rstrip()
 
 
@@ -76,7 +80,7 @@ Change = Callable[[str, random.Random], str]
 CHANGES: dict[str, Change] = {
     "upper case": lambda line, rng: line.upper(),
     "title case": lambda line, rng: " ".join(map(title, line.split(" "))),
-    "no final punctuation": last_bare,
+    "no final punctuation": without_final_punctuation,
     "typing errors": with_typos,
     "doubled spaces": lambda line, rng: line.replace(" ", "  "),
     "unseen numbers": with_number,

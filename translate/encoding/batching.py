@@ -1,4 +1,7 @@
-"""Batches of encoded pairs: which rows go together, and the tensors they become."""
+"""Batches of encoded pairs: which rows go together, and the tensors they become.
+
+Batches depend on the seed alone. Axis letters: B batch, S source length, T target length.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from torch import Tensor
 from dragoman.runtime.batching import pad
 from dragoman.runtime.contract import BOS, EOS, PAD
 from dragoman.runtime.session import return_memory
-from dragoman.translate.config import AS_WRITTEN, AugmentConfig
+from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig
 from dragoman.translate.encoding.ragged import Ints, Ragged
 from dragoman.translate.encoding.shards import Shards
 
-WINDOW = 100_000  # rows that are shuffled and batched together: bounds what is in memory
+WINDOW = 100_000  # rows that are shuffled and batched together: bounds the memory that ids take
 
 
-class Batch(NamedTuple):
-    """Padded ids. `target_in` starts with `<s>`; `target_out` is what each of its positions must predict."""
+class TranslationBatch(NamedTuple):
+    """Padded ids. `target_in` starts with `<s>`; each of its positions predicts the id of `target_out` there."""
 
     source: Tensor  # (B, S)
     source_length: Tensor  # (B)
@@ -31,33 +34,33 @@ class Batch(NamedTuple):
     tokens: int  # target ids that are not padding
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """All but the count."""
+        """Return the inputs of the objective."""
         return self[:4]
 
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch._make([*(x.to(device) for x in self.tensors()), self.tokens])
+    def to(self, device: torch.device) -> TranslationBatch:
+        """Return the batch with its tensors on a device."""
+        return TranslationBatch._make([*(x.to(device) for x in self.tensors()), self.tokens])
 
-    def take(self, rows: slice) -> Batch:
-        """Some of the rows."""
+    def take(self, rows: slice) -> TranslationBatch:
+        """Return some of the rows."""
         source, source_length, target_in, target_out = (x[rows] for x in self[:4])
-        return Batch(source, source_length, target_in, target_out, int((target_out != PAD).sum()))
+        return TranslationBatch(source, source_length, target_in, target_out, int((target_out != PAD).sum()))
 
 
-class AnyBatch(Protocol):
-    """What training needs of a batch, whatever is learnt."""
+class Batch(Protocol):
+    """The interface of the trainer to the batches of all tasks."""
 
     @property
     def tokens(self) -> int:
-        """How many targets it has: what a loss is the mean of."""
+        """The number of targets (ids, labels or values); the loss is the mean over them."""
         ...
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """What the objective is given."""
+        """Return the inputs of the objective."""
         ...
 
-    def take(self, rows: slice) -> AnyBatch:
-        """Some of the rows."""
+    def take(self, rows: slice) -> Batch:
+        """Return some of the rows."""
         ...
 
 
@@ -65,24 +68,27 @@ Row = Sequence[int] | Ints
 
 
 def reversed_ids(ids: Row) -> list[int]:
-    """Ids that end in `</s>` from last to first, `</s>` still at the end: how a right-to-left model writes them."""
+    """Return ids from last to first, with `</s>` still at the end, as a right-to-left model generates them."""
     return [*reversed(ids[:-1]), EOS]
 
 
-def make_batch(source: Sequence[Row], target: Sequence[Row]) -> Batch:
-    """One batch of rows that end in `</s>`."""
+def make_batch(source: Sequence[Row], target: Sequence[Row]) -> TranslationBatch:
+    """Return a batch of rows, each of which ends in `</s>`."""
     source_ids, source_length = map(torch.from_numpy, pad(source))
     target_out, target_length = pad(target)
     target_in = np.full_like(target_out, BOS)
     target_in[:, 1:] = target_out[:, :-1]
     target_in[target_in == EOS] = PAD
-    return Batch(
+    return TranslationBatch(
         source_ids, source_length, torch.from_numpy(target_in), torch.from_numpy(target_out), int(target_length.sum())
     )
 
 
-def share(batch: AnyBatch, rank: int, world: int) -> tuple[AnyBatch, bool]:
-    """The rows of one worker of several, and whether they count: one with nothing to do gets a row to do in vain."""
+def share(batch: Batch, rank: int, world: int) -> tuple[Batch, bool]:
+    """Return the rows of one of several workers, and whether their loss counts.
+
+    A worker without rows gets a row whose loss does not count, because all workers must take every step together.
+    """
     if world == 1:
         return batch, True
     if rank < len(batch.tensors()[0]):
@@ -91,10 +97,10 @@ def share(batch: AnyBatch, rank: int, world: int) -> tuple[AnyBatch, bool]:
 
 
 def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:
-    """Which rows go into which batch, in training order, given the rows' lengths.
+    """Return the rows of each batch, in training order, given the source and target lengths of all rows.
 
-    Rows of like length go together, so that a batch of at most `batch_tokens` target ids (padding included) holds
-    little padding; the order of rows of like length, and of batches, is shuffled by the seed.
+    A batch has at most `batch_tokens` target ids, padding included. Rows of similar length go together, which saves
+    padding. The seed shuffles rows of equal length, and the batches.
     """
     rng = random.Random(seed)
     order = list(range(len(target)))
@@ -102,7 +108,7 @@ def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: 
     order.sort(key=lambda i: (target[i], source[i]))
     batches: list[list[int]] = []
     batch: list[int] = []
-    for i in order:  # lengths rise, so the newest row is the longest
+    for i in order:  # sorted, so row i is the longest of its batch
         if batch and (len(batch) + 1) * target[i] > batch_tokens:
             batches.append(batch)
             batch = []
@@ -113,38 +119,41 @@ def plan(source: Sequence[int], target: Sequence[int], batch_tokens: int, seed: 
     return batches
 
 
-class Epoch:
-    """The batches of one pass over encoded text, made as they are asked for, a window of rows at a time."""
+class TranslationEpoch:
+    """The batches of one epoch over encoded text. Only one window of rows is in memory at a time."""
 
     def __init__(
-        self, text: Shards, rows: Ints, batch_tokens: int, seed: int, *, augment: AugmentConfig = AS_WRITTEN,
-        turned: bool = False,
+        self, text: Shards, rows: Ints, batch_tokens: int, seed: int, *, augment: AugmentConfig = NO_AUGMENTATION,
+        right_to_left: bool = False,
     ) -> None:  # fmt: skip
-        """turned: targets from last to first."""
+        """Prepare the batches of the given rows.
+
+        right_to_left: reverse the targets.
+        """
         self.text, self.rows, self.batch_tokens, self.seed = text, rows, batch_tokens, seed
-        self.augment, self.turned = augment, turned
+        self.augment, self.right_to_left = augment, right_to_left
         if len(rows) > WINDOW:
             self.rows = np.random.default_rng(seed).permutation(rows)
         self.first = self._window(0)
-        # All there will be, when the text is one window; of more windows the first is taken as typical.
+        # The number of batches: exact for one window, an estimate from the first window for more.
         self.expected = round(len(self.first[2]) * len(rows) / len(self.rows[:WINDOW]))
 
     def _window(self, number: int) -> tuple[Ragged, Ragged, list[list[int]]]:
-        """Sources, targets, and which of them go together."""
-        return_memory()  # drawing looks at much of what is mapped: not on top of the gaps that training has left
+        """Return the sources and targets of a window of rows, and the rows of each batch."""
+        return_memory()  # drawing reads large mapped arrays, so first return the memory that training has freed
         rows = self.rows[number * WINDOW : (number + 1) * WINDOW]
         source, target = self.text.draw(rows, [self.seed, number], self.augment)
         batches = plan(source.lengths.tolist(), target.lengths.tolist(), self.batch_tokens, self.seed + number)
         return source, target, batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TranslationBatch]:
         return self.batches()
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        """From the batch of this number on."""
+    def batches(self, start: int = 0) -> Iterator[TranslationBatch]:
+        """Yield the batches from number `start` on."""
         for number in range(math.ceil(len(self.rows) / WINDOW)):
             source, target, batches = self._window(number) if number else self.first
             for rows in batches[start:]:
-                targets = [reversed_ids(target.row(i)) if self.turned else target.row(i) for i in rows]
+                targets = [reversed_ids(target.row(i)) if self.right_to_left else target.row(i) for i in rows]
                 yield make_batch([source.row(i) for i in rows], targets)
             start = max(0, start - len(batches))

@@ -1,4 +1,10 @@
-"""Train SentencePiece models, and draw segmentations of words (subword regularisation)."""
+"""SentencePiece training, and subword regularisation: random segmentations of words.
+
+Every epoch sees the training text in other segmentations: BPE-dropout (Provilkov et al. 2020) for BPE models, sampling
+by probability (Kudo 2018) for unigram models. A pool of segmentations per word is drawn once, and an epoch picks from
+the pools. SentencePiece can sample too, but its random numbers differ in every process whatever the seed. Neither a
+run nor its resumption could then be reproduced.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +27,19 @@ from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.encoding.ragged import Ints, Ragged, ends_of, ragged, spans
 
-SAMPLE = 1_000_000  # lines that a tokenizer is learnt from: more change little and take memory
+MAX_TRAINING_LINES = 1_000_000  # of a tokenizer: more lines change little and take memory
 
 
-SPACE = "\u2581"  # what SentencePiece writes for a space
+SPACE = "\u2581"  # SentencePiece's symbol for a space
+
+
+POOL = 64  # segmentations kept per word, at most
 
 
 def default_vocabulary(pairs: int) -> int:
-    """A vocabulary for a corpus of so many pairs: 6,000 for 30,000 and 32,000 for a million, in steps of 500.
+    """Return the vocabulary size for a number of pairs, in steps of 500: 6,000 for 30,000, and 32,000 for a million.
 
-    Little data wants few, frequent pieces (Gowda and May 2020, "Finding the optimal vocabulary size").
+    Small corpora need few, frequent subwords (Gowda and May 2020, "Finding the optimal vocabulary size").
     """
     return min(32000, max(500, round(35 * math.sqrt(pairs) / 500) * 500))
 
@@ -38,20 +47,21 @@ def default_vocabulary(pairs: int) -> int:
 def train_tokenizer(
     lines: Iterable[str], config: TokenizerConfig, vocabulary: int, tags: Sequence[str] = (), count: int = 0
 ) -> Tokenizer:
-    """A SentencePiece model of `lines`, which are read more than once, in which each tag is one piece.
+    """Return a SentencePiece model of `lines`, in which each tag is one subword.
 
-    count: how many lines there are; of more than SAMPLE about so many are looked at, the same each time.
+    `lines` must be iterable more than once. count: the number of lines; if there are more than MAX_TRAINING_LINES, a
+    sample of about that size is used, the same one every time.
 
-    Unless the configuration asked for a vocabulary by number, one that the text cannot fill is lowered, and one that
-    cannot hold its characters raised by so many. Raises UserError when none will do.
+    A vocabulary that is too large for the text is lowered, and one that cannot hold all its characters is raised by
+    their number. A size that the configuration sets stays. Raises UserError if no model can be trained.
     """
     for _ in range(3):
-        reading = _Reading(lines, SAMPLE / count if count > SAMPLE else 1.0)
+        sample = _SampledLines(lines, MAX_TRAINING_LINES / count if count > MAX_TRAINING_LINES else 1.0)
         try:
-            return _train(reading, config.kind, vocabulary, tags)
+            return _train(sample, config.kind, vocabulary, tags)
         except RuntimeError as error:
-            if reading.error is not None:  # which SentencePiece wraps beyond recognition
-                raise reading.error from None
+            if sample.error is not None:  # SentencePiece hides it in an error of its own
+                raise sample.error from None
             message = str(error)
             most, least = re.search(r"value <= (\d+)", message), re.search(r"required_chars\. \d+ vs (\d+)", message)
             detail = f"at most {most[1]}" if most else f"at least {least[1]}" if least else "another size, or more text"
@@ -61,34 +71,35 @@ def train_tokenizer(
     raise UserError(f"tokenizer.vocabulary = {vocabulary} does not fit this corpus; {detail} would")
 
 
-class _Reading:
-    """A share of some lines, normalised, and what went wrong while they were read."""
+class _SampledLines:
+    """A random sample of lines, normalised. It keeps the error that interrupted the reading."""
 
-    def __init__(self, lines: Iterable[str], share: float) -> None:
-        self.lines, self.share = lines, share
+    def __init__(self, lines: Iterable[str], fraction: float) -> None:
+        self.lines, self.fraction = lines, fraction
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[str]:
-        draw = random.Random(1).random  # SentencePiece could sample, too, but differently in every process
+        draw = random.Random(1).random  # SentencePiece's own sampling differs in every process
         try:
-            yield from (normalise(line) for line in self.lines if self.share == 1.0 or draw() < self.share)
+            yield from (normalise(line) for line in self.lines if self.fraction == 1.0 or draw() < self.fraction)
         except BaseException as error:
             self.error = error
             raise
 
 
 def _train(lines: Iterable[str], kind: str, vocabulary: int, tags: Sequence[str]) -> Tokenizer:
+    """Run SentencePiece's trainer. Raises RuntimeError if the vocabulary does not fit the text."""
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(lines),
         model_writer=out,
         model_type=kind,
         vocab_size=vocabulary,
-        character_coverage=0.9995,  # the rest is spelt in bytes
+        character_coverage=0.9995,  # rarer characters become bytes
         byte_fallback=True,
         split_digits=True,
         user_defined_symbols=[*tags],
-        normalization_rule_name="identity",  # runtime.tokenizer.normalise does it, the same in every language
+        normalization_rule_name="identity",  # normalise() has done it, so that every host does the same
         pad_id=PAD,
         unk_id=UNK,
         bos_id=BOS,
@@ -100,64 +111,66 @@ def _train(lines: Iterable[str], kind: str, vocabulary: int, tags: Sequence[str]
 
 
 def encode(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
-    """The usual ids of normalised lines, each with `</s>`."""
+    """Return the ids of normalised lines in their most likely segmentation, each with `</s>`."""
     return [[*tokenizer.processor.EncodeAsIds(line), EOS] for line in lines]
 
 
-POOL = 64  # the most segmentations of a word that are kept
-
-
 class Segmentations(NamedTuple):
-    """How each word of a text may be cut into pieces."""
+    """The pools of segmentations of W words, and the length of each word's default segmentation.
 
-    pieces: Ragged  # each segmentation's ids
-    ends: Ints  # (words + 1): word w has the segmentations ends[w] to ends[w + 1]
-    usual: Ints  # (words): how many ids each has in the usual segmentation
+    The default is SentencePiece's own segmentation. Without sampling it is the only one in the pool.
+    """
 
-    def usual_lengths(self, text: Ragged) -> Ints:
-        """How many ids each line of words has in the usual segmentation, `</s>` included."""
-        out: Ints = np.add.reduceat(self.usual[text.flat], text.ends[:-1]) + 1
+    pieces: Ragged  # the ids of each segmentation
+    ends: Ints  # (W + 1): word w has the segmentations ends[w] to ends[w + 1]
+    default_lengths: Ints  # (W)
+
+    def line_lengths(self, text: Ragged) -> Ints:
+        """Return the number of ids of each line in the default segmentation, `</s>` included. text: lines of words."""
+        out: Ints = np.add.reduceat(self.default_lengths[text.flat], text.ends[:-1]) + 1
         return out
 
     def draw(self, text: Ragged, rng: np.random.Generator) -> Ragged:
-        """Lines of words as ids that end in `</s>`, each word in one of its segmentations at random."""
-        return self.drawn(text, rng)[0]
+        """Return lines of words as lines of ids that end in `</s>`, each word in a random segmentation."""
+        return self.draw_with_starts(text, rng)[0]
 
-    def drawn(self, text: Ragged, rng: np.random.Generator | None) -> tuple[Ragged, Ints]:
-        """The same, and at which place of its line each word begins; without a generator the first segmentations."""
+    def draw_with_starts(self, text: Ragged, rng: np.random.Generator | None) -> tuple[Ragged, Ints]:
+        """Return lines of ids, and for every word the position of its first id in its line.
+
+        Without a generator each word takes the first segmentation of its pool.
+        """
         first = self.ends[text.flat]
-        choices = self.ends[text.flat + 1] - first
-        chosen = first + (rng.random(len(first)) * choices).astype(np.int64) if rng else first
+        pool_sizes = self.ends[text.flat + 1] - first
+        chosen = first + (rng.random(len(first)) * pool_sizes).astype(np.int64) if rng else first
         starts = self.pieces.ends[chosen]
         lengths = self.pieces.ends[chosen + 1] - starts
-        places = ends_of(lengths)
-        ends = places[text.ends]  # of each line, before it is closed
-        closed = ends + np.arange(len(ends))
-        out = np.full(closed[-1], EOS, np.int32)
-        inside = np.ones(len(out), bool)
-        inside[closed[1:] - 1] = False
-        out[inside] = self.pieces.flat[spans(starts, lengths)]
-        return Ragged(out, closed), places[:-1] - np.repeat(ends[:-1], text.lengths)
+        word_ends = ends_of(lengths)  # in the ids of all lines, without </s>
+        line_ends = word_ends[text.ends]
+        ends = line_ends + np.arange(len(line_ends))  # every line has one </s> more
+        flat = np.full(ends[-1], EOS, np.int32)
+        is_piece = np.ones(len(flat), bool)
+        is_piece[ends[1:] - 1] = False
+        flat[is_piece] = self.pieces.flat[spans(starts, lengths)]
+        return Ragged(flat, ends), word_ends[:-1] - np.repeat(line_ends[:-1], text.lengths)
 
 
 def segmentations(
     tokenizer: Tokenizer, words: Sequence[str], counts: Sequence[int], config: TokenizerConfig, seed: int
 ) -> Segmentations:
-    """BPE-dropout (Provilkov et al. 2020) or unigram sampling (Kudo 2018): a pool of segmentations for each word.
+    """Return a pool of segmentations for each word: only the default one without sampling, else random ones.
 
-    As many are drawn as its count asks for, up to POOL; just the usual one without sampling. SentencePiece can sample
-    too, but its generator gives other numbers in every process, whatever the seed: neither a run nor its resumption
-    could be reproduced.
+    counts: how often each word occurs in the text. A pool has four segmentations per occurrence, at most POOL.
     """
-    p, rate = tokenizer.processor, config.sampling
-    usual: list[list[int]] = p.EncodeAsIds([*words])
-    lengths = np.fromiter(map(len, usual), np.int64, len(usual))
+    processor, rate = tokenizer.processor, config.sampling
+    defaults: list[list[int]] = processor.EncodeAsIds([*words])
+    lengths = np.fromiter(map(len, defaults), np.int64, len(defaults))
     if not rate:
-        return Segmentations(ragged(usual), np.arange(len(words) + 1), lengths)
-    draw = partial(_unigram_pool, p, rate) if config.kind == "unigram" else _Dropout(tokenizer, rate).pool
+        return Segmentations(ragged(defaults), np.arange(len(words) + 1), lengths)
+    unigram = config.kind == "unigram"
+    draw_pool = partial(_unigram_pool, processor, rate) if unigram else BPEDropout(tokenizer, rate).pool
     pools = []
-    for word, best, count in zip(words, usual, counts, strict=True):
-        pools.append(draw(word, best, random.Random(f"{seed} {word}"), min(POOL, 4 * count)))
+    for word, default, count in zip(words, defaults, counts, strict=True):
+        pools.append(draw_pool(word, default, random.Random(f"{seed} {word}"), min(POOL, 4 * count)))
     return Segmentations(
         ragged(ids for pool in pools for ids in pool), ends_of(np.array([len(pool) for pool in pools])), lengths
     )
@@ -167,24 +180,25 @@ Processor = sentencepiece.SentencePieceProcessor
 
 
 def _unigram_pool(
-    p: Processor, rate: float, word: str, usual: list[int], rng: random.Random, size: int
+    processor: Processor, rate: float, word: str, default: list[int], rng: random.Random, size: int
 ) -> list[list[int]]:
-    """The usual segmentation of a word, or one of the next best, as likely next to one another as the model has them.
+    """Return segmentations of a word: the default one, or one of the next best in proportion to its probability.
 
-    How often, the rate says as it does for BPE-dropout: as often as one of as many merges would be skipped. (Kudo's
-    own measure, a power of the probabilities, has its most at 0 and none at infinity.)
+    The rate means the same as for BPE-dropout: the default is replaced as often as one of its merges would be skipped.
+    (Kudo samples from a power of the probabilities, which samples most at 0 and not at all at infinity.)
     """
-    others: list[list[int]] = [ids for ids in p.NBestEncodeAsIds(word, POOL) if ids != usual]
+    others: list[list[int]] = [ids for ids in processor.NBestEncodeAsIds(word, POOL) if ids != default]
     if not others:
-        return [usual]
-    chance = 1 - (1 - rate) ** max(0, len(word) + 1 - len(usual))
-    scores = [sum(p.GetScore(i) for i in ids) for ids in others]  # log-probabilities
+        return [default]
+    merges = max(0, len(word) + 1 - len(default))
+    replacement_rate = 1 - (1 - rate) ** merges
+    scores = [sum(processor.GetScore(i) for i in ids) for ids in others]  # log-probabilities
     weights = [math.exp(score - max(scores)) for score in scores]
-    return [rng.choices(others, weights)[0] if rng.random() < chance else usual for _ in range(size)]
+    return [rng.choices(others, weights)[0] if rng.random() < replacement_rate else default for _ in range(size)]
 
 
-class _Dropout:
-    """BPE in which a merge that comes up is skipped with a probability, as in SentencePiece's own sampling."""
+class BPEDropout:
+    """BPE segmentation that skips each merge with a probability, as SentencePiece's own sampling does."""
 
     def __init__(self, tokenizer: Tokenizer, rate: float) -> None:
         p = tokenizer.processor
@@ -192,38 +206,42 @@ class _Dropout:
         self.ids = {p.IdToPiece(i): i for i in range(len(tokenizer)) if not (p.IsControl(i) or p.IsByte(i))}
         self.bytes = {i: p.PieceToId(f"<0x{i:02X}>") for i in range(256)}
 
-    def pool(self, word: str, usual: list[int], rng: random.Random, size: int) -> list[list[int]]:
-        """Segmentations of a word; only the usual one where this and SentencePiece would disagree on that."""
-        if len(word) == 0 or self.segment(word, None) != usual:
-            return [usual]
+    def pool(self, word: str, default: list[int], rng: random.Random, size: int) -> list[list[int]]:
+        """Return random segmentations of a word, or the default alone if SentencePiece's differs from ours."""
+        if len(word) == 0 or self.segment(word, None) != default:
+            return [default]
         return [self.segment(word, rng) for _ in range(size)]
 
     def segment(self, word: str, rng: random.Random | None) -> list[int]:
-        """Merge from characters upwards, the earliest learnt pair first, the leftmost of equals."""
-        symbols: list[str] = [SPACE, *word]
-        following, before = [*range(1, len(symbols)), -1], [*range(-1, len(symbols) - 1)]
-        agenda: list[tuple[int, int, int, int]] = []
+        """Return the ids of a word. Without a generator no merge is skipped.
 
-        def consider(left: int, right: int) -> None:
+        Start from characters and repeat the best merge: the one learnt first, the leftmost of equals. The symbols form
+        a linked list. A merge writes to the left symbol and empties the right one.
+        """
+        symbols: list[str] = [SPACE, *word]
+        right_of, left_of = [*range(1, len(symbols)), -1], [*range(-1, len(symbols) - 1)]
+        merges: list[tuple[int, int, int, int]] = []  # a heap of (merged id, left, right, characters in both)
+
+        def add_merge(left: int, right: int) -> None:
             if left >= 0 and right >= 0:
-                rank = self.ids.get(symbols[left] + symbols[right])
-                if rank is not None:
-                    heapq.heappush(agenda, (rank, left, right, len(symbols[left]) + len(symbols[right])))
+                merged = self.ids.get(symbols[left] + symbols[right])
+                if merged is not None:  # ids rise in the order in which merges were learnt
+                    heapq.heappush(merges, (merged, left, right, len(symbols[left]) + len(symbols[right])))
 
         for i in range(len(symbols) - 1):
-            consider(i, i + 1)
-        while agenda:
-            _, left, right, size = heapq.heappop(agenda)
+            add_merge(i, i + 1)
+        while merges:
+            _, left, right, size = heapq.heappop(merges)
             if not symbols[left] or not symbols[right] or len(symbols[left]) + len(symbols[right]) != size:
-                continue  # one of them has been merged since
+                continue  # an earlier merge has changed one of them
             if rng is not None and rng.random() < self.rate:
                 continue
             symbols[left], symbols[right] = symbols[left] + symbols[right], ""
-            following[left] = following[right]
-            if following[left] >= 0:
-                before[following[left]] = left
-            consider(before[left], left)
-            consider(left, following[left])
+            right_of[left] = right_of[right]
+            if right_of[left] >= 0:
+                left_of[right_of[left]] = left
+            add_merge(left_of[left], left)
+            add_merge(left, right_of[left])
         ids = []
         for symbol in filter(None, symbols):
             if symbol in self.ids:

@@ -1,4 +1,8 @@
-"""The forecasting task: windows of a series, the forecasting network, its loss and its scores."""
+"""The forecasting task: windows of a series, the forecasting network, its loss and its scores.
+
+A forecast looks back over a window and starts at its origin, the row after the window.
+Axis letters: B batch, S rows of the window, H steps ahead (the horizon), F variables.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from dragoman.runtime.forecasting import Forecaster, seasonal_naive
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.series import Series, read_series
 from dragoman.translate.corpus.folder import Corpus
-from dragoman.translate.corpus.readers.raw import read_bytes
+from dragoman.translate.corpus.readers.lines import read_bytes
 from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.evaluation.engine import card_of
 from dragoman.translate.network.heads import SeriesNetwork
@@ -24,80 +28,95 @@ from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.run import Run
 
-ORIGINS = 2000  # places that a part of a series is forecast from, at most
+# A held-out part is forecast from at most so many origins, evenly spaced.
+MAX_ORIGINS = 2000
+
+# The smallest seasonal-naive error that skill compares with, in standard deviations of the training data. A held-out
+# part may be flat, and then that forecast is perfect and skill would be infinitely bad.
+MIN_NAIVE_ERROR = 1e-3
+
+# The fraction of training windows whose start is masked as missing. Young series have such windows at inference, and
+# masking also regularises.
+SHORTENED = 0.5
+
+VALIDATION_BATCH = 64  # windows
 
 
-FLAT = 1e-3  # deviations: a series that moves less where it is held out cannot be forecast any better
-
-
-SHORTENED = 0.5  # of the windows learnt from: their start is missing, as where a series is young; it generalises, too
-
-
-class Batch(NamedTuple):
-    """Windows and what came after them."""
+class SeriesBatch(NamedTuple):
+    """Windows and the values that follow them. NaN marks missing values."""
 
     series: Tensor  # (B, S, F)
     ahead: Tensor  # (B, H, F)
-    tokens: int  # values ahead that are known
+    tokens: int  # the number of known values in `ahead`
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """All but the count."""
+        """Return the inputs of the objective."""
         return self[:2]
 
-    def take(self, rows: slice) -> Batch:
-        """Some of the rows."""
+    def take(self, rows: slice) -> SeriesBatch:
+        """Return some of the windows."""
         return batch_of(self.series[rows], self.ahead[rows])
 
 
-def batch_of(series: Tensor, ahead: Tensor) -> Batch:
-    """A batch with its count."""
-    return Batch(series, ahead, int(torch.isnan(ahead).logical_not().sum()))
+def batch_of(series: Tensor, ahead: Tensor) -> SeriesBatch:
+    """Return a batch of series (B, S, F) and the values ahead (B, H, F)."""
+    return SeriesBatch(series, ahead, int(torch.isnan(ahead).logical_not().sum()))
 
 
-class Objective(nn.Module):
-    """The absolute error in units of each variable's usual deviation, summed over what is known."""
+class ForecastObjective(nn.Module):
+    """The training loss of a forecaster: the absolute error, summed over known values.
+
+    It is in units of each variable's standard deviation.
+    """
 
     def __init__(self, model: SeriesNetwork) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, series: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch (see Batch) -> its loss, twice."""
+        """Return the loss of a batch (see SeriesBatch) twice, the second time without gradient."""
         error = (self.model(series) - ahead) / self.model.scale
         loss = torch.where(torch.isnan(ahead), 0.0, error.abs()).sum()
         return loss, loss.detach()
 
 
 class Windows:
-    """Batches of windows, by the row that their forecast starts at."""
+    """Batches of windows with the given origins."""
 
     def __init__(
-        self, values: Floats, origins: np.ndarray, window: int, horizon: int, rows: int, missing: Ints | None = None
-    ) -> None:
-        """rows: windows in a batch. missing: how many rows are, at the start of each window."""
-        self.values, self.origins, self.window, self.horizon, self.rows = values, origins, window, horizon, rows
+        self, values: Floats, origins: np.ndarray, window: int, horizon: int, batch_size: int,
+        missing: Ints | None = None,
+    ) -> None:  # fmt: skip
+        """Take windows of values (rows, F). missing: how many rows to mask at the start of each window."""
+        self.values, self.origins, self.window, self.horizon = values, origins, window, horizon
+        self.batch_size = batch_size
         self.missing = np.zeros(len(origins), int) if missing is None else missing
-        self.expected = -(-len(origins) // rows)
+        self.expected = -(-len(origins) // batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[SeriesBatch]:
         return self.batches()
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        """From the batch of this number on."""
-        for first in range(start * self.rows, len(self.origins), self.rows):
-            chosen = slice(first, first + self.rows)
-            origins, places = self.origins[chosen, None], np.arange(self.window)
-            past = self.values[origins + places - self.window]  # (B, S, F)
-            past[places < self.missing[chosen, None]] = np.nan
-            yield batch_of(*map(torch.from_numpy, (past, self.values[origins + np.arange(self.horizon)])))
+    def batches(self, start: int = 0) -> Iterator[SeriesBatch]:
+        """Yield the batches from number `start` on."""
+        for first in range(start * self.batch_size, len(self.origins), self.batch_size):
+            chosen = slice(first, first + self.batch_size)
+            origins, offsets = self.origins[chosen, None], np.arange(self.window)  # (B, 1), (S)
+            past = self.values[origins + offsets - self.window]  # (B, S, F)
+            past[offsets < self.missing[chosen, None]] = np.nan
+            ahead = self.values[origins + np.arange(self.horizon)]  # (B, H, F)
+            yield batch_of(torch.from_numpy(past), torch.from_numpy(ahead))
 
 
 class ForecastingTask(Task):
-    """One series, regularly sampled, of one or more variables."""
+    """Forecasting of one evenly sampled series of one or more variables."""
 
-    metric, counted = "skill", "values"
+    metric, unit = "skill", "values"
 
     def prepare(self, prepared: bool) -> None:
+        """Read the series and measure it (see Task).
+
+        Raises UserError if a variable has no value in training, or if a part is shorter than a window and a forecast.
+        """
         if prepared and self.workers.main:
             self.check_corpus()
         s = self.config.series
@@ -110,47 +129,53 @@ class ForecastingTask(Task):
             raise UserError(f"{self.corpus.folder}: {self.names[int(empty.argmax())]} has no value to train on")
         mean, deviation = np.nanmean(values, 0, np.float64), np.nanstd(values, 0, np.float64)
         self.mean = mean.astype(np.float32)
-        self.scale = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1).astype(np.float32)  # 1: it never changes
+        constant = ~(deviation > 1e-6 * np.abs(mean))
+        self.scale = np.where(constant, 1, deviation).astype(np.float32)
         origins = np.arange(s.window, len(values) - s.horizon + 1)
-        known = [bool((~np.isnan(values[o : o + s.horizon])).any()) for o in origins]
-        self.origins = origins[known]
+        has_target = [bool((~np.isnan(values[o : o + s.horizon])).any()) for o in origins]
+        self.origins = origins[has_target]
         if not len(self.origins):
             raise UserError(
                 f"{self.corpus.folder} has {len(values):,} rows to train on, fewer than series.window = {s.window} and "
                 f"series.horizon = {s.horizon} need"
             )
-        self.held_out = windows_of(parts, "valid", s.window, s.horizon)
+        self.valid_windows = windows_of(parts, "valid", s.window, s.horizon)
 
     def network(self) -> SeriesNetwork:
-        """A network that knows what values are usual."""
+        """Return a forecaster with random weights and the mean and scale of the training data."""
         mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
         return SeriesNetwork(self.config.model, self.config.series, mean, scale)
 
     def objective(self, model: nn.Module) -> nn.Module:
+        """Return the absolute error of a forecaster."""
         assert isinstance(model, SeriesNetwork)
-        return Objective(model)
+        return ForecastObjective(model)
 
     def epoch(self, number: int) -> EpochBatches:
+        """Return all training windows in random order, some with their start masked."""
         s = self.config.series
-        rows = max(1, self.config.training.batch_tokens * self.workers.world // s.window)
+        batch_size = max(1, self.config.training.batch_tokens * self.workers.world // s.window)
         rng = np.random.default_rng(self.seed_of(number))
-        order = rng.permutation(self.origins)
-        shortened = rng.random(len(order)) < SHORTENED
-        missing = np.where(shortened, rng.integers(0, s.window, len(order)), 0)
-        return Windows(self.values, order, s.window, s.horizon, rows, missing)
+        origins = rng.permutation(self.origins)
+        shortened = rng.random(len(origins)) < SHORTENED
+        missing = np.where(shortened, rng.integers(0, s.window, len(origins)), 0)
+        return Windows(self.values, origins, s.window, s.horizon, batch_size, missing)
 
-    def validation(self) -> Iterable[Batch]:
-        return self.held_out
+    def validation(self) -> Iterable[SeriesBatch]:
+        """Return the windows of the validation part in batches."""
+        return self.valid_windows
 
-    def measures(self, loss: float) -> dict[str, float]:
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        """Return no metrics: an absolute error has no perplexity."""
         return {}
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
-        """See `series_scores`."""
-        found = [model(batch.series.to(self.workers.device)).cpu().numpy() for batch in self.held_out]
-        return series_scores(self.held_out, found, self.names, self.config.series.period, self.scale)
+        """Return the scores of the validation set: see `series_scores`."""
+        forecasts = [model(batch.series.to(self.workers.device)).cpu().numpy() for batch in self.valid_windows]
+        return series_scores(self.valid_windows, forecasts, self.names, self.config.series.period, self.scale)
 
     def facts(self) -> dict[str, Any]:
+        """Return the facts of the data that run.json records and exported files carry."""
         return {
             **super().facts(),
             "variables": self.names,
@@ -162,7 +187,7 @@ class ForecastingTask(Task):
 
 
 def read_parts(corpus: Corpus) -> dict[str, Series]:
-    """The parts of a corpus of series, by name."""
+    """Return the parts of a corpus of series (train, valid, test) by name, in float32."""
     paths = {part: corpus.folder / f"{part}.csv" for part in ("train", "valid", "test")}
     time = corpus.card.get("time")
     parts = {part: read_series(read_bytes(path), str(path), time=time) for part, path in paths.items()}
@@ -170,51 +195,56 @@ def read_parts(corpus: Corpus) -> dict[str, Series]:
 
 
 def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -> Windows:
-    """Windows whose forecasts lie in a held-out part; what they look at may lie before it.
+    """Return windows whose forecasts lie in a held-out part. The windows themselves may begin before it.
 
-    Raises UserError when the part is too short, or holds no value.
+    part: "valid" or "test". Raises UserError if the part is too short or has no value.
     """
     before = [parts["train"].values, *([parts["valid"].values] if part == "test" else [])]
     start = sum(map(len, before))
     values = np.concatenate([*before, parts[part].values])
     origins = np.arange(max(start, window), len(values) - horizon + 1)
     if not len(origins):
-        raise UserError(f"the part {part} has {len(parts[part].values):,} rows, too few for a horizon of {horizon}")
+        raise UserError(f"the part {part} has {len(parts[part].values):,} rows; a horizon of {horizon} needs more")
     if np.isnan(parts[part].values).all():
         raise UserError(f"the part {part} has no value to compare a forecast with")
-    every = -(-len(origins) // ORIGINS)
-    return Windows(values, origins[::every], window, horizon, 64)
+    stride = -(-len(origins) // MAX_ORIGINS)
+    return Windows(values, origins[::stride], window, horizon, VALIDATION_BATCH)
 
 
 def series_scores(
-    windows: Windows, found: list[Floats], names: tuple[str, ...], period: int, scale: Floats
+    windows: Windows, forecasts: list[Floats], names: tuple[str, ...], period: int, scale: Floats
 ) -> dict[str, float]:
-    """The mean absolute error of each variable, that of the seasonal-naive forecast, and the skill.
+    """Return the mean absolute error (MAE) of each variable, that of the seasonal-naive forecast, and the skill.
 
-    scale: each variable's usual deviation (F). skill: by how much of 100 the error, in these units and summed over the
-    variables, is smaller than that forecast's. A variable that cannot be compared anywhere is left out.
+    forecasts: one (B, H, F) per batch of windows. scale (F): the standard deviation of each variable. Skill is the
+    percentage by which the MAE, scaled and summed over variables, is smaller than that of the seasonal-naive forecast.
+    Variables that can be compared nowhere are left out. Raises UserError if none is left.
     """
-    errors, naive = [], []
-    for batch, given in zip(windows, found, strict=True):
-        for past, ahead, guess in zip(batch.series.numpy(), batch.ahead.numpy(), given, strict=True):
-            plain = seasonal_naive(past, len(ahead), period)
-            errors.append(np.where(np.isnan(plain), np.nan, np.abs(guess - ahead)))
-            naive.append(np.abs(plain - ahead))
-    mine, theirs = np.concatenate(errors), np.concatenate(naive)
-    known = np.flatnonzero(~np.isnan(mine).all(0))
+    errors, naive_errors = [], []
+    for batch, batch_forecasts in zip(windows, forecasts, strict=True):
+        for past, ahead, forecast in zip(batch.series.numpy(), batch.ahead.numpy(), batch_forecasts, strict=True):
+            naive = seasonal_naive(past, len(ahead), period)  # (H, F)
+            errors.append(np.where(np.isnan(naive), np.nan, np.abs(forecast - ahead)))
+            naive_errors.append(np.abs(naive - ahead))
+    error, naive_error = np.concatenate(errors), np.concatenate(naive_errors)
+    known = np.flatnonzero(~np.isnan(error).all(0))
     if not len(known):
-        raise UserError(f"{', '.join(names)}: no value is held out that has another a season before it")
-    mine, theirs = (np.nanmean(x[:, known], 0) for x in (mine, theirs))
-    out: dict[str, float] = {}
-    for name, a, b in zip([names[i] for i in known], mine.tolist(), theirs.tolist(), strict=True):
-        of = f" {name}" if len(names) > 1 else ""
-        out |= {f"MAE{of}": float(f"{a:.4g}"), f"seasonal-naive MAE{of}": float(f"{b:.4g}")}
-    mine, theirs = ((x / scale[known]).sum() for x in (mine, theirs))
-    return {**out, "skill": round(100 * float((theirs - mine) / max(theirs, FLAT * len(known))), 2)}
+        raise UserError(
+            f"{', '.join(names)}: no held-out value has another value one season before it; the seasonal-naive "
+            "forecast needs one to compare with"
+        )
+    mae, naive_mae = (np.nanmean(x[:, known], 0) for x in (error, naive_error))
+    scores: dict[str, float] = {}
+    for name, value, naive_value in zip([names[i] for i in known], mae.tolist(), naive_mae.tolist(), strict=True):
+        suffix = f" {name}" if len(names) > 1 else ""
+        scores |= {f"MAE{suffix}": float(f"{value:.4g}"), f"seasonal-naive MAE{suffix}": float(f"{naive_value:.4g}")}
+    total, naive_total = ((x / scale[known]).sum() for x in (mae, naive_mae))
+    skill = 100 * float((naive_total - total) / max(naive_total, MIN_NAIVE_ERROR * len(known)))
+    return {**scores, "skill": round(skill, 2)}
 
 
 class TorchSeriesEngine:
-    """A trained network in PyTorch, behind the same door as the exported file."""
+    """A SeriesEngine (see runtime.forecasting) that computes in PyTorch instead of an exported file."""
 
     def __init__(self, network: SeriesNetwork) -> None:
         keep_freed_memory()
@@ -222,20 +252,20 @@ class TorchSeriesEngine:
 
     @torch.no_grad()
     def run(self, series: Floats) -> Floats:
-        """See runtime.series.SeriesEngine."""
+        """Return the forecasts (B, H, F) of series (B, S, F)."""
         out: Floats = self.network(torch.from_numpy(series)).numpy()
         return out
 
 
-def trained_network(run: Run) -> SeriesNetwork:
-    """The network of a run whose training has ended."""
+def trained_series_network(run: Run) -> SeriesNetwork:
+    """Return the network of a run whose training has ended."""
     config, facts = run.config(), run.read_json("run.json")
     mean, scale = (torch.tensor(facts[key]) for key in ("mean", "scale"))
     return run.trained(SeriesNetwork(config.model, config.series, mean, scale))
 
 
 def forecasting_metadata(run: Run) -> Metadata:
-    """What an exported file says about a run, but for its self-test."""
+    """Return the metadata of a run's exported file, without its self-test."""
     facts, s = run.read_json("run.json"), run.config().series
     return Metadata(
         source_language="", target_language="", source_tokenizer=b"", target_tokenizer=b"", max_source=s.window,
@@ -247,5 +277,5 @@ def forecasting_metadata(run: Run) -> Metadata:
 
 
 def forecaster_of(run: Run) -> Forecaster:
-    """A run as a Forecaster that computes in PyTorch."""
-    return Forecaster(TorchSeriesEngine(trained_network(run)), forecasting_metadata(run))
+    """Return a run as a Forecaster that computes in PyTorch."""
+    return Forecaster(TorchSeriesEngine(trained_series_network(run)), forecasting_metadata(run))

@@ -1,4 +1,7 @@
-"""The task interface that the trainer sees: data, network, loss and scores."""
+"""The interface between the trainer and the tasks: data, network, loss and scores.
+
+The trainer knows nothing else of a task. Each task has a module of its own beside this one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import nn
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import Config
 from dragoman.translate.corpus.folder import Corpus
-from dragoman.translate.encoding.batching import AnyBatch
+from dragoman.translate.encoding.batching import Batch
 from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.distributed import Workers
@@ -20,91 +23,106 @@ from dragoman.translate.training.run import Run
 
 
 class EpochBatches(Protocol):
-    """The batches of one pass over what is learnt from."""
+    """The batches of one epoch. They depend on the seed alone, so that a resumed epoch continues exactly."""
 
-    expected: int  # how many there are, about
+    expected: int  # the number of batches, perhaps an estimate
 
-    def batches(self, start: int = 0) -> Iterator[AnyBatch]:
-        """From the batch of this number on: the same for the same seed, however often and wherever asked."""
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches from number `start` on."""
         ...
 
-    def __iter__(self) -> Iterator[AnyBatch]:
-        """All of them."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield all batches."""
         ...
 
 
 class Task:
-    """The corpus of a run and what is done with it."""
+    """A task on the corpus of a run."""
 
-    metric: str  # of `scores`, by which weights are chosen: more is better
-    counted: str  # what a loss is the mean of
+    metric: str  # the key of `scores` that selects the best weights; larger is better
+    unit: str  # the plural of what the loss is a mean over, such as tokens
 
     def __init__(self, config: Config, run: Run, workers: Workers, display: Display) -> None:
-        """Raises UserError when the corpus is not there, or is one for another task."""
+        """Open the corpus of a configuration.
+
+        Raises UserError if there is no corpus, or if it is for another task.
+        """
         self.config, self.run, self.workers, self.display = config, run, workers, display
         self.corpus = Corpus(config.data.corpus)
         if self.corpus.task != config.task:
             raise UserError(
                 f"{self.corpus.folder} is a corpus to {self.corpus.task}, and the configuration has "
-                f'task = "{config.task}"; set one to the other'
+                f'task = "{config.task}"; both need the same task'
             )
         self.digest = self.corpus.digest()
 
     def prepare(self, prepared: bool) -> None:
-        """Read the corpus; what it is turned into is made in the run's folder unless it is prepared."""
+        """Read the corpus and encode it for training.
+
+        prepared: an earlier start, or the main process, has already written tokenizers to the run's folder.
+        """
         raise NotImplementedError
 
     def network(self) -> nn.Module:
-        """A network for it, with random weights."""
+        """Return a network with random weights."""
         raise NotImplementedError
 
     def objective(self, model: nn.Module) -> nn.Module:
-        """What training makes small: the tensors of a batch -> a loss to learn from and a plain one, summed."""
+        """Return the training objective, a module from the tensors of a batch to two losses.
+
+        The first is to be minimised. The second is without regularisation and gradient. Both are sums over targets.
+        """
         raise NotImplementedError
 
     def epoch(self, number: int) -> EpochBatches:
-        """The batches of an epoch."""
+        """Return the training batches of an epoch."""
         raise NotImplementedError
 
-    def validation(self) -> Iterable[AnyBatch]:
-        """The validation set in batches."""
+    def validation(self) -> Iterable[Batch]:
+        """Return the validation set in batches."""
         raise NotImplementedError
 
-    def measures(self, loss: float) -> dict[str, float]:
-        """What the plain loss on the validation set, a target's mean, means."""
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        """Return metrics that follow from the mean validation loss, by default its perplexity."""
         return {"perplexity": round(math.exp(min(loss, 50)), 3)}
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
-        """Scores of the validation set; final: as they are reported, however long it takes."""
+        """Return the scores of a network on the validation set.
+
+        final: compute the scores that are reported, even if it takes long.
+        """
         raise NotImplementedError
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """How final scores were found."""
+        """Return the settings of the final scores, for the run's record."""
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """What run.json says of the data."""
+        """Return the facts of the data that run.json records."""
         return {"corpus": self.corpus.card, "corpus_sha256": self.digest}
 
-    def short_enough(self, lengths: Ints, use: str = "train on") -> Ints:
-        """The rows to use, given how many ids each has; says how many are left out. Raises UserError for none."""
+    def short_rows(self, lengths: Ints, use: str = "train on") -> Ints:
+        """Return the rows of at most data.max_length ids, given the lengths of all, and report how many are left out.
+
+        Raises UserError if all are too long.
+        """
         limit = self.config.data.max_length
         kept = np.flatnonzero(lengths <= limit)
         if not len(kept):
-            raise UserError(f"data.max_length = {limit}: everything to {use} is longer")
+            raise UserError(f"data.max_length = {limit} is too small: all rows to {use} are longer")
         if len(kept) < len(lengths):
-            left_out = f"{len(lengths) - len(kept):,} of {len(lengths):,} rows to {use}"
-            self.display.message(f"{left_out} are longer than data.max_length = {limit} ids, and are left out")
+            too_long = f"{len(lengths) - len(kept):,} of {len(lengths):,} rows to {use}"
+            self.display.message(f"{too_long} are longer than data.max_length = {limit} ids, and are left out")
         return kept
 
     def seed_of(self, epoch: int) -> int:
-        """The seed of an epoch's batches."""
+        """Return the seed of the batches of an epoch."""
         return (self.config.training.seed * 100_003 + epoch) % 2**31
 
     def check_corpus(self) -> None:
-        """Raise UserError if the corpus is not the one that the run was started with."""
+        """Raise UserError if the corpus differs from the one that the run was started with."""
         if self.run.read_json("run.json").get("corpus_sha256") != self.digest:
             raise UserError(
                 f"{self.corpus.folder} is not the corpus that {self.run.folder} was started with; "
-                "resume with that corpus, or start a run of another name"
+                "resume with that corpus, or start a new run under another name"
             )

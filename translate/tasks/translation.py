@@ -1,4 +1,7 @@
-"""The translation task: encoded pairs, the encoder-decoder, its loss and its scores."""
+"""The translation task: encoded pairs, the encoder-decoder, its loss and its scores.
+
+Axis letters: B batch, S source length, T target length.
+"""
 
 from __future__ import annotations
 
@@ -14,76 +17,86 @@ from torch import Tensor, nn
 from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.segmentation import sentences
+from dragoman.runtime.segmentation import count_sentences
 from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.folder import Pair
-from dragoman.translate.encoding.batching import Batch, Epoch, make_batch, plan, reversed_ids
+from dragoman.translate.encoding.batching import TranslationBatch, TranslationEpoch, make_batch, plan, reversed_ids
 from dragoman.translate.encoding.ragged import Ints
-from dragoman.translate.encoding.shards import Shards, build, describe
+from dragoman.translate.encoding.shard_builder import build
+from dragoman.translate.encoding.shards import Shards, describe
 from dragoman.translate.encoding.subwords import default_vocabulary, encode, train_tokenizer
 from dragoman.translate.evaluation.engine import TorchEngine, metadata_of, translate_all
 from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.files import write_atomically
-from dragoman.translate.network.loss import SmoothedLoss
+from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.tasks.task import Task
 
-SAMPLE = 100_000  # sources whose sentences are counted
+SENTENCE_SAMPLE = 100_000  # sources whose sentences `max_sentences` counts
 
 
 def limit_ratio(source: Ints, target: Ints) -> int:
-    """The longest translation allowed, as a multiple of the source: above nearly all lengths that training shows."""
+    """Return the longest translation that the search may write, as a multiple of the source length.
+
+    It is 1.25 times the 99.9th percentile of the training pairs, and at least 2. A few misaligned pairs do not count.
+    """
     ratios = np.sort(target / source)
     return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
 
 
-def most_sentences(sources: Iterable[str], language: str) -> int:
-    """How many sentences all but a hundredth of some normalised sources have, at most."""
-    counts = np.sort(np.fromiter((sentences(source, language) for source in sources), np.int32))
+def max_sentences(sources: Iterable[str], language: str) -> int:
+    """Return the 99th percentile of the number of sentences in normalised sources.
+
+    The runtime splits longer text into parts, so that a network sees inputs like those it was trained on.
+    """
+    counts = np.sort(np.fromiter((count_sentences(source, language) for source in sources), np.int32))
     return max(1, int(counts[int(0.99 * (len(counts) - 1))]))
 
 
-class Objective(nn.Module):
-    """What training makes small, as a module whose `forward` is all of it: what several workers share."""
+class TranslationObjective(nn.Module):
+    """The training loss as a module, so that DistributedDataParallel can wrap all of it."""
 
     def __init__(self, model: Seq2Seq, smoothing: float) -> None:
         super().__init__()
-        self.model, self.loss = model, SmoothedLoss(smoothing)
+        self.model, self.loss = model, LabelSmoothedCrossEntropy(smoothing)
 
     def forward(
         self, source: Tensor, source_length: Tensor, target_in: Tensor, target_out: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """A batch (see Batch) -> its smoothed and plain loss, summed over target ids."""
-        x = self.model(source, source_length, target_in)
-        real = target_out != PAD
-        return self.loss(x[real], self.model.output.weight, self.model.bias, target_out[real])
+        """Return the smoothed and the plain loss of a batch (see TranslationBatch), summed over target ids."""
+        x = self.model(source, source_length, target_in)  # (B, T, E)
+        mask = target_out != PAD  # (B, T)
+        return self.loss(x[mask], self.model.output.weight, self.model.bias, target_out[mask])
 
 
 @dataclass
-class Data:
-    """Text to train and to validate on, and what turns text into ids."""
+class TranslationData:
+    """Encoded training text, validation pairs, and their tokenizers."""
 
     train: Shards
-    kept: Ints  # the rows of `train` that are not too long
+    train_rows: Ints  # the rows of `train` within data.max_length
     valid: list[Pair]
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
 
 
 class TranslationTask(Task):
-    """Pairs of sentences."""
+    """Translation, learnt from pairs of sentences."""
 
-    metric, counted = "BLEU", "tokens"
-    data: Data
+    metric, unit = "BLEU", "tokens"
+    data: TranslationData
 
     def prepare(self, prepared: bool) -> None:
-        """Tokenizers and encoded text; prepared: the tokenizers are there already."""
+        """Train or read the tokenizers, encode the text, and measure it (see Task).
+
+        Raises UserError if there are no validation pairs.
+        """
         valid = self.corpus.read("valid")
         if not valid:
-            raise UserError(f"{self.corpus.folder} has no validation pairs, by which training chooses its weights")
+            raise UserError(f"{self.corpus.folder} has no validation pairs; training needs some to select its weights")
         if prepared:
             if self.workers.main:
                 self.check_corpus()
@@ -91,42 +104,43 @@ class TranslationTask(Task):
         else:
             tokenizers = self._train_tokenizers()
         encoded = [encode(t, lines) for t, lines in zip(tokenizers, zip(*valid, strict=True), strict=True)]
-        longest = np.array([max(map(len, pair)) for pair in zip(*encoded, strict=True)])
-        short = self.short_enough(longest, "validate on").tolist()
-        self.held_out = [[side[i] for i in short] for side in encoded]
-        train = self._encoded(tokenizers)
-        source, target = (train.usual_lengths(side) for side in (0, 1))
-        kept = self.short_enough(np.maximum(source, target))
-        self.limit_ratio = limit_ratio(source[kept], target[kept])
-        sample = np.zeros(train.rows, bool)
-        sample[kept[:: -(-len(kept) // SAMPLE)]] = True
-        lines = compress(self.corpus.lines("train", 0), sample)
-        self.max_sentences = most_sentences(map(normalise, lines), self.corpus.languages[0])
-        self.too_long = train.rows - len(kept)
-        self.data = Data(train, kept, valid, *tokenizers)
+        lengths = np.array([max(map(len, pair)) for pair in zip(*encoded, strict=True)])
+        short = self.short_rows(lengths, "validate on").tolist()
+        self.valid_ids = [[side[i] for i in short] for side in encoded]
+        train = self._encode_training_text(tokenizers)
+        source_lengths, target_lengths = (train.line_lengths(side) for side in (0, 1))
+        train_rows = self.short_rows(np.maximum(source_lengths, target_lengths))
+        self.limit_ratio = limit_ratio(source_lengths[train_rows], target_lengths[train_rows])
+        in_sample = np.zeros(train.rows, bool)
+        in_sample[train_rows[:: -(-len(train_rows) // SENTENCE_SAMPLE)]] = True
+        sample = compress(self.corpus.lines("train", 0), in_sample)
+        self.max_sentences = max_sentences(map(normalise, sample), self.corpus.languages[0])
+        self.too_long = train.rows - len(train_rows)
+        self.data = TranslationData(train, train_rows, valid, *tokenizers)
 
-    def _encoded(self, tokenizers: tuple[Tokenizer, Tokenizer]) -> Shards:
-        """The training text as numbers on disk: what an earlier start of this run left, or made now."""
+    def _encode_training_text(self, tokenizers: tuple[Tokenizer, Tokenizer]) -> Shards:
+        """Return the encoded training text: that of an earlier start if it fits, else encoded now."""
         c, folder = self.config, self.run.path("shards")
-        asked = describe(self.digest, tokenizers, c.tokenizer, c.augment, c.training.seed)
+        expected = describe(self.digest, tokenizers, c.tokenizer, c.augment, c.training.seed)
         if folder.exists():
             try:
-                found = Shards(folder)
-                if all(found.card.get(key) == value for key, value in asked.items()):
-                    return found
+                shards = Shards(folder)
+                if all(shards.card.get(key) == value for key, value in expected.items()):
+                    return shards
                 problem = f"{folder} holds other text"
             except UserError as error:
                 problem = str(error)
-            self.display.message(f"{problem}; it is made again")
+            self.display.message(f"{problem}; encoding the text again")
         seed, progress = c.training.seed, self.display.preparing
         return build(folder, self.corpus, tokenizers, c.tokenizer, seed, self.digest, c.augment, progress)
 
     def _train_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
+        """Train the source and target tokenizers, one for both if joint, and write them to the run's folder."""
         c = self.config.tokenizer
         lines = self.corpus.lines
         count = sum(1 for _ in lines("train", 0))
         card = self.corpus.card
-        # What teachers make of a text adds pairs to learn from, and no words: a student is no larger than they are.
+        # Distillation adds pairs and no words, so a student gets the vocabulary size of its teachers.
         vocabulary = c.vocabulary or default_vocabulary(count - card.get("distilled", {}).get("added", 0))
         tags = card.get("tags", [])
         if c.joint:
@@ -139,52 +153,59 @@ class TranslationTask(Task):
             )
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
-        return_memory()  # what SentencePiece took
+        return_memory()  # SentencePiece has freed a lot
         return tokenizers
 
     def network(self) -> Seq2Seq:
-        """An encoder-decoder for the two vocabularies."""
+        """Return an encoder-decoder for the two vocabularies, with random weights."""
         d = self.data
         return Seq2Seq(self.config.model, len(d.source_tokenizer), len(d.target_tokenizer))
 
     def objective(self, model: nn.Module) -> nn.Module:
+        """Return the label-smoothed cross-entropy of an encoder-decoder."""
         assert isinstance(model, Seq2Seq)
-        return Objective(model, self.config.training.label_smoothing)
+        return TranslationObjective(model, self.config.training.label_smoothing)
 
-    def epoch(self, number: int) -> Epoch:
-        c, seed = self.config, self.seed_of(number)
-        tokens = c.training.batch_tokens * self.workers.world
-        turned = c.data.right_to_left
-        return Epoch(self.data.train, self.data.kept, tokens, seed, augment=c.augment, turned=turned)
+    def epoch(self, number: int) -> TranslationEpoch:
+        """Return the training batches of an epoch, in new segmentations and augmented."""
+        c, data = self.config, self.data
+        batch_tokens = c.training.batch_tokens * self.workers.world
+        return TranslationEpoch(
+            data.train, data.train_rows, batch_tokens, self.seed_of(number), augment=c.augment,
+            right_to_left=c.data.right_to_left,
+        )  # fmt: skip
 
-    def validation(self) -> Iterable[Batch]:
-        source, target = self.held_out
+    def validation(self) -> Iterable[TranslationBatch]:
+        """Yield the validation set in batches, in the default segmentation."""
+        source, target = self.valid_ids
         if self.config.data.right_to_left:
-            target = [reversed_ids(row) for row in target]
-        tokens = self.config.training.batch_tokens * 2
-        for rows in plan([len(s) for s in source], [len(t) for t in target], tokens, 0):
+            target = [reversed_ids(ids) for ids in target]
+        batch_tokens = self.config.training.batch_tokens * 2
+        for rows in plan([len(s) for s in source], [len(t) for t in target], batch_tokens, 0):
             yield make_batch([source[i] for i in rows], [target[i] for i in rows])
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
-        """BLEU and chrF, greedily, and at last with the beam."""
+        """Return BLEU and chrF of the first validation pairs: with beam search if final, else greedy."""
         assert isinstance(model, Seq2Seq)
         search = BeamSearch(model, self.limit_ratio, right_to_left=self.config.data.right_to_left)
         translator = Translator(TorchEngine(search.eval()), metadata_of(self.run))
-        valid = self._scored
+        pairs = self._scored_pairs
         beam = self.config.search.beam_size if final else 1
-        results = translate_all(translator, [p.source for p in valid], beam=beam, batch_size=64)
-        scores = score([r.text for r in results], [p.target for p in valid], self.corpus.languages[1], ter=False)
+        results = translate_all(translator, [p.source for p in pairs], beam=beam, batch_size=64)
+        scores = score([r.text for r in results], [p.target for p in pairs], self.corpus.languages[1], ter=False)
         return {s.metric: round(s.score, 2) for s in scores}
 
     def evaluation_settings(self) -> dict[str, Any]:
-        return {"beam": self.config.search.beam_size, "protocol": "cased", "sentences": len(self._scored)}
+        """Return beam, evaluation protocol and number of sentences of the final scores."""
+        return {"beam": self.config.search.beam_size, "protocol": "cased", "sentences": len(self._scored_pairs)}
 
     @property
-    def _scored(self) -> list[Pair]:
-        """What of the validation set BLEU is of."""
+    def _scored_pairs(self) -> list[Pair]:
+        """The validation pairs that BLEU is computed on."""
         return self.data.valid[: self.config.training.validation_sentences]
 
     def facts(self) -> dict[str, Any]:
+        """Return the facts of the data that run.json records and exported files carry."""
         return {
             "source_language": self.corpus.languages[0],
             "target_language": self.corpus.languages[1],

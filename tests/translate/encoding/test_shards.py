@@ -1,4 +1,4 @@
-"""Encoded text on disk: the same ids as from memory, in any number of shards, windows and processes."""
+"""Encoded text on disk: the same ids as from memory, for any number of shards, windows and processes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig, load
 from dragoman.translate.corpus.folder import Corpus
-from dragoman.translate.encoding import batching, shards
-from dragoman.translate.encoding.batching import Epoch
-from dragoman.translate.encoding.ragged import Ragged, joined, ragged, spans
-from dragoman.translate.encoding.shards import Shards, build
+from dragoman.translate.encoding import batching, process_pool, shard_builder, shards
+from dragoman.translate.encoding.batching import TranslationEpoch
+from dragoman.translate.encoding.ragged import Ragged, concatenate, ragged, spans
+from dragoman.translate.encoding.shard_builder import build
+from dragoman.translate.encoding.shards import Shards
 from dragoman.translate.encoding.subwords import encode, train_tokenizer
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.trainer import Trainer
@@ -34,13 +35,13 @@ rows = st.lists(st.lists(st.integers(0, 1000), max_size=6), min_size=1, max_size
 
 
 @given(rows, st.data())
-def test_ragged_takes_what_a_list_takes(lists: list[list[int]], data: st.DataObject) -> None:
-    wanted = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=20))
-    taken = ragged(lists).take(np.array(wanted, np.int64))
-    assert [taken.row(i).tolist() for i in range(taken.rows)] == [lists[i] for i in wanted]
-    both = joined([ragged(lists), taken])
-    assert both.rows == len(lists) + len(wanted)
-    assert both.lengths.tolist() == [len(x) for x in lists] + [len(lists[i]) for i in wanted]
+def test_ragged_take_equals_list_indexing(lists: list[list[int]], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=20))
+    taken = ragged(lists).take(np.array(chosen, np.int64))
+    assert [taken.row(i).tolist() for i in range(taken.rows)] == [lists[i] for i in chosen]
+    both = concatenate([ragged(lists), taken])
+    assert both.rows == len(lists) + len(chosen)
+    assert both.lengths.tolist() == [len(x) for x in lists] + [len(lists[i]) for i in chosen]
 
 
 def test_spans() -> None:
@@ -61,36 +62,36 @@ def lists(text: Ragged) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("joint", [True, False])
-def test_without_sampling_the_ids_are_the_usual_ones(
+def test_without_sampling_the_ids_are_sentencepieces(
     tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joint: bool
 ) -> None:
-    monkeypatch.setattr(shards, "SHARD", 64)
-    monkeypatch.setattr(shards, "WORDS", 7)
+    monkeypatch.setattr(shard_builder, "SHARD_ROWS", 64)
+    monkeypatch.setattr(shard_builder, "WORDS_PER_TASK", 7)
     corpus = Corpus(tiny_corpus)
     both = tokenizers(corpus, joint)
     text = build(tmp_path / "shards", corpus, both, TokenizerConfig(sampling=0), 1, "digest")
     pairs = corpus.read("train")
     assert (text.rows, text.shards) == (len(pairs), 5)
-    wanted = np.random.default_rng(0).permutation(text.rows)
+    chosen = np.random.default_rng(0).permutation(text.rows)
     for side, tokenizer in enumerate(both):
         expected = encode(tokenizer, [pair[side] for pair in pairs])
-        assert lists(text.draw(wanted, [0])[side]) == [expected[i] for i in wanted]
-        assert text.usual_lengths(side).tolist() == [len(ids) for ids in expected]
+        assert lists(text.draw(chosen, [0])[side]) == [expected[i] for i in chosen]
+        assert text.line_lengths(side).tolist() == [len(ids) for ids in expected]
 
 
-def test_many_processes_write_what_one_writes(
+def test_several_processes_write_the_same_files_as_one(
     tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus(tiny_corpus)
     both = tokenizers(corpus, joint=True)
     config = TokenizerConfig(sampling=0.2)
-    said: list[tuple[str, int, int]] = []
+    progress: list[tuple[str, int, int]] = []
     build(tmp_path / "one", corpus, both, config, 3, "digest")
-    monkeypatch.setattr(shards, "FEW", 0)
-    build(tmp_path / "many", corpus, both, config, 3, "digest", progress=lambda *what: said.append(what))
+    monkeypatch.setattr(process_pool, "MIN_ROWS", 0)
+    build(tmp_path / "many", corpus, both, config, 3, "digest", progress=lambda *report: progress.append(report))
     for path in (tmp_path / "one").iterdir():
         assert (tmp_path / "many" / path.name).read_bytes() == path.read_bytes()
-    assert said[0] == ("encoding pairs", 300, 300)
+    assert progress[0] == ("encoding pairs", 300, 300)
 
 
 def test_windows_hold_every_row_once(tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,17 +101,17 @@ def test_windows_hold_every_row_once(tiny_corpus: Path, tmp_path: Path, monkeypa
     whole = sorted(lists(text.draw(kept, [0])[1]))
     for window in (1000, 70):
         monkeypatch.setattr(batching, "WINDOW", window)
-        batches = list(Epoch(text, kept, 200, seed=5))
+        batches = list(TranslationEpoch(text, kept, 200, seed=5))
         assert sorted([i for i in row if i != PAD] for b in batches for row in b.target_out.tolist()) == whole
         assert all(b.target_out.numel() <= 200 for b in batches)
-        assert Epoch(text, kept, 200, seed=5).expected == pytest.approx(len(batches), rel=0.1)
-        later = list(Epoch(text, kept, 200, seed=5).batches(7))
+        assert TranslationEpoch(text, kept, 200, seed=5).expected == pytest.approx(len(batches), rel=0.1)
+        later = list(TranslationEpoch(text, kept, 200, seed=5).batches(7))
         for mine, theirs in zip(later, islice(batches, 7, None), strict=True):
             assert mine.target_in.equal(theirs.target_in)
-        assert not batches[0].source.equal(next(iter(Epoch(text, kept, 200, seed=6))).source)
+        assert not batches[0].source.equal(next(iter(TranslationEpoch(text, kept, 200, seed=6))).source)
 
 
-def test_damaged_shards_are_refused_and_made_again(
+def test_damaged_shards_are_rejected_and_encoded_again(
     tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.toml").write_text(tiny_toml(tiny_corpus))
@@ -118,6 +119,7 @@ def test_damaged_shards_are_refused_and_made_again(
     folder = tmp_path / "run"
     first = Trainer(config, folder)
     expected = [b.tensors()[2] for b in first.batches(2)]
+    first.close()
     card = folder / "shards" / shards.CARD
     words = folder / "shards" / "0-00000.words"
     damages: dict[str, Callable[[], object]] = {
@@ -135,16 +137,17 @@ def test_damaged_shards_are_refused_and_made_again(
         again = Trainer(config, folder, display=Display())
         assert f"{message}" in capsys.readouterr().err.replace("\n", " ")
         assert all(a.equal(b.tensors()[2]) for a, b in zip(expected, again.batches(2), strict=True))
+        again.close()
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) == 1, reason="one core: no processes are started")
+@pytest.mark.skipif((os.cpu_count() or 1) == 1, reason="with one core there is no pool")
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc to look for processes")
-def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
-    """However it ended: they would wait for ever, and hold their memory."""
+def test_pool_processes_end_with_their_parent(tmp_path: Path) -> None:
+    """The parent is killed. Without a watch the processes would wait forever and hold their memory."""
     script = tmp_path / "encode.py"
     script.write_text(
-        "import multiprocessing, time\nfrom dragoman.translate.encoding.shards import FEW, _workers\n"
-        'if __name__ == "__main__":\n    with _workers(FEW) as run:\n        list(run(abs, range(4)))\n'
+        "import multiprocessing, time\nfrom dragoman.translate.encoding.process_pool import MIN_ROWS, ordered_map\n"
+        'if __name__ == "__main__":\n    with ordered_map(MIN_ROWS) as map_:\n        list(map_(abs, range(4)))\n'
         "        print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n        time.sleep(600)\n"
     )
     path = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
@@ -159,10 +162,10 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
         if not running:
             return
         time.sleep(0.1)
-    pytest.fail(f"{running} still run")
+    pytest.fail(f"the processes {running} still run")
 
 
-def test_sides_of_unequal_length_are_refused(tiny_corpus: Path, tmp_path: Path) -> None:
+def test_sides_of_unequal_length_are_rejected(tiny_corpus: Path, tmp_path: Path) -> None:
     corpus = Corpus(tiny_corpus)
     both = tokenizers(corpus, True)
     broken = tmp_path / "broken"
@@ -171,6 +174,6 @@ def test_sides_of_unequal_length_are_refused(tiny_corpus: Path, tmp_path: Path) 
         (broken / path.name).write_bytes(path.read_bytes())
     with open(broken / "train.xx", "a") as file:
         file.write("one more\n")
-    with pytest.raises(UserError, match="train has not as many en as xx lines"):
+    with pytest.raises(UserError, match=r"train\.en and train\.xx have different numbers of lines"):
         build(tmp_path / "shards", Corpus(broken), both, TokenizerConfig(), 1, "digest")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken"]
