@@ -19,7 +19,7 @@ class Attention:
 
     Attributes:
         source_subwords: The S source subwords; the last is `</s>`.
-        target_subwords: The T target subwords; the last is `</s>`, unless the translation reached `max_length`.
+        target_subwords: The T target subwords; the last is `</s>`, unless the translation is incomplete.
         weights: Weight of each source subword when a target subword was chosen, (T, S). Each row sums to 1.
     """
 

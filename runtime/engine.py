@@ -28,8 +28,8 @@ class Engine(Protocol):
             source: Ids, each row closed by `</s>` and filled up with `<pad>`, (B, S).
             source_length: Ids in each row, without padding, (B).
             beam_size: K, from 1 to the size of the target vocabulary.
-            n_best: Complete hypotheses to look for before the search may stop, from 1 to K.
-            max_length: Longest target in ids.
+            n_best: Number of best hypotheses that must be certain before the search stops, from 1 to K.
+            max_length: Longest target in ids. The network also limits it to a multiple of the source's length.
             length_penalty: Exponent of the length by which log-probabilities are divided.
             n_aligned: A, the number of best hypotheses to return attention for.
 

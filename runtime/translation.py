@@ -14,7 +14,8 @@ class Hypothesis:
     Attributes:
         text: The translation.
         score: Log-probability / length ** length_penalty, averaged over the parts of the text. Higher is better.
-        complete: False if a part reached `max_length` before the model closed the sentence with `</s>`.
+        complete: False if a part reached its length limit before the model closed the sentence with `</s>`. The limit
+            is `max_length`, or the file's own multiple of the source's length if that is less.
     """
 
     text: str
@@ -29,7 +30,7 @@ class Translation:
     Attributes:
         text: The best translation; empty for a text with nothing to translate.
         score: Its score; see Hypothesis.
-        complete: False if a part reached `max_length`, so that the end of its translation may be missing.
+        complete: False if a part reached its length limit, so that the end of its translation may be missing.
         alignment: (source word, target word) pairs, both counted from 0. Words are separated by spaces (U+0020) and
             line breaks. Empty unless `alignments=True` was given.
         attention: The attention of each translated part. Empty unless `alignments=True` was given.

@@ -127,7 +127,8 @@ class Translator:
             n_best: Number of different translations to return for each text, from 1 to `beam`.
             length_penalty: Exponent A in score = log-probability / length ** A, from 0 to 5. A higher value favours
                 longer translations. Default: the file's own.
-            max_length: Longest translation of a part in ids, from 1 to 1,000,000. Default: the file's own.
+            max_length: Longest translation of a part in ids, from 1 to 1,000,000. Default: the file's own. The file
+                also limits it to a multiple of the source's length.
             alignments: Also return word alignments and attention. The model must have attention.
             batch_size: Largest number of parts to translate at once, at least 1.
             batch_tokens: Largest number of source ids in a batch of more than one part, with padding.
