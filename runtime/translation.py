@@ -15,7 +15,7 @@ class Hypothesis:
         text: The translation.
         score: Log-probability / length ** length_penalty, averaged over the parts of the text. Higher is better.
         complete: False if a part reached its length limit before the model closed the sentence with `</s>`. The limit
-            is `max_length`, or the file's own multiple of the source's length if that is less.
+            is `max_length`, or the file's own limit, a multiple of the source length, if that is less.
     """
 
     text: str
