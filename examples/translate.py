@@ -21,9 +21,7 @@ def main(path: str, texts: list[str]) -> int:
     for text, result in zip(texts, results, strict=True):
         print(f"{text} -> {result.text}")
         print(f"  score {result.score:.3f}{'' if result.complete else ', cut off at the length limit'}")
-        source, target = text.split(), result.text.split()
-        for i, j in result.alignment:
-            print(f"  {source[i]} - {target[j]}")
+        print("  words", *(f"{source}-{target}" for source, target in result.alignment))
     return 0
 
 
