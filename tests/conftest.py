@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dragoman.translate.corpus.folder import write_corpus
-from tiny import VOCABULARY, number_pairs, tiny_toml
+from tiny import VOCABULARY, made_once, number_pairs, tiny_toml
 
 
 @pytest.fixture
@@ -28,11 +28,13 @@ def random_source() -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a corpus folder of 400 pairs."""
-    folder = tmp_path_factory.mktemp("corpus") / "numbers"
-    pairs = number_pairs(400)
-    splits = {"train": pairs[::2] + pairs[1::4], "valid": pairs[3::8], "test": pairs[7::8]}
-    write_corpus(folder, ("en", "xx"), splits, {"corpus": "numbers", "dropped": {}})
-    return folder
+
+    def make(folder: Path) -> None:
+        pairs = number_pairs(400)
+        splits = {"train": pairs[::2] + pairs[1::4], "valid": pairs[3::8], "test": pairs[7::8]}
+        write_corpus(folder / "numbers", ("en", "xx"), splits, {"corpus": "numbers", "dropped": {}})
+
+    return made_once(tmp_path_factory, "corpus", make) / "numbers"
 
 
 @pytest.fixture
@@ -49,10 +51,11 @@ def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from dragoman.translate.config import load
     from dragoman.translate.training.trainer import Trainer
 
-    folder = tmp_path_factory.mktemp("runs")
-    (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus))
-    Trainer(load(folder / "tiny.toml"), folder / "tiny").fit()
-    return folder / "tiny"
+    def make(folder: Path) -> None:
+        (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus))
+        Trainer(load(folder / "tiny.toml"), folder / "tiny").fit()
+
+    return made_once(tmp_path_factory, "run", make) / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +65,8 @@ def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dragoman.translate.files import write_atomically
     from dragoman.translate.training.run import Run
 
-    path = tmp_path_factory.mktemp("files") / "tiny.onnx"
-    data, _ = build(Run(tiny_run), [p.source for p in number_pairs(40)])
-    write_atomically(path, data)
-    return path
+    def make(folder: Path) -> None:
+        data, _ = build(Run(tiny_run), [p.source for p in number_pairs(40)])
+        write_atomically(folder / "tiny.onnx", data)
+
+    return made_once(tmp_path_factory, "file", make) / "tiny.onnx"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from dragoman.runtime.metadata import Metadata
 from dragoman.translate.config import ModelConfig
@@ -28,6 +31,20 @@ ROOT = Path(__file__).resolve().parents[1]
 MULTI30K = ROOT.parent / "shared" / "data" / "multi30k"
 
 needs_multi30k = pytest.mark.skipif(not MULTI30K.exists(), reason="the Multi30k captions are not on this machine")
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that the first test process fills with `make`, while the others wait for it."""
+    top = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a folder in the one that all of them share
+        top = top.parent
+    folder = top / f"shared-{name}"
+    with FileLock(top / f"shared-{name}.lock"):
+        if not (folder / "made").exists():
+            folder.mkdir()
+            make(folder)
+            (folder / "made").touch()
+    return folder
 
 
 def script(path: str) -> Any:  # noqa: ANN401 (a module without types)

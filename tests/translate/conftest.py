@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny import tiny_toml
+from tiny import made_once, tiny_toml
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +15,9 @@ def right_to_left_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactor
     from dragoman.translate.config import load
     from dragoman.translate.training.trainer import Trainer
 
-    folder = tmp_path_factory.mktemp("right-to-left")
-    (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus, "right-to-left"))
-    changes = ["data.right_to_left=true", "tokenizer.vocabulary=310", "model.cell=gru", "training.seed=2"]
-    Trainer(load(folder / "tiny.toml", changes), folder / "right-to-left").fit()
-    return folder / "right-to-left"
+    def make(folder: Path) -> None:
+        (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus, "right-to-left"))
+        changes = ["data.right_to_left=true", "tokenizer.vocabulary=310", "model.cell=gru", "training.seed=2"]
+        Trainer(load(folder / "tiny.toml", changes), folder / "right-to-left").fit()
+
+    return made_once(tmp_path_factory, "right-to-left", make) / "right-to-left"
