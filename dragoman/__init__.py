@@ -14,19 +14,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dragoman.runtime.alignment import Attention
     from dragoman.runtime.errors import UserError
     from dragoman.runtime.forecasting import Forecaster
-    from dragoman.runtime.labelling import Classifier, Tagger
+    from dragoman.runtime.labelling import Classification, Classifier, Tagged, Tagger
     from dragoman.runtime.loading import load
+    from dragoman.runtime.metadata import ModelFileError
+    from dragoman.runtime.series import Series
+    from dragoman.runtime.translation import Hypothesis, Translation
     from dragoman.runtime.translator import Translator
 
 __version__ = "0.2.0"
-__all__ = ["Classifier", "Forecaster", "Tagger", "Translator", "UserError", "__version__", "load"]
+__all__ = [
+    "Attention",
+    "Classification",
+    "Classifier",
+    "Forecaster",
+    "Hypothesis",
+    "ModelFileError",
+    "Series",
+    "Tagged",
+    "Tagger",
+    "Translation",
+    "Translator",
+    "UserError",
+    "__version__",
+    "load",
+]
 
 _MODULES = {
+    "Attention": "alignment",
+    "Classification": "labelling",
     "Classifier": "labelling",
     "Forecaster": "forecasting",
+    "Hypothesis": "translation",
+    "ModelFileError": "metadata",
+    "Series": "series",
+    "Tagged": "labelling",
     "Tagger": "labelling",
+    "Translation": "translation",
     "Translator": "translator",
     "UserError": "errors",
     "load": "loading",

@@ -51,7 +51,7 @@ std::string normalise(const std::string& line) {
         if (c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0x2028 || c == 0x2029) {
             if (!result.isEmpty() && !result.endsWith(u' ')) result.append(u' ');
         } else if (!(c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0xfeff)) {
-            result.append(c);
+            result.append(c == 0x2581 ? u'_' : c);  // SentencePiece writes U+2581 for a space
         }
     }
     if (result.endsWith(u' ')) result.truncate(result.length() - 1);

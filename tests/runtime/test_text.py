@@ -110,6 +110,24 @@ def test_sentences(text: str, expected: list[str] | None) -> None:
     assert len(two) == -(-len(segments) // 2)
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("de", ["„Ich habe keine Zeit.“", "Sie ging."]),
+        ("de", ["»Kommst du?«", "»Ja.«", "Er blieb."]),
+        ("de", ["Er sagte: ‚Nein.‘", "Dann ging er."]),
+        ("cs", ["„Nemám čas.“", "Odešla.", "„Proč?“", "Nevím."]),
+        ("fr", ["« Non. »", "Il part.", "« Pourquoi ? »", "Elle rit."]),
+        ("fr", ["«Non.»", "Il part."]),
+        ("da", ["Han gik.", "»Hvorfor?»", "Hun lo."]),
+        ("en", ["“No.”", "She left (at noon.)", "“Why?”", "He stayed."]),
+    ],
+)
+def test_closing_quotes_belong_to_the_sentence_before(language: str, expected: list[str]) -> None:
+    segments = [p.text for p in split_text(" ".join(expected), len, 10_000, 1, language) if p.text]
+    assert segments == expected
+
+
 def test_split_prefers_sentences_then_clauses() -> None:
     def count_words(segment: str) -> int:
         return len(segment.split())
