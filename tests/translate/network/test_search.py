@@ -1,4 +1,4 @@
-"""Beam search against brute force, greedy search, batches of one, and numbers worked by hand."""
+"""Beam search: against brute force, greedy search and batches of one, scores, limits, stopping, attention."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dragoman.translate.network.seq2seq import Seq2Seq
 from tiny import CELLS, VOCABULARY, tiny_search
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
-SMALL = 7  # four special ids and three letters: with </s>, four choices a step
+SMALL = 7  # four special ids and three letters; with </s> there are four choices per step
 
 
 def log_probability(search: BeamSearch, source: Tensor, length: Tensor, ids: tuple[int, ...]) -> float:
-    """What teacher forcing gives a target."""
+    """Return the log-probability of a target under teacher forcing."""
     model = search.model
     assert isinstance(model, Seq2Seq)
     x = model(source, length, torch.tensor([[BOS, *ids[:-1]]]))
@@ -107,9 +107,9 @@ def test_finished_hypotheses_end_once_and_are_padded(random_source: Source) -> N
             assert PAD not in row[: row.index(EOS)]
 
 
-def test_translations_keep_to_their_own_limit(random_source: Source) -> None:
+def test_each_translation_has_its_own_length_limit(random_source: Source) -> None:
     search = tiny_search()
-    search.model.bias.data[EOS] = -1e4  # never ends by itself
+    search.model.bias.data[EOS] = -1e4  # only the limit ends a translation
     source, length = random_source(5, 9)
     out = search.search(source, length, beam=2)
     assert [len(strip(r)) for r in out.target[:, 0]] == (length * 2 + 10).tolist()
@@ -117,8 +117,8 @@ def test_translations_keep_to_their_own_limit(random_source: Source) -> None:
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_attention_is_where_each_id_looked(heads: int, random_source: Source) -> None:
-    """As teacher forcing sees it: the last layer's, the mean of all heads."""
+def test_attention_equals_teacher_forcing(heads: int, random_source: Source) -> None:
+    """It equals the attention of the last layer under teacher forcing, averaged over heads."""
     search = tiny_search(heads=heads)
     model = search.model
     assert isinstance(model, Seq2Seq)
@@ -134,10 +134,10 @@ def test_attention_is_where_each_id_looked(heads: int, random_source: Source) ->
         assert not out.attention[b, k, : len(ids), S:].any()
 
 
-def test_ties_are_settled_the_same_way_every_time(random_source: Source) -> None:
+def test_ties_are_broken_deterministically(random_source: Source) -> None:
     search = tiny_search()
     for p in search.model.parameters():
-        p.data.zero_()  # every id is as likely as every other
+        p.data.zero_()  # all ids are equally likely
     source, length = random_source(3, 4)
     together, again = (search.search(source, length, beam=3, n_best=3, max_length=6).target for _ in range(2))
     assert torch.equal(together, again)
@@ -146,9 +146,9 @@ def test_ties_are_settled_the_same_way_every_time(random_source: Source) -> None
         assert [strip(r) for r in alone[0]] == [strip(r) for r in together[b]]
 
 
-def test_stops_when_nothing_can_win(random_source: Source) -> None:
+def test_stops_when_no_open_hypothesis_can_win(random_source: Source) -> None:
     search = tiny_search()
-    search.model.bias.data[EOS] = 60.0  # ends at once, with certainty
+    search.model.bias.data[EOS] = 60.0  # </s> has probability 1
     source, length = random_source(2, 9)
     assert search.search(source, length, beam=5).target.shape[-1] == 1
 
@@ -166,5 +166,5 @@ def test_vocabulary_smaller_than_the_beam(random_source: Source) -> None:
     source = torch.tensor([[4, 5]])
     out = search.search(source, torch.tensor([2]), beam=SMALL + 5, n_best=SMALL + 5, max_length=1)
     real = out.score[0] > -1e6
-    assert int(real.sum()) == 4  # three letters and </s>; the rest is marked as no hypothesis
+    assert int(real.sum()) == 4  # three letters and </s>; other scores mark absent hypotheses
     assert VOCABULARY > SMALL

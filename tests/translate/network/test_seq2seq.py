@@ -1,4 +1,4 @@
-"""The network: teacher forcing against stepping, and what must not matter."""
+"""The encoder-decoder: teacher forcing against single steps, batch invariance, dropout, shared embeddings."""
 
 from __future__ import annotations
 
