@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 MIN_TYPO_LENGTH = 4  # characters: shorter words get no typing error
 
-
 WORDS_PER_TYPO = 8  # in a line with typing errors
 
 
@@ -75,7 +74,6 @@ def without_final_punctuation(line: str, rng: random.Random) -> str:
 
 
 Change = Callable[[str, random.Random], str]
-
 
 CHANGES: dict[str, Change] = {
     "upper case": lambda line, rng: line.upper(),

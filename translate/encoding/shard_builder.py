@@ -27,9 +27,7 @@ from dragoman.translate.encoding.word_index import VARIANTS, WordIndex
 
 SHARD_ROWS = 250_000
 
-
 WORDS_PER_TASK = 20_000  # words that one process segments at a time
-
 
 Progress = Callable[[str, int, int], None]  # called with what is being done, how much is done, and how much in all
 

@@ -27,13 +27,10 @@ from dragoman.translate.encoding.word_index import VARIANTS
 
 VERSION = 2  # of the format
 
-
 CARD = "shards.json"
-
 
 # The arrays of one side of a shard, by file ending: the words of all lines (see Ragged).
 LINE_ARRAYS = {"words": np.int32, "ends": np.int64}
-
 
 # The arrays of one tokenizer, by file ending: its Segmentations.
 SEGMENTATION_ARRAYS = {"pieces": np.int32, "piece_ends": np.int64, "word_ends": np.int64, "usual": np.int64}

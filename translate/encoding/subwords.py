@@ -29,9 +29,7 @@ from dragoman.translate.encoding.ragged import Ints, Ragged, ends_of, ragged, sp
 
 MAX_TRAINING_LINES = 1_000_000  # of a tokenizer: more lines change little and take memory
 
-
 SPACE = "\u2581"  # SentencePiece's symbol for a space
-
 
 POOL = 64  # segmentations kept per word, at most
 

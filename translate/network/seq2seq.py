@@ -214,7 +214,6 @@ class Seq2Seq(Network):
 
     def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
         super().__init__()
-        self.config = config
         self.target_embedding = Embedding(target_vocabulary, config.width, config.word_dropout)
         self.source_embedding = (
             self.target_embedding

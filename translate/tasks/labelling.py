@@ -39,7 +39,6 @@ from dragoman.translate.training.run import Run
 
 VALIDATION_BATCH = 64  # texts
 
-
 UNLABELLED = -1  # the label of padding, and of subwords that do not begin a word
 
 

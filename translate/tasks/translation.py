@@ -41,7 +41,8 @@ SENTENCE_SAMPLE = 100_000  # sources whose sentences `max_sentences` counts
 def limit_ratio(source: Ints, target: Ints) -> int:
     """Return the longest translation that the search may write, as a multiple of the source length.
 
-    It is 1.25 times the 99.9th percentile of the training pairs, and at least 2. A few misaligned pairs do not count.
+    It is 1.25 times the 99.9th percentile of the training pairs, rounded up, and at least 2. The percentile ignores a
+    few misaligned pairs.
     """
     ratios = np.sort(target / source)
     return max(2, math.ceil(1.25 * float(ratios[int(0.999 * (len(ratios) - 1))])))
