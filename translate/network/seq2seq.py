@@ -200,11 +200,11 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
-    def step(self, token: Tensor, state: Tensor, memory: Any, bias: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    def step(self, token: Tensor, state: Tensor, memory: Any, bias: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
         """Return logits (B, K, V) and the next state (B, K, N) for token (B, K), state (B, K, N), bias (V)."""
         raise NotImplementedError
 
-    def attention_step(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    def attention_step(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
         """Return attention weights (B, K, S) instead of logits, and the next state (B, K, N)."""
         raise NotImplementedError
 
