@@ -8,8 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 # A sentence may end after its closing punctuation and the quotes or brackets that follow. German and Czech close with “
-# or «, French with a space and ». Full-width punctuation needs no space after it. The sets include Arabic, Urdu, Devanagari, Armenian, Ethiopic and Burmese punctuation. No match
-# starts inside a run of punctuation; otherwise a long run would take quadratic time.
+# or «, French with a space and ». Full-width punctuation needs no space after it. The sets include Arabic, Urdu,
+# Devanagari, Armenian, Ethiopic and Burmese punctuation. No match starts inside a run of punctuation; otherwise a long
+# run would take quadratic time.
 _SENTENCE_END = re.compile(r"(?:(?<![.!?…؟۔।॥։።။])[.!?…؟۔।॥։።။]+(?:[\"'”“’‘»«›‹)\]]| [»›])*(?= )|[。！？]+[”’」』）]*)")
 _CLAUSE_END = re.compile(r"(?:[,;:—–،؛՝፣፤၊](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")

@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "pooling takes the mean twice",
         "translate/network/heads.py",
-        "torch.where(kept, x, NEVER).amax(0)",
+        "torch.where(real, x, NEG_INF).amax(0)",
         "mean",
     ),
     Mutant(
@@ -88,6 +88,27 @@ MUTANTS = (
         AVERAGING,
         "return -entry[metric]",
         "return entry[metric]",
+    ),
+    Mutant(
+        "portable int8 files have 8-bit weights",
+        "export/quantize.py",
+        '"portable": 63',
+        '"portable": 127',
+        "tests/export/test_quantize.py -k bits",
+    ),
+    Mutant(
+        "German and Czech quotes do not close",
+        "runtime/segmentation.py",
+        "”“’‘»«›‹",
+        "”’»›",
+        "tests/runtime/test_text.py -k quotes",
+    ),
+    Mutant(
+        "French quotes do not close",
+        "runtime/segmentation.py",
+        "| [»›])*",
+        ")*",
+        "tests/runtime/test_text.py -k quotes",
     ),
 )
 
