@@ -7,8 +7,10 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -39,10 +41,18 @@ SHOWN = 10  # translations printed as examples
 MIN_EXACT = 0.5
 
 
-def run_quickstart(pair: str, folder: Path, minutes: float | None = None) -> float:
+def run_quickstart(
+    pair: str,
+    folder: Path,
+    minutes: float | None = None,
+    *,
+    phrases: int = PHRASES,
+    training_config: Mapping[str, Any] | None = None,
+) -> float:
     """Build a corpus, train, export, verify and score, all in one folder. Returns BLEU on the held-out phrases.
 
     Files of an earlier quickstart in the folder are replaced. minutes: training time (default: see quickstart.toml).
+    phrases: training pairs. training_config: values that replace those of [training] in quickstart.toml.
     Raises UserError if the pair is no pair of CLDR languages, the folder holds another run, or the file differs from
     PyTorch.
     """
@@ -58,12 +68,12 @@ def run_quickstart(pair: str, folder: Path, minutes: float | None = None) -> flo
     corpus, run, model = folder / "corpus", Run(folder / "run"), folder / f"{pair}.onnx"
     if run.folder.exists() and not run.path("config.json").exists():
         raise UserError(f"--out {folder} has a folder run/ that is not a training run; name another folder")
-    log(f"building a corpus of {PHRASES:,} {pair} phrases from CLDR data")
-    splits, card = build_cldr(languages, PHRASES)
+    log(f"building a corpus of {phrases:,} {pair} phrases from CLDR data")
+    splits, card = build_cldr(languages, phrases)
     write_corpus(corpus, languages, splits, card)
     shutil.rmtree(run.folder, ignore_errors=True)  # from an earlier quickstart
     tree = msgspec.toml.decode(files("dragoman.export").joinpath("quickstart.toml").read_bytes())
-    tree["training"]["minutes"] = minutes or tree["training"]["minutes"]
+    tree["training"] |= {**(training_config or {}), **({"minutes": minutes} if minutes else {})}
     config = from_tree({**tree, "name": "run", "data": {"corpus": str(corpus)}}, "quickstart.toml")
     training = Trainer(config, run.folder, display=Display()).fit()["training"]
     draw_curves(run.folder)
