@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
-from dragoman.translate.corpus.readers.lines import decode_line
+from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.files import LOCK, acquire_lock, make_folder, real_path
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Lines:
             try:
                 with open(path, "rb") as file:
                     for number, line in enumerate(file, 1):
-                        yield decode_line(line.removesuffix(b"\n"), path, number)
+                        yield decode_strict(line.removesuffix(b"\n"), path, number)
             except OSError as error:
                 raise UserError(f"cannot read {path}: {error.strerror or error}") from None
 

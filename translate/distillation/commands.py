@@ -91,7 +91,7 @@ def backtranslate(a: argparse.Namespace) -> int:
     """Run `dragoman backtranslate` and return its exit status."""
     from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
     from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
-    from dragoman.translate.corpus.readers.lines import read_lines
+    from dragoman.translate.corpus.readers.lines import read_byte_lines
     from dragoman.translate.distillation.backtranslate import back_translate
     from dragoman.translate.evaluation.engine import translator_of
     from dragoman.translate.training.run import Run
@@ -99,7 +99,9 @@ def backtranslate(a: argparse.Namespace) -> int:
     run, corpus = Run(a.reverse), Corpus(a.corpus)
     check_not_in_place(a.out, a.corpus)
     left_out: Counter[str] = Counter()
-    text = (pair.target for pair in usable_pairs(((line, line) for line in read_lines(a.text)), count_drops(left_out)))
+    text = (
+        pair.target for pair in usable_pairs(((line, line) for line in read_byte_lines(a.text)), count_drops(left_out))
+    )
     translator = translator_of(run)
     check_model_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     translator.check_beam(a.beam)

@@ -13,8 +13,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.translate.evaluation.inputs import (
     load_model,
     load_translator,
-    read_lines,
     read_test_set,
+    read_text_lines,
     translate_lines,
 )
 from dragoman.translate.evaluation.outputs import check_writable
@@ -221,7 +221,7 @@ def _read_systems(a: argparse.Namespace, lines: int) -> tuple[dict[str, list[str
         if not Path(path).is_file() or path.endswith(".onnx"):
             translators[path] = load_translator([path])
             continue
-        outputs[path] = read_lines(path)
+        outputs[path] = read_text_lines(path)
         if len(outputs[path]) != lines:
             raise UserError(
                 f"{path} has {len(outputs[path]):,} lines and {a.source} has {lines:,}; "

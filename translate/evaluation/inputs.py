@@ -32,7 +32,7 @@ def read_test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     if not (a.source and a.reference):
         corpus = ", or --corpus" if hasattr(a, "corpus") else ""
         raise UserError(f"give --source and --reference, a text and its expected output{corpus}")
-    source, reference = read_lines(a.source), read_lines(a.reference)
+    source, reference = read_text_lines(a.source), read_text_lines(a.reference)
     if len(source) != len(reference):
         raise UserError(
             f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}; "
@@ -43,7 +43,7 @@ def read_test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
     return source, reference
 
 
-def read_lines(path: str) -> list[str]:
+def read_text_lines(path: str) -> list[str]:
     """Return the lines of a text file, normalised like translations. Raises UserError when it is not UTF-8."""
     from dragoman.runtime.normalisation import normalise
     from dragoman.translate.corpus.readers.lines import read_strict

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.folder import Pair
-from dragoman.translate.corpus.readers.lines import decode_line
+from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.corpus.readers.tsv import table_rows
 
 
@@ -17,7 +17,7 @@ def read_classes(path: str | Path) -> Iterator[Pair]:
     Raises UserError with the line if a label is missing, or if there are further columns.
     """
     for number, fields in table_rows(Path(path)):
-        label, *texts = (decode_line(field, path, number) for field in fields)
+        label, *texts = (decode_strict(field, path, number) for field in fields)
         if not label.strip() and not any(text.strip() for text in texts):
             continue
         if not texts or not label.strip():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.translate.corpus.folder import Pair
-from dragoman.translate.corpus.readers.lines import decode_line, read_lines
+from dragoman.translate.corpus.readers.lines import decode_strict, read_byte_lines
 
 CONLL_U_COLUMNS = 10
 CONLL_U_WORD, CONLL_U_TAG = 2, 4  # FORM and UPOS
@@ -41,8 +41,8 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
     tags: list[str] = []
     layout: _Layout | None = None
     certain_labels = cache(lambda: _certain_labels(path, tag))  # reads the file, so only if needed
-    for number, line in enumerate(read_lines(path), 1):
-        text = decode_line(line, path, number)
+    for number, line in enumerate(read_byte_lines(path), 1):
+        text = decode_strict(line, path, number)
         if not text.strip():
             if words:
                 yield Pair(" ".join(words), " ".join(tags))
@@ -104,8 +104,8 @@ def _fields(line: str) -> list[str]:
 def _certain_labels(path: str | Path, tag: int | None) -> set[str]:
     """Return the labels in lines that cannot be comments: from a sentence's first line without #."""
     labels, in_sentence = set(), False
-    for number, line in enumerate(read_lines(path), 1):
-        text = decode_line(line, path, number)
+    for number, line in enumerate(read_byte_lines(path), 1):
+        text = decode_strict(line, path, number)
         fields = _fields(text)
         in_sentence = bool(fields) and (in_sentence or not text.startswith("#"))
         if in_sentence and len(fields) >= (tag or 1):

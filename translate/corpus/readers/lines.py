@@ -47,7 +47,7 @@ def read_bytes(path: str | Path) -> bytes:
         return file.read()
 
 
-def read_lines(path: str | Path) -> Iterator[bytes]:
+def read_byte_lines(path: str | Path) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8 bytes, without the line feed and a carriage return before it.
 
     Lines end at line feeds only. UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8. Raises
@@ -67,15 +67,15 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
 
 def read_lenient(path: str | Path) -> list[str]:
     """Return the lines of a file as text, with U+FFFD in place of invalid UTF-8."""
-    return [line.decode("utf-8", "replace") for line in read_lines(path)]
+    return [line.decode("utf-8", "replace") for line in read_byte_lines(path)]
 
 
 def read_strict(path: str | Path) -> list[str]:
     """Return the lines of a file as text. Raises UserError for invalid UTF-8."""
-    return [decode_line(line, path, number) for number, line in enumerate(read_lines(path), 1)]
+    return [decode_strict(line, path, number) for number, line in enumerate(read_byte_lines(path), 1)]
 
 
-def decode_line(line: bytes, path: str | Path, number: int) -> str:
+def decode_strict(line: bytes, path: str | Path, number: int) -> str:
     """Return a line as text. Raises UserError with its path and number if it is not UTF-8."""
     try:
         return line.decode("utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.lines import read_lines
+from dragoman.translate.corpus.readers.lines import read_byte_lines
 
 
 class UnreadableRow(NamedTuple):
@@ -30,7 +30,7 @@ def read_parallel(source: str | Path, target: str | Path) -> Iterator[RawRow]:
     Raises UserError at the end if one file has more lines.
     """
     counts = [0, 0]
-    for pair in zip_longest(read_lines(source), read_lines(target)):
+    for pair in zip_longest(read_byte_lines(source), read_byte_lines(target)):
         for side, line in enumerate(pair):
             counts[side] += line is not None
         if counts[0] == counts[1]:
@@ -54,7 +54,7 @@ def parse_lines(path: Path, parse: Callable[[bytes], RawRow]) -> Iterator[RawRow
         if unreadable > readable:
             raise UserError(f"{path}, {first_problem}")
 
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(read_byte_lines(path), 1):
         if not line.strip():
             continue
         row = parse(line)

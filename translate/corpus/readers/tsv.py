@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.lines import read_lines
+from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS, RawRow, UnreadableRow, parse_lines
 
 SNIFFED_LINES = 1000  # lines at the start of a table that show whether it is quoted
@@ -60,11 +60,11 @@ def table_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """Yield each row of a table as the number of its last line and its fields, unquoted as in `read_table`."""
     if _is_quoted(_first_lines(path)):
         return _quoted_rows(path)
-    return ((number, line.split(b"\t")) for number, line in enumerate(read_lines(path), 1))
+    return ((number, line.split(b"\t")) for number, line in enumerate(read_byte_lines(path), 1))
 
 
 def _first_lines(path: Path) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in islice(read_lines(path), SNIFFED_LINES)]
+    return [line.decode("utf-8", "replace") for line in islice(read_byte_lines(path), SNIFFED_LINES)]
 
 
 def _check_first_column(path: Path, first_lines: Sequence[str]) -> None:
@@ -114,7 +114,7 @@ def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
     def lines() -> Iterator[str]:
         nonlocal at_end
-        for line in read_lines(path):
+        for line in read_byte_lines(path):
             # Latin-1 carries any bytes through csv, which takes text. It also takes a lone CR for the end of a line.
             yield line.decode("latin-1").replace("\r", " ") + "\n"
         at_end = True
