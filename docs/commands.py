@@ -61,7 +61,11 @@ def anchor(command: argparse.ArgumentParser) -> str:
 
 def section(command: argparse.ArgumentParser, aliases: Sequence[str]) -> str:
     """Return the heading, description, usage and arguments of one command."""
-    actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
+    actions = [
+        action
+        for action in command._actions
+        if not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS
+    ]
     required = [action for action in actions if action.required and action.option_strings]
     positional = [action for action in actions if not action.option_strings]
     words = [command.prog, *map(spelling, positional), *map(spelling, required)]

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dragoman.runtime.alignment import Attention
+    from dragoman.runtime.alignment import AttentionMap
     from dragoman.runtime.errors import UserError
     from dragoman.runtime.forecasting import Forecaster
     from dragoman.runtime.labelling import Classification, Classifier, Tagged, Tagger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Attention",
+    "AttentionMap",
     "Classification",
     "Classifier",
     "Forecaster",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Attention": "alignment",
+    "AttentionMap": "alignment",
     "Classification": "labelling",
     "Classifier": "labelling",
     "Forecaster": "forecasting",

@@ -26,8 +26,8 @@ def add_commands(commands: Commands) -> None:
         description="Write encoder, beam search, tokenizer, model card and self-test of a run as one ONNX file. The "
         "file is written only if ONNX Runtime gives the same tokens as PyTorch on sentences of the validation set.",
     )
-    p.add_argument("run_folder", metavar="RUN")
-    p.add_argument("-o", "--output", required=True, metavar="FILE.onnx")
+    p.add_argument("run_folder", metavar="RUN", help="run folder")
+    p.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="file to write")
     p.add_argument(
         "--int8",
         action="store_true",
@@ -37,8 +37,8 @@ def add_commands(commands: Commands) -> None:
     p.add_argument(
         "--target",
         choices=("portable", "vnni"),
-        help="processors for an int8 file. portable: any (7-bit weights, the default). vnni: those with VNNI or an "
-        "equivalent (x86 since about 2019; 8-bit weights, wrong results on other processors)",
+        help="processors that the int8 file must run on. portable (default): any; 7-bit weights. vnni: those with VNNI "
+        "or an equivalent (x86 since about 2019); 8-bit weights, wrong results on other processors",
     )
     p.add_argument("--force", action="store_true", help="write an int8 file even if it is slower or worse")
     p.set_defaults(run=export)
@@ -49,12 +49,12 @@ def add_commands(commands: Commands) -> None:
         description="Compare a file with PyTorch, level by level: encoder, one step, 30 chained steps, whole search "
         "(greedy and with the default beam, in batches of 1 and 32), and text. Then compare the file with itself: each "
         "sentence alone and in batches of other sizes, orders and paddings, on one thread and on two. For a classifier "
-        "or tagger, compare labels and their probabilities; for a forecaster, forecasts. The exit status is 1 if a "
-        "level fails.",
+        "or tagger, compare labels and their probabilities; for a forecaster, forecasts. The exit status is 1 if "
+        "`verify` found a difference.",
     )
-    p.add_argument("model", metavar="FILE.onnx")
-    p.add_argument("--against", required=True, metavar="RUN")
-    p.add_argument("--source", metavar="F", help="sentences to compare on (default: the run's validation set)")
+    p.add_argument("model", metavar="FILE.onnx", help="exported file")
+    p.add_argument("--against", required=True, metavar="RUN", help="run that the file was exported from")
+    p.add_argument("--source", metavar="FILE", help="sentences to compare on (default: the run's validation set)")
     p.add_argument("--json", action="store_true", help="print the levels as JSON")
     p.set_defaults(run=verify)
 
@@ -110,7 +110,7 @@ def _check_export_options(a: argparse.Namespace, run: Run) -> None:
         raise UserError("--target and --force apply only to int8 files; give --int8 with them")
     task = run.config().task
     if a.int8 and task != "translate":
-        raise UserError(f"{run.folder} was trained to {task}; --int8 is for translators")
+        raise UserError(f"--int8 works only for translators, and {run.folder} was trained to {task}; leave out --int8")
 
 
 def _build(a: argparse.Namespace, run: Run) -> tuple[bytes, list[str]]:

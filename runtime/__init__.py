@@ -1,1 +1,1 @@
-"""Translate, label and forecast with a Dragoman file. Needs only numpy, onnxruntime and sentencepiece."""
+"""Translate, classify, tag and forecast with a Dragoman file. Needs only numpy, onnxruntime and sentencepiece."""

@@ -14,7 +14,7 @@ from dragoman.runtime.contract import Floats
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionMap:
     """Attention of the best hypothesis of one part of a text.
 
     Attributes:
@@ -28,13 +28,13 @@ class Attention:
     weights: Floats
 
 
-def word_alignment(maps: Sequence[Attention], continues: Sequence[tuple[bool, bool]]) -> tuple[tuple[int, int], ...]:
+def word_alignment(maps: Sequence[AttentionMap], continues: Sequence[tuple[bool, bool]]) -> tuple[tuple[int, int], ...]:
     """Return (source word, target word) pairs: for each target word, the source word with the most attention.
 
     Words are counted from 0 over all parts of a text. The weights of a word's subwords are added up.
 
     Args:
-        maps: One attention for each translated part.
+        maps: One attention map for each translated part.
         continues: For each part, whether its source, and whether its translation, follows the part before without a
             space. Its first word then continues the last word of that part.
     """

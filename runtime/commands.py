@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from dragoman.runtime.console import (
     THREADS_HELP,
     Commands,
-    decode_line,
+    decode_lenient,
     not_negative,
     positive,
-    read_lines,
+    read_line_batches,
     run_commands,
 )
 from dragoman.runtime.errors import UserError
@@ -35,16 +35,16 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "translate",
         help="translate text with a model file",
-        description="Translate each TEXT, or each line of standard input, and print one line for it. If there are "
-        "several columns, tabs separate them: the line's number (with --n-best above 1), the score (with --scores or "
-        "--n-best above 1), the translation, and the word alignment of the best translation (with --alignments). The "
-        "alignment is pairs SOURCE-TARGET of words, counted from 0.",
+        description="Translate each TEXT, or each line of standard input, and print one line for each translation. "
+        "Tabs separate the columns, in this order: line number (with --n-best above 1), score (with --scores or "
+        "--n-best above 1), translation, word alignment (with --alignments). The alignment is of the best translation: "
+        "pairs SOURCE-TARGET of word numbers, counted from 0.",
     )
-    _add_input_arguments(p)
+    _add_input_arguments(p, "TEXT", "a text, in UTF-8 (default: the lines of standard input)")
     p.add_argument(
         "--beam", type=positive, metavar="K",
-        help="beam size, from 1 (greedy search) to the vocabulary size (default: the file's own, or twice --n-best if "
-        "that is more and --n-best is above 1)",
+        help="beam size, from 1 (greedy search) to the vocabulary size (default: the file's; with --n-best above 1, at "
+        "least twice N)",
     )  # fmt: skip
     p.add_argument(
         "--n-best", type=positive, default=1, metavar="N",
@@ -54,7 +54,7 @@ def add_commands(commands: Commands) -> None:
     p.add_argument(
         "--length-penalty", type=float, metavar="A",
         help="exponent in score = log-probability / length ** A, from 0 to 5; a higher value favours longer "
-        "translations (default: the file's own)",
+        "translations (default: the file's)",
     )  # fmt: skip
     p.add_argument("--scores", action="store_true", help="print the score of each translation")
     p.add_argument(
@@ -66,13 +66,15 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "run",
         help="translate, classify, tag or forecast with a model file",
-        description="Run a model file for any task on each TEXT, or on each line of standard input. A translator "
-        "prints the same as `dragoman translate`. A classifier prints the class of each text. A tagger prints one line "
-        "for each word, with the word, a tab and its label, and an empty line after each text. Words are separated by "
-        "spaces; punctuation must be separated from words as in the training data, usually by a space. A forecaster "
-        "reads CSV, from standard input or from files named by TEXT, and prints the rows that follow.",
+        description="Run a model file of any task on each INPUT, or on standard input, where each line is a text. A "
+        "translator prints the same as `dragoman translate`. A classifier prints the class of each text. A tagger "
+        "prints one line for each word, with the word, a tab and its label, and an empty line after each text. Words "
+        "are separated by spaces; punctuation must be separated from words as in the training data, usually by a "
+        "space. A forecaster reads CSV, from files or from standard input, and prints the rows that follow.",
     )
-    _add_input_arguments(p)
+    _add_input_arguments(
+        p, "INPUT", "a text, in UTF-8, or a CSV file for a forecaster (default: standard input)", "text or file"
+    )
     p.add_argument(
         "--scores", action="store_true",
         help="also print each translation's score, or each label's probability; not for forecasters",
@@ -96,19 +98,16 @@ def add_commands(commands: Commands) -> None:
     add_bench(commands)
 
 
-def _add_input_arguments(p: argparse.ArgumentParser) -> None:
-    """Add the arguments of commands that read text."""
+def _add_input_arguments(p: argparse.ArgumentParser, metavar: str, input_help: str, unit: str = "text") -> None:
+    """Add the arguments of commands that read text, whose output has a result for each `unit`."""
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
-    p.add_argument(
-        "text", metavar="TEXT", nargs="*",
-        help="one text, in UTF-8 (default: each line of standard input is one)",
-    )  # fmt: skip
+    p.add_argument("text", metavar=metavar, nargs="*", help=input_help)
     p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
     p.add_argument(
         "--batch-size", type=positive, default=32, metavar="N",
         help="largest number of texts to process at once, from 1 (default: 32)",
     )  # fmt: skip
-    p.add_argument("--json", action="store_true", help="print one line of JSON for each text")
+    p.add_argument("--json", action="store_true", help=f"print one line of JSON for each {unit}")
 
 
 def translate(a: argparse.Namespace) -> int:
@@ -265,9 +264,10 @@ def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
 def _process_input(a: argparse.Namespace, process: Callable[[Sequence[str]], None]) -> int:
     """Call `process` with the texts of the command line, or repeatedly with lines of standard input."""
     if a.text:
-        process([decode_line(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
+        process([decode_lenient(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
     else:
-        for lines in read_lines(sys.stdin.buffer, a.batch_size * 16):  # batches are filled with lines of similar length
+        # Many lines at once, so that batches can be filled with lines of similar length.
+        for lines in read_line_batches(sys.stdin.buffer, a.batch_size * 16):
             process(lines)
     return 0
 

@@ -34,7 +34,7 @@ def not_negative(text: str) -> int:
     return int(text)
 
 
-def read_lines(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
+def read_line_batches(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
     """Yield the lines of a byte stream in lists of at most `max_lines`, without waiting while there are lines.
 
     Lines end at line feeds alone. Invalid UTF-8 is replaced, with a warning that names the line.
@@ -57,7 +57,7 @@ def read_lines(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
         unfinished = [last]
         for line in finished:
             number += 1
-            lines.append(decode_line(line.removesuffix(b"\r"), number))
+            lines.append(decode_lenient(line.removesuffix(b"\r"), number))
             if len(lines) == max_lines:
                 yield lines
                 lines = []
@@ -66,14 +66,14 @@ def read_lines(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
 
 
 def _is_ready(stream: BinaryIO) -> bool:
-    """Return whether reading would not wait. Where select cannot tell, assume so unless the stream is a terminal."""
+    """Return True if a read returns at once. Without select support: True unless the stream is a terminal."""
     try:
         return bool(select.select([stream], [], [], 0)[0])
     except (OSError, ValueError, TypeError):  # the stream has no file number, or is no socket on Windows
         return not stream.isatty()
 
 
-def decode_line(line: bytes, number: int) -> str:
+def decode_lenient(line: bytes, number: int) -> str:
     """Return a line as text. Invalid UTF-8 is replaced by U+FFFD, with a warning."""
     try:
         return line.decode("utf-8")
@@ -116,7 +116,8 @@ def parser_of(program: str, description: str, groups: Sequence[Callable[[Command
         prog=program,
         description=description,
         epilog=f"`{program} COMMAND --help` explains a command. Results go to standard output, progress and errors to "
-        "standard error. Exit status: 0 success, 1 a check failed, 2 a mistake in the input, 130 interrupted.",
+        "standard error. Exit status: 0 success, 1 `verify` found a difference, 2 a mistake in the input, "
+        "130 interrupted.",
     )
     parser.add_argument(
         "--version", action=_VersionAction, help="print the versions of dragoman, Python, onnxruntime and torch"

@@ -276,7 +276,10 @@ class Tagger(_LabelModel[Tagged]):
         return results[0] if isinstance(text, str) else results
 
     def _split(self, text_number: int, line: str) -> list[_Part]:
-        """Return the parts of a normalised text, split between words."""
+        """Return the parts of a normalised text, split between words, each of at most `max_source` ids with `</s>`.
+
+        A word of more ids is truncated, which makes its part incomplete.
+        """
         limit = self.metadata.max_source - 1  # leaves room for </s>
         parts = [_Part(text_number, [], [])]
         # One word at a time: SentencePiece starts threads for a list.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dragoman.runtime.alignment import Attention, word_alignment
+from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.segmentation import FULL_WIDTH, count_sentences, is_spaced, split_text
@@ -35,7 +35,7 @@ class Part:
     ids: list[int]  # empty if there is nothing to translate
     target_separator: str = ""  # white space after the part's translation
     hypotheses: list[Hypothesis] = field(default_factory=list)
-    attention: Attention | None = None
+    attention: AttentionMap | None = None
 
 
 class PartSplitter:
@@ -66,7 +66,7 @@ class PartSplitter:
         return parts
 
     def _split_line(self, line: str) -> list[Part]:
-        """Return the parts of a normalised line."""
+        """Return the parts of a normalised line, each of at most `max_source` ids and `max_sentences` sentences."""
         if not line:
             return []
         ids = self._encode(line) if len(line) <= 16 * self._max_ids else None  # see segmentation._split

@@ -123,9 +123,11 @@ def _check_thousands(fields: Sequence[str], lines: Sequence[int], source: str, n
     for i, pair in enumerate(pairwise(fields)):
         values = [abs(float(field.replace(".", ""))) for field in pair if field]
         if len(values) == 2 and ("." in pair[0]) != ("." in pair[1]) and max(values) <= 2 * min(values):
+            without_point = pair[0] if "." in pair[1] else pair[1]
             raise UserError(
-                f"{source}, rows {lines[i]:,} and {lines[i + 1]:,}: {pair[0]} and {pair[1]} in the column {name}; "
-                "if the point is a thousands separator, remove it"
+                f"{source}, rows {lines[i]:,} and {lines[i + 1]:,}: {pair[0]} and {pair[1]} in the column {name}: the "
+                "point looks like a thousands separator. If it is, remove it. If it is a decimal point, write "
+                f"{without_point} as {without_point}.0."
             )
 
 

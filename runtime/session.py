@@ -108,8 +108,13 @@ def session_for_task(
     names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
     expected = tuple([*tensors] for tensors in CONTRACTS[task])
     if names != expected:
+        differences = []
+        for side, given, required in zip(("input", "output"), names, expected, strict=True):
+            differences += [f"missing {side} `{name}`" for name in required if name not in given]
+            differences += [f"unexpected {side} `{name}`" for name in given if name not in required]
         raise ModelFileError(
-            f"the model's inputs and outputs are {names}, and those of a Dragoman model to {task} are {expected}"
+            f"the file does not match the tensor contract for the task `{task}`: "
+            f"{', '.join(differences) or 'inputs or outputs in another order'}"
         )
     return session
 
@@ -140,7 +145,7 @@ def load_as(
         metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
         if metadata.task not in factories:
             raise ModelFileError(
-                f"the model was made to {metadata.task}, not to {', '.join(factories)}; "
+                f"the model was trained to {metadata.task}, not to {', '.join(factories)}; "
                 "`dragoman run` and `dragoman.load` take a model for any task"
             )
         model = factories[metadata.task](session, metadata)

@@ -101,11 +101,11 @@ def parse_regular_times(
         name: Name of the column.
 
     Returns:
-        The row number of each timestamp, counted in sampling intervals from the first, and the axis of all rows.
+        The row number of each timestamp, from 0, and the TimeAxis of all rows. A gap skips row numbers.
 
     Raises:
-        UserError: There are too few timestamps. Or one cannot be parsed, has another format than the first, does not
-            fit the sampling interval, or does not come after the one before it.
+        UserError: There are fewer than MIN_TIMESTAMPS timestamps, or one is invalid, in another format than the first,
+            off the sampling interval, or out of order.
     """
     if len(stamps) < MIN_TIMESTAMPS:
         raise UserError(

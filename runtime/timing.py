@@ -100,8 +100,11 @@ def _source_ids(translator: Translator, path: str | None, n_lines: int) -> list[
     limit = translator.metadata.max_source
     rows = [row for row in rows if len(row) <= limit]
     if not rows:
-        place = f"{path}: the first {n_lines:,} lines hold" if path else "the file's self-test holds"
-        raise UserError(f"{place} no sentence of at most {limit} ids, the longest that the model takes at once")
+        if path and not lines:
+            raise UserError(f"{path} is empty; give at least one sentence")
+        place = f"{path}, first {n_lines:,} lines" if path else "the file's self-test"
+        advice = "give shorter ones" if path else "give shorter ones with --source"
+        raise UserError(f"{place}: every sentence is longer than {limit} subwords, the model's limit; {advice}")
     return rows
 
 

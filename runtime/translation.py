@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragoman.runtime.alignment import Attention
+from dragoman.runtime.alignment import AttentionMap
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ class Translation:
     score: float = 0.0
     complete: bool = True
     alignment: tuple[tuple[int, int], ...] = ()
-    attention: tuple[Attention, ...] = ()
+    attention: tuple[AttentionMap, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     parts: int = 1

@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from dragoman.runtime.alignment import Attention
+from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS, batches_of, pad
 from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine
@@ -183,7 +183,7 @@ class Translator:
 
     @property
     def has_attention(self) -> bool:
-        """Whether the network has attention, which word alignments need."""
+        """True if the network has attention, which word alignments need."""
         return bool(self.metadata.config.get("model", {}).get("attention") != "none")
 
     def check_beam(self, beam: int) -> None:
@@ -208,7 +208,7 @@ class Translator:
             part.hypotheses.extend(hypotheses.values())
             if settings["n_aligned"]:
                 ids = _without_padding(target[b, 0])
-                part.attention = Attention(
+                part.attention = AttentionMap(
                     tuple(self.source_tokenizer.subwords(part.ids)),
                     tuple(self.target_tokenizer.subwords(ids)),
                     attention[b, 0, : len(ids), : len(part.ids)],

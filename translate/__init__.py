@@ -1,1 +1,1 @@
-"""Train recurrent translators: corpora, network, search, training and evaluation."""
+"""Build corpora, train and evaluate networks for all tasks."""

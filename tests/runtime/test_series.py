@@ -240,8 +240,8 @@ def test_unusable_series_corpora_are_rejected(tmp_path: Path, capsys: pytest.Cap
     )
     assert main(words) == 2
     assert (
-        "rows 81 and 82: 979 and 1.000 in the column y; if the point is a thousands separator, remove it"
-        in capsys.readouterr().err
+        "rows 81 and 82: 979 and 1.000 in the column y: the point looks like a thousands separator. "
+        "If it is, remove it. If it is a decimal point, write 979 as 979.0." in capsys.readouterr().err
     )
     assert read_series(b"y,z\n250,0.125\n1.125,1\n1.250,0.5\n2.375,7\n", "x").values[:, 0].tolist() == [
         250,

@@ -163,7 +163,7 @@ def test_sampling_is_the_same_in_another_process(kind: str, tmp_path: Path) -> N
         "from dragoman.translate.encoding.subwords import segmentations\n"
         "t = Tokenizer(Path(sys.argv[1]).read_bytes())\n"
         "config = TokenizerConfig(kind=sys.argv[2], sampling=0.3)\n"
-        "print(segmentations(t, 'The quick brown fox jumps'.split(), [5] * 5, config, 1).pieces.flat.tolist())"
+        "print(segmentations(t, 'The quick brown fox jumps'.split(), [5] * 5, config, 1).subwords.flat.tolist())"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "t.model"), kind]
     assert subprocess.check_output(words) == subprocess.check_output(words)

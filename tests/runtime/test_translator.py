@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from dragoman.runtime.alignment import Attention, word_alignment
+from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.commands import main
-from dragoman.runtime.console import read_lines
+from dragoman.runtime.console import read_line_batches
 from dragoman.runtime.contract import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Ids
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError, append_checksum, read_model_file
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _explain_load_error
+from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _explain_load_error, session_for_task
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import TokenizerConfig
 from dragoman.translate.encoding.subwords import train_tokenizer
@@ -249,7 +249,7 @@ def test_batches_keep_both_limits() -> None:
 
 def test_word_alignment_counts_words_over_parts() -> None:
     weights = np.array([[0.1, 0.1, 0.7, 0.1], [0.8, 0.1, 0.05, 0.05], [0, 0, 0, 1]], np.float32)
-    one = Attention(("▁the", "▁do", "g", "</s>"), ("▁Hund", "▁der", "</s>"), weights)
+    one = AttentionMap(("▁the", "▁do", "g", "</s>"), ("▁Hund", "▁der", "</s>"), weights)
     assert word_alignment([one], [(False, False)]) == ((1, 0), (0, 1))
     assert word_alignment([one, one], [(False, False), (True, True)]) == ((1, 0), (0, 1), (2, 1), (1, 2))
     assert word_alignment([one, one], [(False, False)] * 2) == ((1, 0), (0, 1), (3, 2), (2, 3))
@@ -294,7 +294,7 @@ def test_other_schema_and_other_graph_are_rejected(tmp_path: Path) -> None:
     model.graph.output[0].name = model.graph.node[15].output[0] = "tokens"
     helper.set_model_props(model, METADATA.to_props())
     (tmp_path / "m.onnx").write_bytes(append_checksum(model.SerializeToString()))
-    with pytest.raises(ModelFileError, match="inputs and outputs"):
+    with pytest.raises(ModelFileError, match="missing output `target`, unexpected output `tokens`"):
         Translator.load(tmp_path / "m.onnx")
 
 
@@ -425,9 +425,24 @@ def test_self_test_detects_other_tokens_and_scores(tmp_path: Path) -> None:
         Translator.load(path, self_test=True)
 
 
+def test_files_of_another_tensor_contract_are_rejected() -> None:
+    differences = (
+        "unexpected input `beam_size`, unexpected input `n_best`, unexpected input `max_length`, "
+        "unexpected input `length_penalty`, unexpected input `attended`, missing output `probability`, "
+        "unexpected output `target`, unexpected output `score`, unexpected output `attention`"
+    )
+    message = f"the file does not match the tensor contract for the task `tag`: {differences}"
+    with pytest.raises(ModelFileError, match=re.escape(message)):
+        session_for_task(copying_model().SerializeToString(), "tag")
+    reordered = copying_model()
+    reordered.graph.input.insert(0, reordered.graph.input.pop())
+    with pytest.raises(ModelFileError, match="inputs or outputs in another order"):
+        session_for_task(reordered.SerializeToString(), "translate")
+
+
 def test_lines_are_decoded(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
-    lines = [line for chunk in read_lines(stream, 3) for line in chunk]
+    lines = [line for chunk in read_line_batches(stream, 3) for line in chunk]
     assert lines[:2] == ["good", ""]
     assert lines[2].startswith("b\ufffd")
     assert lines[3] == "last"
@@ -438,7 +453,7 @@ def test_available_lines_are_read_without_waiting() -> None:
     """As with `tail -f`, or another program that writes a line and waits for its translation."""
     reading, writing = os.pipe()
     with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as sender:
-        found = read_lines(stream, 100)
+        found = read_line_batches(stream, 100)
         for sent, received in ((b"one\n", 1), (b"two\nthree\n", 2), (b"half\n and", 1), (b" half\n", 1)):
             sender.write(sent)
             assert len(next(found)) == received
@@ -449,10 +464,10 @@ def test_available_lines_are_read_without_waiting() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"")), min_size=1))
-def test_read_lines_loses_nothing(size: int, lines: list[bytes]) -> None:
+def test_read_line_batches_loses_nothing(size: int, lines: list[bytes]) -> None:
     expected = [line.decode("utf-8", "replace") for line in lines]
     with contextlib.redirect_stderr(io.StringIO()):
-        found = [*read_lines(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
+        found = [*read_line_batches(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
     assert [line for chunk in found for line in chunk] == expected
     assert all(len(chunk) == size for chunk in found[:-1])
 
@@ -504,8 +519,8 @@ def test_spaces_between_parts_follow_the_languages(languages: tuple[str, str], t
 
 
 def test_alignment_of_parts_with_empty_translations() -> None:
-    def part(source: int, target: int) -> Attention:
-        return Attention(
+    def part(source: int, target: int) -> AttentionMap:
+        return AttentionMap(
             (*["▁s"] * source, "</s>"), (*["▁t"] * target, "</s>"), np.eye(target + 1, source + 1, dtype=np.float32)
         )
 
@@ -530,6 +545,14 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert "en-xx" in capsys.readouterr().out
     assert main(["bench", path, "--batch", "2", "--beam", "1", "--repeat", "3", "--json"]) == 0
     assert '"ms":' in capsys.readouterr().out
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "long").write_text("copy this line. " * 20)
+    for name, message in (
+        ("empty", "is empty; give at least one sentence"),
+        ("long", "first 32 lines: every sentence is longer than 24 subwords, the model's limit; give shorter ones"),
+    ):
+        assert main(["bench", path, "--source", str(tmp_path / name)]) == 2
+        assert message in capsys.readouterr().err
     assert main(["translate", path, "one", "--batch-size", "1", "two"]) == 0
     assert capsys.readouterr().out == "one\ntwo\n"
     for wrong in (["translate", path, "x", "--n-best", "3", "--beam", "2"], ["info", str(tmp_path / "none")]):

@@ -24,7 +24,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from dragoman.runtime.alignment import Attention
+from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.errors import UserError
 from dragoman.translate.evaluation.sensitivity import Sensitivity
 from dragoman.translate.files import read_rows, write_atomically
@@ -113,7 +113,7 @@ def _series(rows: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[f
     return [r["step"] for r in rows], [r[key] for r in rows]
 
 
-def draw_attention(attention: Attention, kind: str = "png") -> bytes:
+def draw_attention(attention: AttentionMap, kind: str = "png") -> bytes:
     """Return a picture of an attention map: source subwords across, target subwords down. kind: `png` or `svg`."""
     height, width = attention.weights.shape
     source, target = _labels(attention.source_subwords), _labels(attention.target_subwords)
