@@ -17,21 +17,18 @@ from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.number_matching import numbers_differ
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
-from dragoman.translate.corpus.rules import MAX_CHARACTERS, RULES
-
-# One side may be RATIO times as long as the corpus's usual length ratio predicts, plus SLACK characters. Short texts
-# need the slack: "Yes" is "Jawohl".
-RATIO, SLACK = 2.5, 12
+from dragoman.translate.corpus.rules import MAX_CHARACTERS, RATIO, RULES, SLACK
 
 # The usual length ratio comes from about SAMPLE_SIZE pairs, evenly spaced among the first SAMPLE_RANGE.
 SAMPLE_SIZE, SAMPLE_RANGE = 2000, 50_000
 
 MIN_LETTERS = 6  # fewer letters do not show the script of a text: names, units, codes
 
-# The Unicode scripts that a text in one of CLDR's scripts may mix.
+# The CLDR scripts that are not Unicode scripts, and the Unicode scripts that they consist of.
 MIXED_SCRIPTS = {"Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
 
-# Latin letters end a word, because a Latin name may stand in other letters without a space: `JavaScript教程`.
+# Latin letters form a word of their own, because text in another script may contain a Latin name without a space
+# around it: `JavaScript教程`.
 _WORD_OF_ONE_SCRIPT = regex.compile(r"\p{Latin}+|[^\s\p{Latin}]+")
 
 Rule = Callable[[Pair], bool]  # returns True for a pair to drop
@@ -39,7 +36,7 @@ OnDrop = Callable[[str, Pair], None]  # receives the reason, or the rule's name,
 
 
 def is_untranslated(pair: Pair) -> bool:
-    """Return True for text that was not translated; digits and symbols alone need no translation."""
+    """Return True if source and target are equal (ignoring case) and contain a letter."""
     return pair.source.casefold() == pair.target.casefold() and any(c.isalpha() for c in pair.source)
 
 
@@ -54,7 +51,7 @@ def is_mojibake(pair: Pair) -> bool:
 
 
 class LengthRatio:
-    """Rule against pairs with one side much longer than the other, compared with the usual ratio in a sample."""
+    """Rule against pairs with one side much longer than the median length ratio of a sample predicts."""
 
     def __init__(self, sample: Sequence[Pair]) -> None:
         log_ratios = sorted(math.log(len(pair.target) / len(pair.source)) for pair in sample if min(map(len, pair)))
@@ -117,7 +114,7 @@ class Cleaner:
             "ratio": LengthRatio([pair for pair in sample if not any(rule(pair) for rule in single)]),
             "numbers": numbers_differ,
             # Last, because it must remember only pairs that are kept.
-            "near duplicate": Duplicates(near=True),
+            "near-duplicate": Duplicates(near=True),
         }
         assert [*rules] == [*RULES]
         self.rules = {name: rule for name, rule in rules.items() if name not in disabled}

@@ -21,7 +21,7 @@ from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig, TokenizerC
 from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.encoding.process_pool import Map, ordered_map
 from dragoman.translate.encoding.ragged import Ints, Ragged, ragged
-from dragoman.translate.encoding.shards import CARD, LINE_ARRAYS, SEGMENTATION_ARRAYS, VERSION, Shards, describe
+from dragoman.translate.encoding.shards import LINE_ARRAYS, MANIFEST, SEGMENTATION_ARRAYS, VERSION, Shards, describe
 from dragoman.translate.encoding.subwords import Segmentations, segmentations
 from dragoman.translate.encoding.word_index import VARIANTS, WordIndex
 
@@ -65,7 +65,7 @@ def build(
                         variants = words[name].add_variants(seed, corpus.card.get("tags", []))
                         _write(beside, name, dict.fromkeys(VARIANTS, np.int32), variants)
                     _write_segmentations(beside, name, tokenizer, words[name], config, seed, map_, progress)
-        card = {
+        manifest = {
             "version": VERSION,
             "rows": rows,
             "shards": shards,
@@ -74,7 +74,7 @@ def build(
             **description,
             "files": {path.name: path.stat().st_size for path in sorted(beside.iterdir())},
         }
-        (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+        (beside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
     except OSError as error:
@@ -135,15 +135,17 @@ def _write_segmentations(
     )  # fmt: skip
     with ExitStack() as stack:
         files = {key: stack.enter_context(open(folder / f"{name}.{key}", "wb")) for key in SEGMENTATION_ARRAYS}
-        ids = pieces = done = 0  # what the parts before hold: ids, segmentations, words
+        subwords = segmentation_count = done = 0  # in the parts before; done: words
         for part in map_(_segment, tasks):
             first = 1 if done else 0  # only the first part keeps the 0 that ends start with
             arrays = (
-                part.pieces.flat, part.pieces.ends[first:] + ids, part.ends[first:] + pieces, part.default_lengths,
+                part.subwords.flat, part.subwords.ends[first:] + subwords, part.ends[first:] + segmentation_count,
+                part.default_lengths,
             )  # fmt: skip
             for key, array in zip(SEGMENTATION_ARRAYS, arrays, strict=True):
                 files[key].write(array.astype(SEGMENTATION_ARRAYS[key]).tobytes())
-            ids, pieces = ids + len(part.pieces.flat), pieces + part.pieces.rows
+            subwords += len(part.subwords.flat)
+            segmentation_count += part.subwords.rows
             done += len(part.default_lengths)
             progress("segmenting words", done, len(all_words))
 

@@ -3,8 +3,8 @@
 A folder holds three things (see shard_builder.py, which writes it):
 
 - for each side (0 source, 1 target) the lines as numbers of words, in shards of equally many rows;
-- for each tokenizer the pools of segmentations of all words, from which every epoch draws ids anew;
-- shards.json, the card that says what the text was encoded from, and the size of each file.
+- for each tokenizer the pools of segmentations of all words, from which every epoch draws ids again;
+- shards.json, the manifest: what the text was encoded from, and the size of each file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from dragoman.translate.encoding.word_index import VARIANTS
 
 VERSION = 2  # of the format
 
-CARD = "shards.json"
+MANIFEST = "shards.json"
 
 # The arrays of one side of a shard, by file ending: the words of all lines (see Ragged).
 LINE_ARRAYS = {"words": np.int32, "ends": np.int64}
 
-# The arrays of one tokenizer, by file ending: its Segmentations.
+# The arrays of one tokenizer, by file ending: the subwords and their ends, the ends of words, and the default lengths
+# of its Segmentations. The endings are part of the format on disk, so they differ from the names in the code.
 SEGMENTATION_ARRAYS = {"pieces": np.int32, "piece_ends": np.int64, "word_ends": np.int64, "usual": np.int64}
 
 
@@ -46,19 +47,19 @@ class Shards:
         """
         self.folder = folder
         try:
-            self.card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
-            version, files = self.card["version"], self.card["files"]
+            self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+            version, files = self.manifest["version"], self.manifest["files"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{folder} has no readable {CARD}, so it is not encoded text") from None
+            raise UserError(f"{folder / MANIFEST} is missing or damaged") from None
         if version != VERSION:
             raise UserError(f"{folder} was written by another version of Dragoman")
         for name, size in files.items():
             path = folder / name
             if not path.exists() or path.stat().st_size != size:
                 raise UserError(f"{path} is missing or cut short")
-        self.rows: int = self.card["rows"]
-        self.shard_rows: int = self.card["shard_rows"]
-        self.shards: int = self.card["shards"]
+        self.rows: int = self.manifest["rows"]
+        self.shard_rows: int = self.manifest["shard_rows"]
+        self.shards: int = self.manifest["shards"]
 
     def shard(self, side: int, number: int) -> Ragged:
         """Return the lines of one side of a shard as numbers of words. The arrays stay mapped while they are in use."""
@@ -66,9 +67,9 @@ class Shards:
 
     def segmentations(self, side: int) -> Segmentations:
         """Return the segmentations of a side's words. The arrays stay mapped while they are in use."""
-        name = self.card["tables"][side]
-        pieces, piece_ends, word_ends, default_lengths = self._arrays(name, SEGMENTATION_ARRAYS)
-        return Segmentations(Ragged(pieces, piece_ends), word_ends, default_lengths)
+        name = self.manifest["tables"][side]
+        subwords, subword_ends, word_ends, default_lengths = self._arrays(name, SEGMENTATION_ARRAYS)
+        return Segmentations(Ragged(subwords, subword_ends), word_ends, default_lengths)
 
     def line_lengths(self, side: int) -> Ints:
         """Return the number of ids of every row in the default segmentation, `</s>` included."""
@@ -98,7 +99,7 @@ class Shards:
     def _variants(self, side: int) -> dict[str, Ints]:
         """Return for each of VARIANTS the number of every word's variant."""
         dtypes = dict.fromkeys(VARIANTS, np.int32)
-        return dict(zip(dtypes, self._arrays(self.card["tables"][side], dtypes), strict=True))
+        return dict(zip(dtypes, self._arrays(self.manifest["tables"][side], dtypes), strict=True))
 
     def _augment(self, words: list[Ragged], augment: AugmentConfig, rng: np.random.Generator) -> None:
         """Replace words by their variants, in place.
@@ -137,7 +138,7 @@ class Shards:
 def describe(
     corpus_digest: str, tokenizers: Sequence[Tokenizer], config: TokenizerConfig, augment: AugmentConfig, seed: int
 ) -> dict[str, Any]:
-    """Return everything that encoded text depends on, as its card records it."""
+    """Return everything that encoded text depends on, as its manifest records it."""
     return {
         "augmented": augment != NO_AUGMENTATION,
         "corpus_sha256": corpus_digest,

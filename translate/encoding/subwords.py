@@ -119,7 +119,7 @@ class Segmentations(NamedTuple):
     The default is SentencePiece's own segmentation. Without sampling it is the only one in the pool.
     """
 
-    pieces: Ragged  # the ids of each segmentation
+    subwords: Ragged  # the ids of each segmentation
     ends: Ints  # (W + 1): word w has the segmentations ends[w] to ends[w + 1]
     default_lengths: Ints  # (W)
 
@@ -140,15 +140,15 @@ class Segmentations(NamedTuple):
         first = self.ends[text.flat]
         pool_sizes = self.ends[text.flat + 1] - first
         chosen = first + (rng.random(len(first)) * pool_sizes).astype(np.int64) if rng else first
-        starts = self.pieces.ends[chosen]
-        lengths = self.pieces.ends[chosen + 1] - starts
+        starts = self.subwords.ends[chosen]
+        lengths = self.subwords.ends[chosen + 1] - starts
         word_ends = ends_of(lengths)  # in the ids of all lines, without </s>
         line_ends = word_ends[text.ends]
         ends = line_ends + np.arange(len(line_ends))  # every line has one </s> more
         flat = np.full(ends[-1], EOS, np.int32)
-        is_piece = np.ones(len(flat), bool)
-        is_piece[ends[1:] - 1] = False
-        flat[is_piece] = self.pieces.flat[spans(starts, lengths)]
+        is_subword = np.ones(len(flat), bool)
+        is_subword[ends[1:] - 1] = False
+        flat[is_subword] = self.subwords.flat[spans(starts, lengths)]
         return Ragged(flat, ends), word_ends[:-1] - np.repeat(line_ends[:-1], text.lengths)
 
 

@@ -70,7 +70,7 @@ def test_duplicates() -> None:
         pairs[0],
         pairs[3],
     ]
-    assert dropped == [("duplicate", pairs[1]), ("near duplicate", pairs[2])]
+    assert dropped == [("duplicate", pairs[1]), ("near-duplicate", pairs[2])]
     assert list(filter_pairs(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
 
 
@@ -80,7 +80,7 @@ def test_untranslated_pairs_do_not_affect_the_usual_length_ratio() -> None:
     ]
     untranslated = [Pair(f"this was never translated {i}", f"This was never translated {i}") for i in range(90)]
     for pairs in (good + untranslated, untranslated + good):
-        assert [*filter_pairs(pairs, ("en", "zh"), ["near duplicate"], lambda *_: None)] == good
+        assert [*filter_pairs(pairs, ("en", "zh"), ["near-duplicate"], lambda *_: None)] == good
 
 
 @given(st.text(), st.text(), st.sampled_from(["de", "ja", "ar", "xx"]))
@@ -94,14 +94,14 @@ def test_dropped_pairs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "a.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in rows))
     command = ["corpus", "files", str(tmp_path / "a.tsv"), "--pair", "en-de", "--valid", "2", "--test", "2", "--out"]
     command += [str(tmp_path / "out")]
-    assert main([*command, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]) == 0
+    assert main([*command, "--allow", "near-duplicate", "--dropped", str(tmp_path / "dropped")]) == 0
     assert Corpus(tmp_path / "out").card["dropped"] == {RULES["same"]: 1, RULES["numbers"]: 1}
     assert (tmp_path / "dropped").read_text().splitlines() == [
         "same\tuntranslated\tuntranslated",
         "numbers\ttwelve 12\tdreizehn 13",
     ]
     assert "dropped 1: different numbers" in capsys.readouterr().out
-    listing = [*command, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]
+    listing = [*command, "--allow", "near duplicate", "--dropped", str(tmp_path / "dropped")]  # the old name
     usable = (tmp_path / "a.tsv").read_bytes()
     (tmp_path / "a.tsv").write_bytes(usable + b"one field\nfor\xfcr\tvier\n" + usable.splitlines(True)[0])
     assert main(listing) == 0

@@ -77,7 +77,7 @@ def test_unusable_labelled_corpora_are_rejected(tmp_path: Path, capsys: pytest.C
     a, b, c = (str(tmp_path / name) for name in "abc")
     for files, message in (
         ([a], "too few to hold out"),
-        ([a, b], "2 files: give one"),
+        ([a, b], "got 2 files; give one (validation and test texts are taken from it) or three (train, valid, test)"),
         ([a, b, c], "the training texts have the labels ['x']"),
         ([a, b, c, "--valid", "1"], "three files are split already"),
     ):

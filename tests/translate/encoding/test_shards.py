@@ -120,14 +120,16 @@ def test_damaged_shards_are_rejected_and_encoded_again(
     first = Trainer(config, folder)
     expected = [b.tensors()[2] for b in first.batches(2)]
     first.close()
-    card = folder / "shards" / shards.CARD
+    manifest = folder / "shards" / shards.MANIFEST
     words = folder / "shards" / "0-00000.words"
     damages: dict[str, Callable[[], object]] = {
         "cut short": lambda: words.write_bytes(words.read_bytes()[:-4]),
         "is missing": words.unlink,
-        "another version": lambda: card.write_text(json.dumps({**json.loads(card.read_text()), "version": 99})),
-        "no readable shards.json": lambda: card.write_text("{"),
-        "holds other text": lambda: card.write_text(json.dumps({**json.loads(card.read_text()), "sampling": 0.5})),
+        "another version": lambda: manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 99})),
+        "shards.json is missing or damaged": lambda: manifest.write_text("{"),
+        "holds other text": lambda: manifest.write_text(
+            json.dumps({**json.loads(manifest.read_text()), "sampling": 0.5})
+        ),
     }
     for message, damage in damages.items():
         damage()

@@ -26,7 +26,7 @@ TESTS_PER_LENGTH = 50
 MAX_LENGTH = 1000  # Python converts longer integers to text slowly
 MAX_TRIES = 50  # for a task that is new
 
-# Makes a random task of a length, and its answer, both as symbols.
+# Returns a random task of the given length and its answer, both as lists of symbols.
 TaskMaker = Callable[[random.Random, int], tuple[list[str], list[str]]]
 
 
@@ -36,9 +36,10 @@ def _random_number(rng: random.Random, digits: int) -> str:
 
 
 def _add(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
-    """Return two numbers, one of `length` digits and one of at most as many, and their sum from its last digit on.
+    """Return a sum of two numbers and its answer, whose digits run from last to first.
 
-    The last digit comes first, as in addition by hand, so that carries follow the order of decoding.
+    One number has `length` digits, the other at most as many. The answer starts with its last digit, as in addition by
+    hand, so that carries follow the order of decoding.
     """
     numbers = [_random_number(rng, length), _random_number(rng, rng.randint(1, length))]
     rng.shuffle(numbers)
@@ -47,7 +48,7 @@ def _add(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
 
 
 def _on_symbols(answer: Callable[[list[str]], list[str]]) -> TaskMaker:
-    """Return a maker of tasks on random symbols, whose answer is a function of them."""
+    """Return a TaskMaker that draws random symbols and computes their answer."""
 
     def make_task(rng: random.Random, length: int) -> tuple[list[str], list[str]]:
         symbols = rng.choices(SYMBOLS, k=length)

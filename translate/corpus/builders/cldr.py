@@ -20,7 +20,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.translate.corpus.folder import Pair
 
-Phrase = Callable[[Locale], str]  # one meaning, which a call puts into words in a language
+Phrase = Callable[[Locale], str]  # formats one value, such as a date, in a locale
 
 CURRENCIES = (
     "EUR USD GBP JPY CHF CNY INR BRL RUB KRW MXN CAD AUD SEK NOK DKK PLN CZK HUF TRY ZAR THB IDR ILS EGP NGN KES"
@@ -69,7 +69,7 @@ def parse_locale(code: str) -> Locale:
 
 
 class Phrases:
-    """A source of random phrases that CLDR can express in two languages."""
+    """Generator of random phrases that CLDR can format in two languages."""
 
     def __init__(self, source: Locale, target: Locale, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -91,11 +91,11 @@ class Phrases:
         )  # fmt: skip
 
     def random(self) -> Phrase:
-        """Return a phrase of a random kind."""
+        """Return a random Phrase of a random kind."""
         return self.rng.choice(self.kinds)()
 
     def single_names(self) -> Iterator[Phrase]:
-        """Yield the name of every place, language, currency and script."""
+        """Yield a Phrase for the name of every place, language, currency and script."""
         yield from (self._name("territories", code) for code in self.places)
         yield from (self._name("languages", code) for code in self.languages)
         yield from (self._name("currencies", code) for code in self.currencies)
@@ -118,27 +118,30 @@ class Phrases:
         return Decimal(self.rng.randrange(1, 10 ** self.rng.randrange(2, 6))).scaleb(-places)
 
     def date(self) -> Phrase:
-        """Return a date, in one of four lengths."""
+        """Return a Phrase that formats a random date, in one of four lengths."""
         day, length = self._day(), self.rng.choice(LENGTHS)
         return lambda locale: dates.format_date(day, length, locale=locale)
 
     def skeleton(self) -> Phrase:
-        """Return fields of a date or time, such as month and day, year and quarter, or the week of a year."""
+        """Return a Phrase that formats some fields of a random date or time.
+
+        Examples are month and day, year and quarter, or the week of a year.
+        """
         moment, skeleton = self._moment(), self.rng.choice(self.skeletons)
         return lambda locale: dates.format_skeleton(skeleton, moment, locale=locale)
 
     def moment(self) -> Phrase:
-        """Return a date with its time."""
+        """Return a Phrase that formats a random date with a time of day."""
         moment, length = self._moment(), self.rng.choice(LENGTHS[:2])
         return lambda locale: dates.format_datetime(moment, length, locale=locale)
 
     def time(self) -> Phrase:
-        """Return a time of day."""
+        """Return a Phrase that formats a random time of day."""
         moment, length = self._moment(), self.rng.choice(LENGTHS[:2])
         return lambda locale: dates.format_time(moment.time(), length, locale=locale)
 
     def interval(self) -> Phrase:
-        """Return an interval between two dates or times."""
+        """Return a Phrase that formats a random interval between two dates or times."""
         start, skeleton = self._moment(), self.rng.choice(INTERVALS)
         hours = "h" in skeleton or "H" in skeleton
         length = timedelta(minutes=self.rng.randrange(5, 600)) if hours else timedelta(days=self.rng.randrange(1, 500))
@@ -149,43 +152,43 @@ class Phrases:
         return timedelta(seconds=unit * self.rng.randrange(1, 100))
 
     def relative(self) -> Phrase:
-        """Return a time relative to now, in the future or the past."""
+        """Return a Phrase that formats a random time relative to now, in the future or the past."""
         delta, form = self._delta() * self.rng.choice((1, -1)), self.rng.choice(FORMS)
         return lambda locale: dates.format_timedelta(
             delta, threshold=1.2, add_direction=True, format=form, locale=locale
         )
 
     def duration(self) -> Phrase:
-        """Return a duration."""
+        """Return a Phrase that formats a random duration."""
         delta, form = self._delta(), self.rng.choice(FORMS)
         return lambda locale: dates.format_timedelta(delta, threshold=1.2, format=form, locale=locale)
 
     def quantity(self) -> Phrase:
-        """Return a number with a unit."""
+        """Return a Phrase that formats a random number with a unit."""
         amount, unit, form = self._amount(), self.rng.choice(UNITS), self.rng.choice(FORMS)
         return lambda locale: units.format_unit(amount, unit, form, locale=locale)
 
     def rate(self) -> Phrase:
-        """Return a rate: a number with a unit per another unit."""
+        """Return a Phrase that formats a random rate, such as kilometres per hour."""
         amount, (unit, per), form = self._amount(), self.rng.choice(RATES), self.rng.choice(FORMS)
         return lambda locale: str(
             units.format_compound_unit(amount, unit, denominator_unit=per, length=form, locale=locale)
         )
 
     def quantities(self) -> Phrase:
-        """Return a list of two or three quantities."""
+        """Return a Phrase that lists two or three random quantities."""
         parts = [self.quantity() for _ in range(self.rng.choice((2, 2, 3)))]
         return lambda locale: lists.format_list([phrase(locale) for phrase in parts], locale=locale)
 
     def money(self) -> Phrase:
-        """Return an amount with its currency's sign or name."""
+        """Return a Phrase that formats a random amount of money, with the sign or the name of its currency."""
         amount, currency = self._amount(), self.rng.choice(CURRENCIES)
         forms: tuple[Literal["standard", "accounting", "name"], ...] = ("standard", "accounting", "name", "name")
         form = self.rng.choice(forms)
         return lambda locale: numbers.format_currency(amount, currency, locale=locale, format_type=form)
 
     def compact_money(self) -> Phrase:
-        """Return thousands, millions or billions, with or without a currency."""
+        """Return a Phrase for random thousands, millions or billions, with or without a currency."""
         amount = self.rng.randrange(1, 1000) * 10 ** self.rng.randrange(3, 10)
         currency = self.rng.choice(CURRENCIES)
         forms: tuple[Literal["short", "long"], ...] = ("short", "long")
@@ -200,19 +203,19 @@ class Phrases:
         )
 
     def number(self) -> Phrase:
-        """Return a number with separators, or in scientific notation."""
+        """Return a Phrase that formats a random number with separators, or in scientific notation."""
         value = Decimal(self.rng.randrange(1, 10**9)).scaleb(-self.rng.randrange(4))
         if self.rng.random() < 0.2:
             return lambda locale: numbers.format_scientific(value, locale=locale)
         return lambda locale: numbers.format_decimal(value, locale=locale)
 
     def percent(self) -> Phrase:
-        """Return a percentage."""
+        """Return a Phrase that formats a random percentage."""
         value = Decimal(self.rng.randrange(1, 2000)).scaleb(-3)
         return lambda locale: numbers.format_percent(value, locale=locale, decimal_quantization=False)
 
     def names(self) -> Phrase:
-        """Return a list of places, languages or currencies, joined by `and`, `or` or commas."""
+        """Return a Phrase that lists random places, languages or currencies, joined by `and`, `or` or commas."""
         table = self.rng.choice(("territories", "languages", "currencies"))
         codes: list[str] = {"territories": self.places, "languages": self.languages, "currencies": self.currencies}[
             table
@@ -223,7 +226,7 @@ class Phrases:
         return lambda locale: lists.format_list([phrase(locale) for phrase in parts], style, locale=locale)
 
     def variant(self) -> Phrase:
-        """Return a language with a place in brackets."""
+        """Return a Phrase for a random language with a place in brackets."""
         language, place = self.rng.choice(self.languages), self.rng.choice(self.places)
 
         def say(locale: Locale) -> str:

@@ -13,14 +13,14 @@ TIMEOUT = 600  # seconds
 
 
 def packages_in(folder: Path) -> set[str]:
-    """Return the names of the packages that a folder holds as .deb files."""
+    """Return the names of the packages whose .deb files are in a folder."""
     return {path.name.partition("_")[0] for path in folder.glob("*.deb")}
 
 
 def available_packages(prefix: str, needed: list[str]) -> set[str]:
-    """Return the packages that apt-get can download whose names start with a prefix.
+    """Return the names of the packages that start with a prefix and that apt-get can download.
 
-    Raises UserError without apt-get, naming the `needed` packages, or if apt-get knows no such package.
+    Raises UserError if apt-get is not installed, naming the `needed` packages, or if it knows no such package.
     """
     if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg-deb"))):
         raise UserError(
@@ -34,7 +34,7 @@ def available_packages(prefix: str, needed: list[str]) -> set[str]:
 
 
 def newest_files(folder: Path, names: list[str]) -> dict[str, Path]:
-    """Return the .deb file of each package in a folder; the last one in alphabetical order if there are several."""
+    """Return the .deb file of each package in a folder. Of several files, the last in alphabetical order is taken."""
     return {name: sorted(folder.glob(f"{name}_*.deb"))[-1] for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Raw rows: pairs as they stand in a file, before cleaning."""
+"""Raw rows: pairs read from a file, before cleaning."""
 
 from __future__ import annotations
 

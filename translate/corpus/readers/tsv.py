@@ -1,4 +1,4 @@
-"""Tables with tab-separated columns, as programs (TSV) and spreadsheets (RFC 4180 quotation) write them."""
+"""Tables with tab-separated columns, as programs (plain TSV) and spreadsheets (RFC 4180 quoting) write them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ SNIFFED_LINES = 1000  # lines at the start of a table that show whether it is qu
 MAX_ROW_LINES = 100  # line breaks in one quoted row, while sniffing
 
 # A line that follows RFC 4180: fields with a quotation mark or a line break are quoted. RFC 4180 also quotes fields
-# with the separator, but a tab in quotes is not accepted: unquoted text with quotations over several lines has them.
+# with the separator, but a tab in quotes is not accepted: plain text in which a quote spans several lines has them.
 _FIELD = r'(?:[^"\t\n]*|"(?:[^"\t]|"")*")'
 _QUOTED_LINE = re.compile(rf"{_FIELD}(?:\t{_FIELD})*")
 
-# Signs that only quotation explains: a line break in a row, or a doubled quotation mark in a quoted field.
+# Evidence that only quoted fields explain: a line break in a row, or a doubled quotation mark in a quoted field.
 _CERTAINLY_QUOTED = re.compile(r'\n|(?:^|\t)"(?:[^"\t]|"")*""')
 
-_SENTINEL = "end"  # a row appended to a table; an open quotation swallows it
+_SENTINEL = "end"  # a row appended to a table; a quoted field that is never closed swallows it
+
+MAX_FIELD_SIZE = 1 << 20  # bytes
 
 
 def read_tsv(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
@@ -80,10 +82,10 @@ def _check_first_column(path: Path, first_lines: Sequence[str]) -> None:
 
 
 def _is_quoted(first_lines: Sequence[str]) -> bool:
-    """Return True if the first lines of a table follow the quotation of spreadsheets, and not by chance.
+    """Return True if the first lines of a table have quoted fields as spreadsheets write them, and not by chance.
 
-    All rows must have the same number of columns. A sign that only quotation explains excludes chance, and so does a
-    quoted first field in every row.
+    All rows must have the same number of columns. Evidence that only quoted fields explain excludes chance, and so does
+    a quoted first field in every row.
     """
     certain, all_start_quoted, tab_counts = False, True, set[int]()
     row = ""
@@ -99,7 +101,7 @@ def _is_quoted(first_lines: Sequence[str]) -> bool:
         certain = certain or _CERTAINLY_QUOTED.search(row) is not None
         all_start_quoted = all_start_quoted and row.startswith('"')
         row = ""
-    if row and len(first_lines) < SNIFFED_LINES:  # a quotation that never ends
+    if row and len(first_lines) < SNIFFED_LINES:  # a quoted field that is never closed
         return False
     return bool(tab_counts) and (certain or all_start_quoted)
 
@@ -107,9 +109,9 @@ def _is_quoted(first_lines: Sequence[str]) -> bool:
 def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """Yield the rows of a quoted table like `table_rows`, without empty lines.
 
-    Raises UserError for a quotation that does not end.
+    Raises UserError for a quoted field that is never closed, or that is longer than MAX_FIELD_SIZE.
     """
-    csv.field_size_limit(1 << 20)
+    csv.field_size_limit(MAX_FIELD_SIZE)
     at_end = False
 
     def lines() -> Iterator[str]:
@@ -127,4 +129,7 @@ def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
                 yield reader.line_num, [field.encode("latin-1") for field in row]
             elif row == [_SENTINEL]:
                 return
-    raise UserError(f"{path}: a quotation does not end before line {reader.line_num:,}")
+    raise UserError(
+        f"{path}: a quoted field has no closing quotation mark, or is longer than 1 MiB (the file was read up to line "
+        f"{reader.line_num:,})"
+    )

@@ -1,0 +1,218 @@
+"""The kinds of `dragoman corpus` that read parallel text."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.runtime.console import Commands, positive
+from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.commands_common import (
+    HELD_OUT_DEFAULT,
+    add_kind,
+    add_out,
+    add_pair,
+    add_seed,
+    log,
+    write_and_report,
+)
+from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.files import atomic_writer, make_folder, real_path
+
+if TYPE_CHECKING:
+    from dragoman.translate.corpus.folder import Pair
+    from dragoman.translate.corpus.readers.rows import RawRow
+
+FORMER_RULES = {"near duplicate": "near-duplicate"}  # former names, which `--allow` still accepts
+
+MAX_EXAMPLE = 70  # characters of an example line that are printed
+
+# Escapes for control characters and line separators, so that each field of a list of dropped pairs stays in its line.
+ESCAPES = {code: ascii(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+
+
+def add_files(kinds: Commands) -> None:
+    """Register `dragoman corpus files`."""
+    p = add_kind(kinds, "files", "Read and clean parallel text from files: UTF-8, plain or gzipped.")
+    add_pair(p)
+    add_out(p)
+    p.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="two plain text files, source first; or files that hold both languages, and folders of them: "
+        ".tsv (source, tab, target), .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+    )  # fmt: skip
+    p.add_argument(
+        "--columns", type=_two_columns, metavar="N,N",
+        help="the columns of source and target in a .tsv, counted from 1 (default: 1,2)",
+    )  # fmt: skip
+    _add_cleaning(p)
+    p.set_defaults(run=corpus_files)
+
+
+def _two_columns(text: str) -> tuple[int, int]:
+    """Parse `2,4` as (2, 4)."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3}),([1-9][0-9]{0,3})", text)
+    if not match or match[1] == match[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two different columns, such as 2,4")
+    return int(match[1]), int(match[2])
+
+
+def corpus_files(a: argparse.Namespace) -> int:
+    """Run `dragoman corpus files`."""
+    from dragoman.translate.corpus.languages import parse_pair
+    from dragoman.translate.corpus.readers.filename_languages import check_direction
+    from dragoman.translate.corpus.readers.files import read_files
+
+    languages = parse_pair(a.pair)
+    check_direction(a.files, languages, log)
+    rows = read_files(a.files, languages, log, a.columns)
+    return _write_cleaned(a, rows, {"corpus": "files", "from": [Path(path).name for path in a.files]})
+
+
+def add_libreoffice(kinds: Commands) -> None:
+    """Register `dragoman corpus libreoffice`."""
+    p = add_kind(
+        kinds, "libreoffice", "Read and clean LibreOffice's help and interface texts from Debian or Ubuntu packages."
+    )
+    add_pair(p)
+    add_out(p)
+    p.add_argument(
+        "--from", dest="folder", metavar="DIR",
+        help="the folder with the .deb files (default: download them with apt-get)",
+    )  # fmt: skip
+    _add_cleaning(p)
+    p.set_defaults(run=corpus_libreoffice)
+
+
+def corpus_libreoffice(a: argparse.Namespace) -> int:
+    """Run `dragoman corpus libreoffice`."""
+    from dragoman.translate.corpus.builders.libreoffice import read_libreoffice
+    from dragoman.translate.corpus.languages import parse_pair
+
+    return _write_cleaned(a, *read_libreoffice(parse_pair(a.pair), a.folder, log))
+
+
+def add_multi30k(kinds: Commands) -> None:
+    """Register `dragoman corpus multi30k`."""
+    p = add_kind(
+        kinds, "multi30k",
+        "Read the Multi30k captions from a folder with the files of task 1 (train, val, test_2016_flickr).",
+    )  # fmt: skip
+    add_pair(p)
+    add_out(p)
+    p.add_argument("--from", required=True, dest="folder", metavar="DIR", help="the folder to read")
+    p.set_defaults(run=corpus_multi30k)
+
+
+def corpus_multi30k(a: argparse.Namespace) -> int:
+    """Run `dragoman corpus multi30k`."""
+    from dragoman.translate.corpus.builders.multi30k import build_multi30k
+    from dragoman.translate.corpus.languages import parse_pair
+
+    languages = parse_pair(a.pair)
+    return write_and_report(a.out, languages, *build_multi30k(a.folder, languages))
+
+
+def add_reversed(kinds: Commands) -> None:
+    """Register `dragoman corpus reversed`."""
+    p = add_kind(kinds, "reversed", "Swap source and target of a corpus; keep its splits.")
+    p.add_argument("corpus", metavar="DIR", help="the corpus folder to read")
+    add_out(p)
+    p.set_defaults(run=corpus_reversed)
+
+
+def corpus_reversed(a: argparse.Namespace) -> int:
+    """Run `dragoman corpus reversed`."""
+    from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, check_not_in_place
+    from dragoman.translate.corpus.split import drop_held_out_sources
+
+    check_not_in_place(a.out, a.corpus)
+    corpus = Corpus(a.corpus)
+    if corpus.task != "translate":
+        raise UserError(f"{a.corpus} is a corpus to {corpus.task}; only parallel text can be reversed")
+    if corpus.card.get("tags"):
+        raise UserError(f"{a.corpus} holds back-translated text; reverse the corpus that it was made from")
+    splits = {split: [Pair(pair.target, pair.source) for pair in corpus.read(split)] for split in SPLITS}
+    dropped: Counter[str] = Counter()
+    splits = drop_held_out_sources(splits, dropped)  # a target may be in training and in a held-out split
+    card = {
+        **corpus.card,
+        "dropped": {reason: count for reason, count in dropped.items() if count},
+        "reversed": True,
+    }
+    source, target = corpus.languages
+    return write_and_report(a.out, (target, source), splits, card)
+
+
+def _add_cleaning(p: argparse.ArgumentParser) -> None:
+    """Add the options of kinds that clean parallel text and hold some out."""
+    p.add_argument("--valid", type=positive, metavar="N", help=f"pairs to hold out for validation {HELD_OUT_DEFAULT}")
+    p.add_argument("--test", type=positive, metavar="N", help=f"pairs to hold out for testing {HELD_OUT_DEFAULT}")
+    add_seed(p)
+    p.add_argument(
+        "--allow", action="append", default=[], metavar="RULE",
+        help="keep the pairs that break a cleaning rule; can be repeated. RULE is all (every rule), or one of: "
+        + ", ".join(f"{name} ({description})" for name, description in RULES.items()),
+    )  # fmt: skip
+    p.add_argument(
+        "--dropped", metavar="FILE", help="write the dropped pairs to a file: rule, tab, source, tab, target"
+    )
+
+
+def _write_cleaned(a: argparse.Namespace, rows: Iterable[RawRow], card: dict[str, Any]) -> int:
+    """Clean raw rows, split and write them, and list the dropped pairs in the file of `--dropped`."""
+    from dragoman.translate.corpus.builders.parallel import build_parallel
+    from dragoman.translate.corpus.languages import is_known_language, parse_pair
+
+    allowed = [FORMER_RULES.get(rule, rule) for rule in a.allow]
+    for rule in allowed:
+        if rule not in RULES and rule != "all":
+            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    languages = parse_pair(a.pair)
+    for language in languages:
+        if not is_known_language(language):
+            log(f"CLDR has no language {language}: its script is not checked, and its words are split at spaces")
+    disabled = RULES if "all" in allowed else allowed
+    parent = real_path(a.out).parent
+    make_folder(parent)
+
+    failure, any_dropped = None, False
+    with atomic_writer(Path(a.dropped)) if a.dropped else nullcontext() as file:
+
+        def on_drop(rule: str, pair: Pair) -> None:
+            nonlocal any_dropped
+            any_dropped = True
+            if file:
+                fields = (field.translate(ESCAPES) for field in (rule, *pair))
+                file.write("\t".join(fields).encode("utf-8", "backslashreplace") + b"\n")
+
+        try:
+            splits, card = build_parallel(
+                rows, languages, card, parent, a.valid, a.test, a.seed, disabled, on_drop, log
+            )
+            write_and_report(a.out, languages, splits, card)
+            _print_example(a.out)
+        except UserError as error:
+            if not any_dropped:
+                raise
+            failure = error  # raised once the file is complete, because its list explains the error
+    if a.dropped:
+        print(f"  dropped pairs are in {a.dropped}")
+    if failure:
+        raise failure
+    return 0
+
+
+def _print_example(folder: str) -> None:
+    """Print a training pair, so that the user can check the direction, which files of both languages do not show."""
+    from dragoman.translate.corpus.folder import Corpus
+
+    corpus = Corpus(folder)
+    for side, language in enumerate(corpus.languages):
+        line = next(iter(corpus.lines("train", side)))
+        print(f"  example {language}: {line[:MAX_EXAMPLE]}{'…' * (len(line) > MAX_EXAMPLE)}")
