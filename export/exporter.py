@@ -17,9 +17,10 @@ from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
 from dragoman.translate.corpus.folder import Pair
-from dragoman.translate.evaluation.engine import TorchEngine, metadata_of
+from dragoman.translate.evaluation.engine import TorchEngine
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import metadata_of
 
 PARITY_SENTENCES = 64
 CALIBRATION_SENTENCES = 256

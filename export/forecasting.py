@@ -27,7 +27,7 @@ from dragoman.translate.network.heads import SeriesNetwork
 from dragoman.translate.tasks.forecasting import (
     TorchSeriesEngine,
     forecasting_metadata,
-    read_parts,
+    read_splits,
     trained_series_network,
     windows_of,
 )
@@ -62,9 +62,9 @@ def build_forecaster(run: Run) -> tuple[bytes, list[Level]]:
 def validation_windows(run: Run) -> Floats:
     """Return up to PARITY_SENTENCES windows (B, S, F) of the validation part; the first has gaps (NaN)."""
     config = run.config()
-    parts = read_parts(Corpus(config.data.corpus))
+    splits = read_splits(Corpus(config.data.corpus))
     batches = [
-        batch.series.numpy() for batch in windows_of(parts, "valid", config.series.window, config.series.horizon)
+        batch.series.numpy() for batch in windows_of(splits, "valid", config.series.window, config.series.horizon)
     ]
     windows = np.concatenate(batches)[:PARITY_SENTENCES].copy()
     windows[0, ::3] = np.nan

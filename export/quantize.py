@@ -1,7 +1,7 @@
 """The int8 network, in PyTorch: products of 8-bit weights and activations whose scales are fixed in advance.
 
-Each output column j of a weight matrix is stored as int8 with its own scale. The input x of a product has one step a,
-which calibration finds on the validation set, and is quantised to uint8:
+Each output column j of a weight matrix is stored as int8 with its own scale. The input x of a product has one scale
+a, which calibration finds on the validation set, and is quantised to uint8:
 
     q = clamp(round(x / a) + z, 0, 255), with the zero point z = 128, or z = 0 if x comes from a ReLU
     y_j = a * scale_j * sum_i (q_i - z) w_ij + bias_j
@@ -39,7 +39,9 @@ MAX_WEIGHT: dict[str, int] = {"portable": 63, "vnni": 127}
 
 BINS = 2048  # of the histogram from which the clipping point is chosen
 
-# Step and zero point of each product, by the name of its module in the network.
+Traced = Any  # a value of onnxscript, which traces functions with its own types
+
+# Scale and zero point of the input of each product, by the name of its module in the network.
 Calibration = Mapping[str, tuple[float, int]]
 
 
@@ -63,19 +65,23 @@ class Histogram:
             self.top *= 2
         self.counts += torch.histc(x.abs(), BINS, 0, self.top)
 
-    def step_and_zero(self) -> tuple[float, int]:
-        """Return the step with the least squared error, rounding and clipping together, and the zero point."""
+    def scale_and_zero_point(self) -> tuple[float, int]:
+        """Return the scale with the least squared error of rounding and clipping together, and the zero point."""
         levels, zero_point = (127, 128) if self.negative else (255, 0)
         centres = (torch.arange(BINS) + 0.5) * (self.top / BINS)
         clips = self.top * torch.linspace(0.1, 1, 91)
-        rounding = (clips / levels) ** 2 / 12  # variance of a uniform distribution one step wide
+        rounding = (clips / levels) ** 2 / 12  # variance of a uniform distribution as wide as the scale
         clipping = (centres - clips[:, None]) ** 2
         error = torch.where(centres <= clips[:, None], rounding[:, None], clipping) @ self.counts
         return float(clips[error.argmin()]) / levels, zero_point
 
 
 def calibrate(search: BeamSearch, translate: Callable[[], None]) -> Calibration:
-    """Return the step and zero point of each product, from its inputs while `translate` runs the search."""
+    """Return the scale and zero point of the input of each linear layer, by the layer's name.
+
+    They come from the inputs that the layers get while `translate` runs the search. The key "output" is the output
+    product.
+    """
     histograms: dict[str, Histogram] = {}
     hooks = []
     for name, module in search.model.named_modules():
@@ -100,20 +106,20 @@ def calibrate(search: BeamSearch, translate: Callable[[], None]) -> Calibration:
         for hook in hooks:
             hook.remove()
         del output.logits
-    return {name: histogram.step_and_zero() for name, histogram in histograms.items()}
+    return {name: histogram.scale_and_zero_point() for name, histogram in histograms.items()}
 
 
 def quantised(search: BeamSearch, calibration: Calibration, target: str) -> BeamSearch:
     """Return a copy of a search whose products are computed in 8 bits."""
     model, max_weight = copy.deepcopy(search.model), MAX_WEIGHT[target]
-    calibration = {current_name(name): step_and_zero for name, step_and_zero in calibration.items()}
+    calibration = {current_name(name): scale_and_zero_point for name, scale_and_zero_point in calibration.items()}
     embeddings: dict[int, Int8Embedding] = {}  # by identity, so that a shared table stays shared
     for name, module in [*model.named_modules(remove_duplicate=False)]:
         if isinstance(module, nn.Linear):
             replacement: nn.Module = Int8Linear(module, calibration[name], max_weight)
         elif isinstance(module, Embedding):
-            step_and_zero = calibration["output"] if module is model.output else None
-            replacement = embeddings.setdefault(id(module), Int8Embedding(module, step_and_zero, max_weight))
+            scale_and_zero_point = calibration["output"] if module is model.output else None
+            replacement = embeddings.setdefault(id(module), Int8Embedding(module, scale_and_zero_point, max_weight))
         else:
             continue
         parent, _, attribute = name.rpartition(".")
@@ -132,21 +138,24 @@ def quantise_rows(weight: Tensor, max_weight: int) -> tuple[Tensor, Tensor]:
 
 
 class _Int8Product(nn.Module):
-    """Base of modules that compute an int8 product."""
+    """Base of modules that compute an int8 product.
+
+    The names of the buffers are part of the names of initializers in exported files.
+    """
 
     columns: Tensor  # int8 (I, O)
-    scale: Tensor  # (O)
-    step: Tensor
-    zero: Tensor
+    scale: Tensor  # scales of the weights (O)
+    step: Tensor  # scale of the input
+    zero: Tensor  # zero point of the input
 
-    def __init__(self, weight: Tensor, step_and_zero: tuple[float, int], max_weight: int) -> None:
+    def __init__(self, weight: Tensor, scale_and_zero_point: tuple[float, int], max_weight: int) -> None:
         super().__init__()
-        step, zero = step_and_zero
-        rows, scale = quantise_rows(weight.detach(), max_weight)
+        input_scale, zero_point = scale_and_zero_point
+        rows, weight_scale = quantise_rows(weight.detach(), max_weight)
         self.register_buffer("columns", rows.t().contiguous())
-        self.register_buffer("scale", scale)
-        self.register_buffer("step", torch.tensor(step))
-        self.register_buffer("zero", torch.tensor(zero, dtype=torch.uint8))
+        self.register_buffer("scale", weight_scale)
+        self.register_buffer("step", torch.tensor(input_scale))
+        self.register_buffer("zero", torch.tensor(zero_point, dtype=torch.uint8))
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """Return the product of x (..., I) plus the bias (O): (..., O)."""
@@ -159,8 +168,8 @@ class Int8Linear(_Int8Product):
 
     bias: Tensor | None
 
-    def __init__(self, linear: nn.Linear, step_and_zero: tuple[float, int], max_weight: int) -> None:
-        super().__init__(linear.weight, step_and_zero, max_weight)
+    def __init__(self, linear: nn.Linear, scale_and_zero_point: tuple[float, int], max_weight: int) -> None:
+        super().__init__(linear.weight, scale_and_zero_point, max_weight)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,8 +180,8 @@ class Int8Linear(_Int8Product):
 class Int8Embedding(_Int8Product):
     """Embedding in 8 bits: one table, read by rows as an embedding and by columns as the output product."""
 
-    def __init__(self, embedding: Embedding, step_and_zero: tuple[float, int] | None, max_weight: int) -> None:
-        super().__init__(embedding.weight, step_and_zero or (1.0, 128), max_weight)
+    def __init__(self, embedding: Embedding, scale_and_zero_point: tuple[float, int] | None, max_weight: int) -> None:
+        super().__init__(embedding.weight, scale_and_zero_point or (1.0, 128), max_weight)
         self.factor = embedding.scale
 
     def table(self) -> Tensor:
@@ -190,18 +199,23 @@ class Int8Embedding(_Int8Product):
 
 @torch.library.custom_op("dragoman::integer_product", mutates_args=())
 def integer_product(
-    x: Tensor, columns: Tensor, step: Tensor, scale: Tensor, zero: Tensor, bias: Tensor | None
+    x: Tensor, columns: Tensor, input_scale: Tensor, weight_scale: Tensor, zero_point: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """Return the product of the module's docstring: x (..., I), columns int8 (I, O), scale and bias (O) -> (..., O)."""
-    q = torch.clamp(torch.round(x / step) + zero.float(), 0, 255) - zero.float()
+    """Return the product (..., O) that the module's docstring defines.
+
+    x (..., I), columns int8 (I, O), weight_scale and bias (O); input_scale and zero_point are scalars.
+    """
+    q = torch.clamp(torch.round(x / input_scale) + zero_point.float(), 0, 255) - zero_point.float()
     # Floats represent integers, and therefore sums of integers, exactly up to the bits of their mantissa.
     exact = torch.float32 if columns.shape[0] * 255 * 127 < 2**24 else torch.float64
-    y = (q.to(exact) @ columns.to(exact)).float() * (step * scale)
+    y = (q.to(exact) @ columns.to(exact)).float() * (input_scale * weight_scale)
     return y if bias is None else y + bias
 
 
 @integer_product.register_fake
-def _(x: Tensor, columns: Tensor, step: Tensor, scale: Tensor, zero: Tensor, bias: Tensor | None) -> Tensor:
+def _(
+    x: Tensor, columns: Tensor, input_scale: Tensor, weight_scale: Tensor, zero_point: Tensor, bias: Tensor | None
+) -> Tensor:
     return x.new_empty((*x.shape[:-1], columns.shape[1]))
 
 
@@ -222,6 +236,9 @@ def _schema() -> onnx.defs.OpSchema:
 _product = Op(Opset("com.microsoft", 1), "MatMulIntegerToFloat", _schema())
 
 
-def product_as_onnx(x: Any, columns: Any, step: Any, scale: Any, zero: Any, bias: Any = None) -> Any:  # noqa: ANN401 (onnxscript traces it with its own values)
+def product_as_onnx(
+    x: Traced, columns: Traced, input_scale: Traced, weight_scale: Traced, zero_point: Traced, bias: Traced = None
+) -> Traced:
     """Write an integer product as two ONNX nodes."""
-    return _product(op.QuantizeLinear(x, step, zero), columns, step, scale, zero, None, bias)
+    x_uint8 = op.QuantizeLinear(x, input_scale, zero_point)
+    return _product(x_uint8, columns, input_scale, weight_scale, zero_point, None, bias)

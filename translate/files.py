@@ -59,7 +59,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
 def descriptor_of(path: Path) -> int | None:
     """Return the open file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
 
-    Opening the path anew would overwrite a redirected file from its start.
+    Opening the path again would overwrite a redirected file from its start.
     """
     if path.name in STREAMS and path.parent == Path("/dev"):
         return STREAMS[path.name]

@@ -70,14 +70,14 @@ def test_product_equals_an_integer_sum(rows: int, wide: int, out: int, negative:
     rng = np.random.default_rng(seed)
     linear = torch.nn.Linear(wide, out)
     linear.weight.data = torch.from_numpy(rng.normal(size=(out, wide)).astype(np.float32))
-    step, zero = 0.05, 128 if negative else 0
+    input_scale, zero_point = 0.05, 128 if negative else 0
     x = rng.normal(size=(rows, wide)).astype(np.float32) * 3
-    result = Int8Linear(linear, (step, zero), 127)(torch.from_numpy(x)).detach().numpy()
+    result = Int8Linear(linear, (input_scale, zero_point), 127)(torch.from_numpy(x)).detach().numpy()
     weight = linear.weight.detach().numpy()
-    scale = np.abs(weight).max(1) / 127
-    integers = np.rint(weight / scale[:, None]).astype(np.int64)
-    q = np.clip(np.rint(x / np.float32(step)) + zero, 0, 255).astype(np.int64) - zero
-    expected = (q @ integers.T) * (step * scale) + linear.bias.detach().numpy()
+    weight_scale = np.abs(weight).max(1) / 127
+    integers = np.rint(weight / weight_scale[:, None]).astype(np.int64)
+    q = np.clip(np.rint(x / np.float32(input_scale)) + zero_point, 0, 255).astype(np.int64) - zero_point
+    expected = (q @ integers.T) * (input_scale * weight_scale) + linear.bias.detach().numpy()
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -87,19 +87,19 @@ def test_clipping_point_has_the_least_error() -> None:
     values = torch.cat((torch.randn(100_000), torch.tensor([30.0])))
     histogram.update(values[:1000])
     histogram.update(values)
-    step, zero = histogram.step_and_zero()
-    assert zero == 128
+    scale, zero_point = histogram.scale_and_zero_point()
+    assert zero_point == 128
 
-    def error(step: float) -> float:
-        return float(((torch.clamp(torch.round(values / step), -128, 127) * step - values) ** 2).mean())
+    def error(scale: float) -> float:
+        return float(((torch.clamp(torch.round(values / scale), -128, 127) * scale - values) ** 2).mean())
 
-    assert error(step) < error(30 / 127)
-    assert error(step) <= min(error(s / 127) for s in np.arange(3, 30, 0.5)) * 1.1
+    assert error(scale) < error(30 / 127)
+    assert error(scale) <= min(error(s / 127) for s in np.arange(3, 30, 0.5)) * 1.1
     histogram = Histogram()
     histogram.update(torch.rand(1000))
-    step, zero = histogram.step_and_zero()
-    assert zero == 0
-    assert step == pytest.approx(1 / 255, rel=0.05)
+    scale, zero_point = histogram.scale_and_zero_point()
+    assert zero_point == 0
+    assert scale == pytest.approx(1 / 255, rel=0.05)
 
 
 @pytest.mark.parametrize("target", MAX_WEIGHT)

@@ -12,7 +12,13 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import Corpus, Pair, Splits
-from dragoman.translate.distillation.journal import Journal, held_out_keys, journal_facts, provenance, translate_into
+from dragoman.translate.distillation.journal import (
+    Journal,
+    held_out_keys,
+    journal_facts,
+    translate_into,
+    translation_provenance,
+)
 from dragoman.translate.training.run import Run
 
 TAG = "<bt>"  # first token of a synthetic source, by which a model can tell it from text that people wrote
@@ -58,7 +64,7 @@ def back_translate(
         "weights": facts["teachers"][0],
         "lines": 0,
         "left_out": {},
-        **provenance(corpus, "back_translated", translations, beam),
+        **translation_provenance(corpus, "back_translated", translations, beam),
     }
 
     def pairs() -> Iterator[Pair]:
@@ -69,6 +75,9 @@ def back_translate(
         left_out["translation cut off"] += len(lines) - back_translated["lines"]
         back_translated["left_out"] = {reason: count for reason, count in left_out.items() if count}
         if not back_translated["lines"]:
-            raise UserError(f"all back-translations of the {len(lines):,} lines were cut off at the maximum length")
+            raise UserError(
+                f"all back-translations of the {len(lines):,} lines were cut off at the maximum length; train the "
+                "reverse model longer, or give shorter lines"
+            )
 
     return {"train": pairs(), **held_out}, {**corpus.card, "tags": [TAG], "back_translated": back_translated}

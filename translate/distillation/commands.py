@@ -22,20 +22,21 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "distill",
         help="distil several trained models into a corpus for one small model",
-        description="Train several models, then distil the ensemble into one small model. This command lets the models "
-        "translate their training text together, and writes a corpus of the original pairs and these translations. A "
-        "small model that is trained on it comes close to the ensemble (sequence-level knowledge distillation, Kim and "
-        "Rush 2016). Translations that almost equal a held-out target are left out, unless they are the target of "
-        "their own pair. If the command is interrupted, repeat it: it continues where it stopped.",
+        description="Translate the training text with an ensemble and write a distilled corpus. Train the small model "
+        "on it: it comes close to the ensemble (sequence-level knowledge distillation, Kim and Rush 2016). The corpus "
+        "holds the original pairs and the translations. Translations that almost equal a held-out target are left out, "
+        "unless they are the target of their own pair. If the command is interrupted, repeat it: it continues where it "
+        "stopped.",
     )
     p.add_argument("runs", nargs="+", metavar="RUN", help="run folders; cells and data.right_to_left may differ")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
     p.add_argument("--corpus", metavar="DIR", help="the corpus to translate (default: that of the first run)")
-    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default 5)")
-    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations per source (default 1)")
+    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default: 5)")
+    p.add_argument("--count", type=positive, default=1, metavar="N", help="translations per source (default: 1)")
     p.add_argument(
         "--choose", choices=("likely", "near"), default="likely",
-        help="likely (default): the best translations of the beam. near: those nearest to the reference",
+        help="likely (default): highest-scoring translations. near: highest sentence chrF against the reference "
+        "(sequence-level interpolation)",
     )  # fmt: skip
     p.add_argument("--without-original", action="store_true", help="leave out the original pairs")
     p.set_defaults(run=distill)
@@ -53,14 +54,14 @@ def add_commands(commands: Commands) -> None:
     p.add_argument("text", metavar="FILE", help="text in the target language, one sentence per line, plain or gzipped")
     p.add_argument("--corpus", required=True, metavar="DIR", help="the corpus with the original pairs")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
-    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default 5)")
+    p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default: 5)")
     p.set_defaults(run=backtranslate)
 
 
 def distill(a: argparse.Namespace) -> int:
     """Run `dragoman distill` and return its exit status."""
     from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
-    from dragoman.translate.distillation.distil import distill as distilled_corpus
+    from dragoman.translate.distillation.distil import distilled_corpus
     from dragoman.translate.evaluation.reranking import assemble
     from dragoman.translate.training.run import Run
 

@@ -9,14 +9,20 @@ from typing import Any, Literal
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import Corpus, Pair, Splits
-from dragoman.translate.distillation.journal import Journal, held_out_keys, journal_facts, provenance, translate_into
+from dragoman.translate.distillation.journal import (
+    Journal,
+    held_out_keys,
+    journal_facts,
+    translate_into,
+    translation_provenance,
+)
 from dragoman.translate.evaluation.metrics import sentence_chrf
 from dragoman.translate.training.run import Run
 
 Choice = Literal["likely", "near"]  # by score, or by similarity to the reference
 
 
-def distill(
+def distilled_corpus(
     runs: Sequence[Run], translator: Translator, corpus: Corpus, journal: Path, *, beam: int, count: int,
     choice: Choice, with_original: bool, progress: Callable[[int, int], None],
 ) -> tuple[Splits, dict[str, Any]]:  # fmt: skip
@@ -54,7 +60,7 @@ def distill(
         "fewer": 0,
         "held_out": 0,
         "added": (0 if with_original else -lines) + corpus.card.get("distilled", {}).get("added", 0),
-        **provenance(corpus, "distilled", translations, beam),
+        **translation_provenance(corpus, "distilled", translations, beam),
     }
 
     def pairs() -> Iterator[Pair]:

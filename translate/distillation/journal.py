@@ -29,7 +29,7 @@ GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS = 2048, 512, 16384  # the same on a GPU; 
 
 
 def held_out_keys(held_out: dict[str, list[Pair]]) -> set[str]:
-    """Return the keys of all held-out targets, by which near duplicates of them are found."""
+    """Return the near-duplicate keys of all held-out targets."""
     return {near_duplicate_key(pair.target) for pairs in held_out.values() for pair in pairs}
 
 
@@ -39,7 +39,7 @@ def journal_facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, A
     return {"corpus": corpus.digest(), "teachers": weights, "beam": beam}
 
 
-def provenance(corpus: Corpus, key: str, journal: Journal, beam: int) -> dict[str, Any]:
+def translation_provenance(corpus: Corpus, key: str, journal: Journal, beam: int) -> dict[str, Any]:
     """Return the provenance of synthetic text for a corpus card.
 
     If the card of the original corpus has an entry under `key`, it is kept under `before`.
@@ -75,7 +75,7 @@ class Journal:
             write_atomically(path, json.dumps(facts).encode() + b"\n")
 
     def _read(self, facts: dict[str, Any]) -> int:
-        """Return the byte offset up to which the journal can be continued; 0 if it has to be started anew."""
+        """Return the byte offset up to which the journal can be continued, or 0 if it must start again."""
         with open(self.path, "rb") as file:
             first = file.readline()
             recorded, end = _row(first), len(first)

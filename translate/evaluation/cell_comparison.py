@@ -121,7 +121,7 @@ def compare_cells(
         if not data.exists():
             write_corpus(data, LANGUAGES, splits, card)
         elif differing := [key for key, value in card.items() if Corpus(data).card.get(key) != value]:
-            raise UserError(f"{data} was made with another {', '.join(differing)}; {REMEDY}")
+            raise UserError(f"{data} was made with a different {', '.join(differing)}; {REMEDY}")
         task_epochs = synthetic.epochs * epochs
         rows += _task_rows(folder, name, data, synthetic.tree, task_epochs, synthetic.unclipped, report_progress)
     if corpus:
@@ -198,7 +198,7 @@ def _trained_run(folder: Path, config: Config, reference: Run | None) -> Run:
         hidden = equal_hidden(config, (len(source), len(target)), reference.read_json("run.json")["parameters"])
         config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=hidden))
     if run.path("config.json").exists() and (differing := differing_keys(run.config(), config)):
-        raise UserError(f"{folder} was trained with another {', '.join(differing)}; {REMEDY}")
+        raise UserError(f"{folder} was trained with a different {', '.join(differing)}; {REMEDY}")
     if not (run.path("run.json").exists() and "scores" in run.read_json("run.json")):
         Trainer(config, folder, resume=run.path("last.safetensors").exists()).fit()
     return run
@@ -207,7 +207,7 @@ def _trained_run(folder: Path, config: Config, reference: Run | None) -> Run:
 def _training_rates(configs: Sequence[Config]) -> list[list[float]]:
     """Return the target tokens per second of each training in every round, lowest first.
 
-    The trainings take turns in each round, so that a change of the machine's speed meets all of them.
+    The trainings alternate in each round, so that a change in the machine's speed affects all of them.
     """
     with tempfile.TemporaryDirectory() as folder:
         trainers = [Trainer(c, Path(folder) / c.name, display=Display(quiet=True)) for c in configs]

@@ -47,16 +47,16 @@ def _add_evaluate(commands: Commands) -> None:
         help="score a model against a reference",
         description="Score a model against a reference. Translators: BLEU, chrF and TER with sacreBLEU's signatures. "
         "Classifiers and taggers: accuracy and macro-F1, or entity F1. Forecasters: mean absolute error and skill. "
-        "MODEL is a run's folder (computed by PyTorch) or an .onnx file. Several runs translate together: as an "
-        "ensemble if they share tokenizers and reading direction, otherwise by reranking each other's translations. "
+        "Several runs translate together: as an ensemble if they share tokenizers and reading direction, otherwise by "
+        "reranking each other's translations. "
         "Never compare scores of different protocols.",
     )
-    p.add_argument("model", nargs="+", metavar="MODEL")
+    p.add_argument("model", nargs="+", metavar="MODEL", help="run folder (computed by PyTorch) or .onnx file")
     _add_test_set_options(p)
     p.add_argument(
         "--corpus", metavar="DIR", help="use the test part of a corpus folder instead of --source and --reference"
     )
-    p.add_argument("--output", metavar="F", help="also write the translations, or labels, to a file")
+    p.add_argument("--output", metavar="FILE", help="also write the translations, or labels, to a file")
     p.add_argument(
         "--record", metavar="FILE.jsonl",
         help="also write all scores as one row of JSON with signatures, command, seed, commit and machine; "
@@ -75,8 +75,8 @@ def _add_evaluate(commands: Commands) -> None:
     )  # fmt: skip
     p.add_argument(
         "--robustness", action="store_true",
-        help="also translate changed text (case, punctuation, typing errors, spaces, numbers, a single word, empty "
-        "lines) and count translations that loop, are empty, have a wrong length, do not end or lose numbers",
+        help="also translate perturbed text (case, punctuation, typing errors, spaces, numbers, a single word, empty "
+        "lines) and count failures: repetition loops, empty or unfinished translations, wrong lengths, lost numbers",
     )  # fmt: skip
     p.add_argument(
         "--exact", action="store_true", help="also print the percentage of exact matches for each source length"
@@ -89,14 +89,14 @@ def _add_compare(commands: Commands) -> None:
         "compare",
         help="compare two models on a test set",
         description="Compare two models: BLEU, chrF and TER with sacreBLEU's paired bootstrap test, scores by source "
-        "length, and the sentences that differ most. A and B are runs' folders, .onnx files or files of translations.",
+        "length, and the sentences that differ most.",
     )
-    p.add_argument("first", metavar="A")
-    p.add_argument("second", metavar="B")
+    p.add_argument("first", metavar="A", help="run folder, .onnx file or file of translations")
+    p.add_argument("second", metavar="B", help="run folder, .onnx file or file of translations to compare with A")
     _add_test_set_options(p)
     p.add_argument(
         "--count", type=positive, default=10, metavar="N",
-        help="sentences to show in which B is better, and as many in which it is worse (default 10)",
+        help="sentences to show in which B is better, and as many in which it is worse (default: 10)",
     )  # fmt: skip
     p.add_argument("--language", metavar="XX", help="target language; needed if A and B are files of translations")
     p.add_argument("--html", metavar="PAGE.html", help="also write the comparison as an HTML page")
@@ -104,19 +104,18 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _add_test_set_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--source", metavar="F", help="text to translate, plain or gzipped")
-    p.add_argument("--reference", metavar="F", help="its reference translation, line by line")
+    p.add_argument("--source", metavar="FILE", help="text to translate, plain or gzipped")
+    p.add_argument("--reference", metavar="FILE", help="its reference translation, line by line")
     p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
     p.add_argument(
-        "--length-penalty", type=float, metavar="X",
-        help="rank translations by log-probability / length ** X (default: the model's own)",
+        "--length-penalty", type=float, metavar="A",
+        help="rank translations by log-probability / length ** A (default: the model's own)",
     )  # fmt: skip
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences in a batch (default 32)")
+    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences in a batch (default: 32)")
     p.add_argument(
         "--protocol", choices=("cased", "lc.tok"), default="cased",
-        help="evaluation protocol. cased, the default: detokenised text with its case (sacreBLEU's TER ignores "
-        "case even so). lc.tok: lower-cased and Moses-tokenised, like the published Multi30k scores; needs the extra "
-        "`moses`",
+        help="evaluation protocol. cased (default): detokenised text with its case. lc.tok: lower-cased and "
+        "Moses-tokenised, like the published Multi30k scores; needs the extra `moses`. (TER ignores case in both)",
     )  # fmt: skip
     p.add_argument("--basis", nargs="?", action=_Renamed, new_name="--protocol", help=argparse.SUPPRESS)
     p.add_argument("--json", action="store_true", help="print the results as JSON")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from dragoman.runtime.contract import Floats, Ids
-from dragoman.runtime.errors import UserError
-from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.distributed import device_of
 from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import metadata_of
 
 
 class TorchEngine:
@@ -38,43 +36,6 @@ class TorchEngine:
             n_aligned=n_aligned,
         )  # fmt: skip
         return out.target.cpu().numpy(), out.score.cpu().numpy(), out.attention.cpu().numpy()
-
-
-# The keys of run.json that the model card repeats.
-CARD_KEYS = ("corpus", "training", "scores", "parameters", "commit", "command")
-
-
-def card_of(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the model card of a run, given the contents of its run.json."""
-    return {key: facts[key] for key in CARD_KEYS if key in facts}
-
-
-def metadata_of(run: Run) -> Metadata:
-    """Return the metadata of a translation run, as export stores it, with an empty self-test.
-
-    Raises UserError when the run was trained for another task.
-    """
-    config = run.config()
-    if config.task != "translate":
-        raise UserError(f"{run.folder} was trained to {config.task}, not to translate; give a run that translates")
-    facts = run.read_json("run.json")
-    source, target = run.tokenizers()
-    return Metadata(
-        source_language=facts["source_language"],
-        target_language=facts["target_language"],
-        source_tokenizer=source.model,
-        target_tokenizer=target.model,
-        max_source=facts["max_source"],
-        max_sentences=facts.get("max_sentences", 1),
-        defaults={
-            "beam_size": config.search.beam_size,
-            "length_penalty": config.search.length_penalty,
-            "max_length": config.search.max_length,
-        },
-        config=run.read_json("config.json"),
-        card=card_of(facts),
-        self_test={},
-    )
 
 
 def translator_of(run: Run) -> Translator:

@@ -97,6 +97,7 @@ def load_translator(models: Sequence[str]) -> Translator:
     model = load_model(models)
     if not isinstance(model, Translator):
         raise UserError(
-            f"{models[0]} was trained to {model.task}, not to translate; `dragoman run` runs models of every task"
+            f"{models[0]} was trained to {model.task}; this command needs a translator. `dragoman evaluate` accepts "
+            "models for every task"
         )
     return model

@@ -33,7 +33,7 @@ TOKENIZERS = {**dict.fromkeys(UNSPACED, "char"), "zh": "zh", "yue": "zh", "ko": 
 
 @dataclass(frozen=True)
 class Score:
-    """A score with everything needed to interpret it."""
+    """The score of one metric, with its signature and evaluation protocol."""
 
     metric: str
     score: float

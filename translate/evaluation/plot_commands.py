@@ -31,34 +31,34 @@ def _add_cells(commands: Commands) -> None:
         help="compare the four recurrent cells",
         description="Compare Elman, LSTM, GRU and SRU networks with equal numbers of parameters. They learn to copy, "
         "reverse, sort and add, with attention and without, and with --corpus also to translate. Quality, speed and "
-        "gradient norms with and without clipping are written as a table and plots. This takes more than an hour; "
-        "the same command resumes an interrupted comparison. Run nothing else meanwhile, because speed is measured.",
+        "gradient norms with and without clipping are written as a table and plots. Takes over an hour; rerun to "
+        "resume. Run nothing else meanwhile, because speed is measured.",
     )
     p.add_argument("--out", required=True, metavar="DIR", help="the folder for runs, tables and plots")
     p.add_argument("--corpus", metavar="DIR", help="a parallel corpus to translate (default: synthetic tasks only)")
     p.add_argument(
         "--epochs", type=positive, default=10, metavar="N",
-        help="epochs of each training (default 10; tasks without attention take four times as many, addition with "
-        "attention twice as many, translation half as many)",
+        help="epochs per training (default: 10). Tasks without attention: x 4; addition with attention: x 2; "
+        "translation: x 0.5",
     )  # fmt: skip
     p.add_argument(
-        "--size", type=positive, default=20000, metavar="N", help="examples of each synthetic task (default 20000)"
+        "--size", type=positive, default=20000, metavar="N", help="examples of each synthetic task (default: 20000)"
     )
     p.set_defaults(run=cells)
 
 
 def _add_plot_curves(kinds: Commands) -> None:
     p = _add_kind(
-        kinds, "curves", "Plot a run's losses, scores, learning rate and gradient norm as its curves.png.", plot_curves
+        kinds, "curves", "Plot a run's losses, scores, learning rate and gradient norm to RUN/curves.png.", plot_curves
     )
-    p.add_argument("folder", metavar="RUN")
+    p.add_argument("folder", metavar="RUN", help="run folder")
 
 
 def _add_plot_attention(kinds: Commands) -> None:
     p = _add_kind(
-        kinds, "attention", "Plot the attention weights of one translation, by a run or an .onnx file.", plot_attention
+        kinds, "attention", "Plot the attention weights of one translation with a run or an .onnx file.", plot_attention
     )
-    p.add_argument("model", metavar="MODEL")
+    p.add_argument("model", metavar="MODEL", help="run folder or .onnx file")
     _add_text_and_output(p, "attention.png")
 
 
@@ -69,24 +69,24 @@ def _add_plot_sensitivity(kinds: Commands) -> None:
         "Plot the sensitivity of encoder states to the input: the norm of dh_t/dx_s for each pair of subwords, in each "
         "layer and direction. Several runs are drawn side by side.",
         plot_sensitivity,
-        aliases=["memory"],  # its former name
     )
-    p.add_argument("model", nargs="+", metavar="RUN")
+    kinds.choices["memory"] = p  # its former name; `aliases` would show it in the help
+    p.add_argument("model", nargs="+", metavar="RUN", help="run folder")
     _add_text_and_output(p, "sensitivity.png")
 
 
 def _add_kind(
-    kinds: Commands, name: str, help: str, run: Callable[[argparse.Namespace], int], aliases: Sequence[str] = ()
+    kinds: Commands, name: str, help: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    p: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help, aliases=aliases)
+    p: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=help)
     p.set_defaults(run=run)
     return p
 
 
 def _add_text_and_output(p: argparse.ArgumentParser, default: str) -> None:
-    p.add_argument("sentence", metavar="TEXT")
+    p.add_argument("sentence", metavar="TEXT", help="sentence to plot")
     p.add_argument(
-        "-o", "--output", default=default, metavar="FILE", help=f"the plot, a .png or .svg file (default: {default})"
+        "-o", "--output", default=default, metavar="FILE", help=f"file to write, .png or .svg (default: {default})"
     )
 
 

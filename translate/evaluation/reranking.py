@@ -20,13 +20,14 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.translator import Translator
 from dragoman.translate.encoding.batching import make_batch, plan, reversed_ids
-from dragoman.translate.evaluation.engine import TorchEngine, metadata_of, translator_of
+from dragoman.translate.evaluation.engine import TorchEngine, translator_of
 from dragoman.translate.network.ensemble import Ensemble
 from dragoman.translate.network.layers import NEG_INF
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.distributed import device_of
 from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import metadata_of
 
 LOGITS_AT_ONCE = {"cpu": 4_000_000, "cuda": 100_000_000}  # bounds the memory that scoring takes
 

@@ -37,13 +37,12 @@ def robustness(
     beam: int | None, batch_size: int, length_penalty: float | None = None, seed: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Row]:  # fmt: skip
-    """Return one row for the text as it is and one for each change to it.
+    """Return one row for the unchanged text and one for each perturbation of it.
 
-    Columns: `change`; `chrF`, case-insensitive, or None where the change makes the reference invalid; and percentages
-    of sentences whose translation loops, is empty although the source is not, has a wrong length, does not end, or
-    loses numbers of the source.
+    The column `change` names the perturbation. `chrF` is case-insensitive, and None where the perturbation makes the
+    reference invalid. The other columns are the percentages of sentences with each kind of failure: see `failures`.
 
-    plain: the translations of the unchanged text. progress: called with the number of changes done.
+    plain: the translations of the unchanged text. progress: called with the number of perturbations done.
     """
     rows = []
     settings: dict[str, Any] = {"beam": beam, "batch_size": batch_size, "length_penalty": length_penalty}
@@ -69,7 +68,11 @@ def _chrf(lines: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def failures(source: str, result: Translation, ratio: float) -> dict[str, bool]:
-    """Return which failures a translation shows. ratio: the usual number of target characters per source character."""
+    """Return the kinds of failure by name, each True if the translation shows it.
+
+    An empty translation of an empty source is no failure. ratio: the usual number of target characters per source
+    character.
+    """
     return {
         "loops": has_loop(result.text) and not has_loop(source),
         "empty": bool(source.strip()) and not result.text,

@@ -62,7 +62,7 @@ def _check_show(translator: Translator, a: argparse.Namespace, lines: int) -> No
         raise UserError(f"--show: {' and '.join(a.model)} gives no attention weights; leave --show out")
     for line in a.show:
         if line > lines:
-            raise UserError(f"--show {line}: the source has only {lines:,} lines")
+            raise UserError(f"--show {line}: the source has only {lines:,} lines; choose a line from 1 to {lines:,}")
 
 
 def _evaluate(translator: Translator, source: list[str], reference: list[str], a: argparse.Namespace) -> Evaluation:
@@ -88,7 +88,7 @@ def _robustness_rows(
     from dragoman.translate.evaluation.robustness import robustness
     from dragoman.translate.progress import bar
 
-    with bar("translating changed text", len(CHANGES)) as progress:
+    with bar("translating perturbed text", len(CHANGES)) as progress:
         return robustness(
             translator, source, reference, plain, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
             progress=progress,

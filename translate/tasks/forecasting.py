@@ -22,11 +22,11 @@ from dragoman.runtime.series import Series, read_series
 from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.corpus.readers.lines import read_bytes
 from dragoman.translate.encoding.ragged import Ints
-from dragoman.translate.evaluation.engine import card_of
 from dragoman.translate.network.heads import SeriesNetwork
 from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import card_of
 
 # A held-out part is forecast from at most so many origins, evenly spaced.
 MAX_ORIGINS = 2000
@@ -120,9 +120,9 @@ class ForecastingTask(Task):
         if prepared and self.workers.main:
             self.check_corpus()
         s = self.config.series
-        parts = read_parts(self.corpus)
-        self.names = parts["train"].names
-        values = parts["train"].values
+        splits = read_splits(self.corpus)
+        self.names = splits["train"].names
+        values = splits["train"].values
         self.values = values
         empty = np.isnan(values).all(0)
         if empty.any():
@@ -139,7 +139,7 @@ class ForecastingTask(Task):
                 f"{self.corpus.folder} has {len(values):,} rows to train on, fewer than series.window = {s.window} and "
                 f"series.horizon = {s.horizon} need"
             )
-        self.valid_windows = windows_of(parts, "valid", s.window, s.horizon)
+        self.valid_windows = windows_of(splits, "valid", s.window, s.horizon)
 
     def network(self) -> SeriesNetwork:
         """Return a forecaster with random weights and the mean and scale of the training data."""
@@ -186,27 +186,27 @@ class ForecastingTask(Task):
         }
 
 
-def read_parts(corpus: Corpus) -> dict[str, Series]:
-    """Return the parts of a corpus of series (train, valid, test) by name, in float32."""
-    paths = {part: corpus.folder / f"{part}.csv" for part in ("train", "valid", "test")}
+def read_splits(corpus: Corpus) -> dict[str, Series]:
+    """Return the splits of a corpus of series (train, valid, test) by name, in float32."""
+    paths = {split: corpus.folder / f"{split}.csv" for split in ("train", "valid", "test")}
     time = corpus.card.get("time")
-    parts = {part: read_series(read_bytes(path), str(path), time=time) for part, path in paths.items()}
-    return {part: replace(series, values=series.values.astype(np.float32)) for part, series in parts.items()}
+    splits = {split: read_series(read_bytes(path), str(path), time=time) for split, path in paths.items()}
+    return {split: replace(series, values=series.values.astype(np.float32)) for split, series in splits.items()}
 
 
-def windows_of(parts: dict[str, Series], part: str, window: int, horizon: int) -> Windows:
-    """Return windows whose forecasts lie in a held-out part. The windows themselves may begin before it.
+def windows_of(splits: dict[str, Series], split: str, window: int, horizon: int) -> Windows:
+    """Return windows whose forecasts lie in a held-out split. The windows themselves may begin before it.
 
-    part: "valid" or "test". Raises UserError if the part is too short or has no value.
+    split: "valid" or "test". Raises UserError if the split is too short or has no value.
     """
-    before = [parts["train"].values, *([parts["valid"].values] if part == "test" else [])]
+    before = [splits["train"].values, *([splits["valid"].values] if split == "test" else [])]
     start = sum(map(len, before))
-    values = np.concatenate([*before, parts[part].values])
+    values = np.concatenate([*before, splits[split].values])
     origins = np.arange(max(start, window), len(values) - horizon + 1)
     if not len(origins):
-        raise UserError(f"the part {part} has {len(parts[part].values):,} rows; a horizon of {horizon} needs more")
-    if np.isnan(parts[part].values).all():
-        raise UserError(f"the part {part} has no value to compare a forecast with")
+        raise UserError(f"the part {split} has {len(splits[split].values):,} rows; a horizon of {horizon} needs more")
+    if np.isnan(splits[split].values).all():
+        raise UserError(f"the part {split} has no value to compare a forecast with")
     stride = -(-len(origins) // MAX_ORIGINS)
     return Windows(values, origins[::stride], window, horizon, VALIDATION_BATCH)
 

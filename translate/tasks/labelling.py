@@ -27,7 +27,6 @@ from dragoman.translate.encoding.batching import plan
 from dragoman.translate.encoding.ragged import Ints, ragged
 from dragoman.translate.encoding.subwords import Segmentations, default_vocabulary, segmentations, train_tokenizer
 from dragoman.translate.encoding.word_index import WordIndex
-from dragoman.translate.evaluation.engine import card_of
 from dragoman.translate.evaluation.label_metrics import accuracy, entity_f1, is_chunked, macro_f1
 from dragoman.translate.files import write_atomically
 from dragoman.translate.network.heads import LabelNetwork, LabelProbabilities
@@ -36,6 +35,7 @@ from dragoman.translate.network.seq2seq import Encoder, Seq2Seq
 from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import card_of
 
 VALIDATION_BATCH = 64  # texts
 

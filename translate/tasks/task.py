@@ -1,6 +1,6 @@
-"""The interface between the trainer and the tasks: data, network, loss and scores.
+"""The interface of a task: data, network, loss and scores.
 
-The trainer knows nothing else of a task. Each task has a module of its own beside this one.
+The trainer uses a task only through this interface. Each task implements it in its own module of this folder.
 """
 
 from __future__ import annotations

@@ -27,13 +27,14 @@ from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.encoding.shard_builder import build
 from dragoman.translate.encoding.shards import Shards, describe
 from dragoman.translate.encoding.subwords import default_vocabulary, encode, train_tokenizer
-from dragoman.translate.evaluation.engine import TorchEngine, metadata_of, translate_all
+from dragoman.translate.evaluation.engine import TorchEngine, translate_all
 from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.files import write_atomically
 from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.tasks.task import Task
+from dragoman.translate.training.run_metadata import metadata_of
 
 SENTENCE_SAMPLE = 100_000  # sources whose sentences `max_sentences` counts
 
@@ -58,7 +59,7 @@ def max_sentences(sources: Iterable[str], language: str) -> int:
 
 
 class TranslationObjective(nn.Module):
-    """The training loss as a module, so that DistributedDataParallel can wrap all of it."""
+    """An encoder-decoder with its training loss, as one module that DistributedDataParallel can wrap."""
 
     def __init__(self, model: Seq2Seq, smoothing: float) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class TranslationTask(Task):
         if folder.exists():
             try:
                 shards = Shards(folder)
-                if all(shards.card.get(key) == value for key, value in expected.items()):
+                if all(shards.manifest.get(key) == value for key, value in expected.items()):
                     return shards
                 problem = f"{folder} holds other text"
             except UserError as error:

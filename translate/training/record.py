@@ -40,7 +40,7 @@ def start_from_scratch(run: Run, config: Config) -> None:
     run.write_config(config)
 
 
-def provenance() -> dict[str, str]:
+def weights_provenance() -> dict[str, str]:
     """Return the command and the commit that the weights will come from."""
     return {"command": command(), "commit": commit()}
 

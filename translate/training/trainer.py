@@ -36,10 +36,10 @@ from dragoman.translate.training.optimizers import make_optimizers, wants_bfloat
 from dragoman.translate.training.record import (
     check_folder,
     has_results,
-    provenance,
     record_start,
     start_from_scratch,
     training_facts,
+    weights_provenance,
 )
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.schedule import learning_rate
@@ -135,7 +135,7 @@ class Trainer:
         if changed := differing_keys(self.run.config(), self.config):
             self.display.message(f"{self.run.folder} resumes with new values of {', '.join(changed)}")
             self.run.write_config(self.config)
-        self.provenance = provenance()  # now, because the source files may change during training
+        self.provenance = weights_provenance()  # now, because the source files may change during training
         facts = {
             **self.task.facts(),
             "parameters": self.parameters,
@@ -223,7 +223,7 @@ class Trainer:
             self.validate()  # the run resumed beyond a limit that is now lower
 
     def _train_epoch(self, epoch: EpochBatches, interrupted: list[bool]) -> None:
-        """Train on the rest of an epoch, validate if it is due, and save."""
+        """Train on the remaining batches of an epoch, validate if due, and save a checkpoint."""
         c, p, main = self.config.training, self.position, self.workers.main
         saved = clock = time.perf_counter()
         totals = StepTotals()
@@ -374,7 +374,7 @@ class Trainer:
         """Save in the main worker after another was lost, and return the error that tells the user."""
         if self.workers.main:
             self.save()
-            return UserError(f"{lost}; checkpoint of step {self.position.step} saved, continue with --resume")
+            return UserError(f"{lost}. Checkpoint of step {self.position.step} saved; continue with --resume")
         has_checkpoint = self.run.path("last.safetensors").exists()
         return UserError(f"{lost}; " + ("continue with --resume" if has_checkpoint else "no checkpoint exists yet"))
 

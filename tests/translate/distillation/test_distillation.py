@@ -218,7 +218,7 @@ def test_distillation_in_bfloat16_is_almost_the_same(
     for bfloat16 in (False, True):
         monkeypatch.setattr(journal_module, "wants_bfloat16", lambda *_, bfloat16=bfloat16: bfloat16)
         settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "with_original": False}
-        splits, _ = distil.distill(
+        splits, _ = distil.distilled_corpus(
             [run], assemble([run]), corpus, tmp_path / str(bfloat16), progress=lambda *_: None, **settings
         )
         pairs.append([*splits["train"]])
@@ -245,17 +245,21 @@ def test_interrupted_distillation_resumes(
     settings: dict[str, Any] = {"beam": 2, "count": 1, "choice": "likely", "with_original": True}
     monkeypatch.setattr(translator, "translate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **settings)
+        distil.distilled_corpus([run], translator, corpus, journal, progress=lambda *_: None, **settings)
     with open(journal, "a") as file:
         file.write('["cut sho')  # as a power failure leaves it
     monkeypatch.setattr(translator, "translate", translate)
     seen: list[int] = []
-    splits, _ = distil.distill([run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings)
+    splits, _ = distil.distilled_corpus(
+        [run], translator, corpus, journal, progress=lambda n, _: seen.append(n), **settings
+    )
     assert seen[0] == 150
-    again, _ = distil.distill([run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings)
+    again, _ = distil.distilled_corpus(
+        [run], translator, corpus, tmp_path / "new", progress=lambda *_: None, **settings
+    )
     assert [*map(list, splits.values())] == [*map(list, again.values())]
     with pytest.raises(UserError, match=r"holds 300 lines made with different settings \(beam\)"):
-        distil.distill([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
+        distil.distilled_corpus([run], translator, corpus, journal, progress=lambda *_: None, **{**settings, "beam": 3})
 
 
 def test_a_broken_corpus_is_refused_before_translation(
@@ -317,7 +321,9 @@ def test_back_translation_is_tagged(tiny_corpus: Path, tmp_path: Path, capsys: p
         append = journal_module.Journal.append
         patch.setattr(journal_module.Journal, "append", lambda self, _: append(self, []))
         assert main([*words, "--corpus", str(tiny_corpus)]) == 2
-    assert re.search(r"all back-translations of the \d+ lines were cut off", capsys.readouterr().err)
+    assert re.search(
+        r"all back-translations of the \d+ lines were cut off at the maximum length; train", capsys.readouterr().err
+    )
     out.with_name("out.journal").unlink()
     (tmp_path / "none.xx").write_text(f"\n{sorted(held_out)[0]}\n")
     none = ["backtranslate", str(tmp_path / "run"), str(tmp_path / "none.xx"), "--out", str(tmp_path / "none")]

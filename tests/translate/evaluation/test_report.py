@@ -103,7 +103,7 @@ def test_commands(
     assert "Worst sentences by chrF" in text
     capsys.readouterr()
     assert main(["evaluate", str(tiny_run), *files, "--report", str(html), "--show", "51"]) == 2
-    assert "--show 51: the source has only 50 lines" in capsys.readouterr().err
+    assert "--show 51: the source has only 50 lines; choose a line from 1 to 50" in capsys.readouterr().err
     nowhere = str(tmp_path / "nowhere" / "page.html")
     for command in (["evaluate", str(tiny_run), "--report"], ["compare", str(tiny_run), str(tiny_file), "--html"]):
         assert main([*command, nowhere, *files]) == 2

@@ -35,11 +35,11 @@ def test_a_text_does_not_depend_on_its_neighbours(
     cell: str, each: bool, random_source: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
     torch.manual_seed(1)
-    reader = LabelNetwork(tiny_config(cell), VOCABULARY, 5, per_token=each).eval()
+    network = LabelNetwork(tiny_config(cell), VOCABULARY, 5, per_token=each).eval()
     source, length = random_source(6, 9)
-    together = reader(source, length)
+    together = network(source, length)
     for b in range(len(length)):
-        alone = reader(source[b : b + 1, : length[b]], length[b : b + 1])[0]
+        alone = network(source[b : b + 1, : length[b]], length[b : b + 1])[0]
         torch.testing.assert_close(alone, together[b, : length[b]] if each else together[b])
 
 

@@ -106,12 +106,12 @@ def test_exported_files(
             found.append({k: v for k, v in json.loads(capsys.readouterr().out).items() if k != "model"})
         assert found[0] == found[1]
         assert main(["export", str(runs[task]), "-o", str(tmp_path / "x.onnx"), "--int8"]) == 2
-        assert "--int8 is for translators" in capsys.readouterr().err
+        assert "--int8 works only for translators" in capsys.readouterr().err
         assert main(["translate", str(path), "x"]) == 2
-        assert f"the model was made to {task}, not to translate" in capsys.readouterr().err
+        assert f"the model was trained to {task}, not to translate" in capsys.readouterr().err
     rows = read_rows(tmp_path / "scores.jsonl")  # a file's row replaces that of its run
     assert [(row["protocol"], len(row["metrics"])) for row in rows] == [("classify", 2), ("tag", 2), ("forecast", 5)]
-    with pytest.raises(ModelFileError, match="made to tag, not to classify"):
+    with pytest.raises(ModelFileError, match="trained to tag, not to classify"):
         Classifier.load(files["tag"])
     assert main(["verify", str(files["tag"]), "--against", str(runs["classify"])]) == 2
     data = bytearray(files["forecast"].read_bytes())

@@ -214,12 +214,12 @@ def test_the_average_is_the_mean_of_the_last_checkpoints(
 
 
 def test_the_scores_in_the_card_are_those_of_its_beam(tiny_run: Path, tiny_corpus: Path) -> None:
-    card = Run(tiny_run).read_json("run.json")["scores"]["validation"]
+    scores = Run(tiny_run).read_json("run.json")["scores"]["validation"]
     valid = Corpus(tiny_corpus).read("valid")
-    assert card["sentences"] == len(valid)
-    translations = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=card["beam"])
+    assert scores["sentences"] == len(valid)
+    translations = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=scores["beam"])
     for metric in score([t.text for t in translations], [p.target for p in valid], "xx", ter=False):
-        assert card[metric.metric] == round(metric.score, 2)
+        assert scores[metric.metric] == round(metric.score, 2)
 
 
 def test_a_failed_write_leaves_the_last_checkpoint(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +436,7 @@ def test_sigterm_while_saving_after_a_lost_worker(toml: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(trainer, "train_step", lost)
     monkeypatch.setattr(trainer, "save", save_under_sigterm)
-    with pytest.raises(UserError, match="another worker of this training has ended; checkpoint of step 0 saved"):
+    with pytest.raises(UserError, match=r"another worker of this training has ended\. Checkpoint of step 0 saved"):
         trainer.fit()
     assert (tmp_path / "run" / "last.safetensors").exists()
 
