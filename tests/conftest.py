@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from dragoman.translate.corpus.folder import write_corpus
 from tiny import VOCABULARY, made_once, number_pairs, tiny_toml
+
+# No test measures time: an example may take as long as a busy machine needs.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture

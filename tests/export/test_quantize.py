@@ -64,7 +64,7 @@ def calibration_of(search: BeamSearch) -> Calibration:
     return calibrate(search, translate)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 9), st.booleans(), st.integers(0, 2**31))
 def test_product_equals_an_integer_sum(rows: int, wide: int, out: int, negative: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)

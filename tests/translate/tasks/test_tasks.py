@@ -81,7 +81,7 @@ def test_two_workers_train_as_one_with_twice_the_batch(runs: dict[str, Path], tm
         changes = ["model.dropout=0", "training.epochs=2", "training.lr=1e-3"]
         changes += [f"training.batch_tokens={400 // world}", f"name=of{world}"]
         done = torchrun(tmp_path, toml, world, changes)
-        _, said = done.communicate(timeout=200)
+        _, said = done.communicate(timeout=600)
         assert done.returncode == 0, said
         curves.append([(r["step"], r["loss"]) for r in read_rows(tmp_path / "runs" / f"of{world}" / "metrics.jsonl")])
     assert [step for step, _ in curves[0]] == [step for step, _ in curves[1]]

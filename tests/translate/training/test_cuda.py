@@ -76,6 +76,6 @@ def test_gpu_and_cpu_translate_the_same(tiny_run: Path, toml: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_two_workers_share_a_gpu(toml: Path, tmp_path: Path) -> None:
     done = torchrun(tmp_path, toml, 2, ["name=shared", "training.epochs=2"])
-    _, stderr = done.communicate(timeout=300)
+    _, stderr = done.communicate(timeout=600)
     assert done.returncode == 0, stderr
     assert (tmp_path / "runs" / "shared" / "model.safetensors").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -35,6 +37,7 @@ from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.progress import bar
 from dragoman.translate.tasks.translation import limit_ratio, max_sentences
 from dragoman.translate.training import checkpoint, record
+from dragoman.translate.training import trainer as trainer_module
 from dragoman.translate.training.averaging import averaged_entries
 from dragoman.translate.training.checkpoint import load_tensors, weights_of
 from dragoman.translate.training.display import Display
@@ -362,12 +365,16 @@ def test_the_schedule_starts_after_preparation(toml: Path, tmp_path: Path) -> No
     assert not (tmp_path / "late" / "model.safetensors").exists()
 
 
-def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path) -> None:
-    config = load(toml, ["training.epochs=100000", "training.minutes=0.03", "training.validate_every=1000"])
+def test_a_limit_in_minutes_ends_training(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that moves on by a twentieth of a second whenever it is read, on every machine."""
+    clock = itertools.count()
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock) / 20))
+    config = load(toml, ["training.epochs=100000", "training.minutes=0.05", "training.validate_every=1000"])
     trainer = Trainer(config, tmp_path / "run")
     ended = trainer.fit()["training"]
+    assert trainer.position.seconds >= 3
+    assert 10 < ended["steps"] < 60
     share = ended["steps"] / trainer.batches(0).expected  # approximate: epochs differ in length
-    assert 0 < ended["epochs"] < 100000
     assert ended["epochs"] == pytest.approx(share, rel=0.1, abs=0.05)
 
 
@@ -379,7 +386,7 @@ def test_sigkill_leaves_a_checkpoint_to_resume_from(toml: Path, tmp_path: Path) 
     )
     last = tmp_path / "runs" / "tiny" / "last.safetensors"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not last.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
@@ -463,7 +470,7 @@ def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Pat
     curves = {}
     for name, world, tokens in (("one", 1, 400), ("two", 2, 200)):
         done = torchrun(tmp_path, toml, world, [*changes, f"training.batch_tokens={tokens}", f"name={name}"])
-        _, stderr = done.communicate(timeout=200)
+        _, stderr = done.communicate(timeout=600)
         assert done.returncode == 0, stderr
         rows = read_rows(tmp_path / "runs" / name / "metrics.jsonl")
         curves[name] = [(r["step"], r["loss"]) for r in rows]
@@ -477,6 +484,7 @@ def test_two_workers_train_as_one_with_twice_the_batch(toml: Path, tmp_path: Pat
 SHUTDOWN = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from dragoman.translate.config import load
 from dragoman.translate.training.trainer import Trainer
 
@@ -495,7 +503,7 @@ Path(f"threads-{trainer.workers.rank}").write_text(f"{before > 0} {threads()}")
 def test_shutdown_ends_the_threads_of_the_connections(toml: Path, tmp_path: Path) -> None:
     (tmp_path / "shutdown.py").write_text(SHUTDOWN)
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "shutdown.py"]
-    done = subprocess.run([*words, str(toml)], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([*words, str(toml)], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     for rank in range(2):
         assert (tmp_path / f"threads-{rank}").read_text() == "True 0"
@@ -505,14 +513,14 @@ def test_shutdown_ends_the_threads_of_the_connections(toml: Path, tmp_path: Path
 def test_a_killed_worker_ends_the_training_with_a_checkpoint(toml: Path, tmp_path: Path) -> None:
     running = torchrun(tmp_path, toml, 2, ["training.epochs=1000", "name=killed"])
     folder = tmp_path / "runs" / "killed"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True)
     first = int((folder / "lock").read_text())
     (second,) = {int(pid) for pid in children.stdout.split()} - {first}
     os.kill(second, signal.SIGKILL)
-    _, stderr = running.communicate(timeout=120)
+    _, stderr = running.communicate(timeout=600)
     assert running.returncode != 0
     assert re.search(r"another worker of this training has ended\. Checkpoint of step \d+ saved", stderr) or (
         ", checkpoint saved" in stderr  # torchrun's SIGTERM reached the first worker before its step failed
