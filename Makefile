@@ -7,15 +7,17 @@ BIN = .venv/bin
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
 
-test: check fast slow
+# Several tests at once, each on one thread.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist worksteal
+
+# The fast tests and the slow ones in one go, since what they share is trained once.
+test: check
+	$(PYTEST)
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-# Several files of tests at once, each on one thread.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist loadfile
 
 fast: .venv/installed
 	$(PYTEST) -m "not slow"

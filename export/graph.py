@@ -20,6 +20,7 @@ from onnxscript import opset20 as op
 from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.fx.experimental import _config as fx_config
 
 from dragoman.export.graph_passes import simplify
 from dragoman.export.quantize import product_as_onnx
@@ -82,9 +83,12 @@ def _export(
         torch.ops.dragoman.reorder.default: _reorder_as_onnx,
         torch.ops.dragoman.integer_product.default: product_as_onnx,
     }
-    with _silence():
+    # `torch.onnx.export` would try a non-strict capture first, which fails at the loops after half of the time.
+    # An axis of size 0 or 1 is like any other. (The module has `patch` once it is loaded.)
+    with _silence(), fx_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        captured = torch.export.export(module, arguments, dynamic_shapes=shapes, strict=True)
         program = torch.onnx.export(
-            module, arguments, dynamo=True, input_names=inputs, output_names=outputs, dynamic_shapes=shapes,
+            captured, dynamo=True, input_names=inputs, output_names=outputs,
             verbose=False, optimize=False, custom_translation_table=translations,
         )  # fmt: skip
         assert program is not None

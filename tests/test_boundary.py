@@ -164,6 +164,7 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
         for path in (ROOT / package).rglob("*")
         if path.suffix in (".py", ".typed", ".toml", ".html") and "__pycache__" not in path.parts
     }
+    modules |= {f"dragoman/{path.name}" for path in (ROOT / "dragoman").iterdir() if path.suffix in (".py", ".typed")}
     assert packaged == modules
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     binary = tmp_path / "venv" / "bin"
