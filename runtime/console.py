@@ -10,7 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from dragoman.runtime.errors import Interrupted, UserError
 
@@ -110,9 +110,18 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one line. Its subparsers do, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and how to see what is right, and exit with 2."""
+        program = self.prog.split()[0]
+        self.exit(2, f"{program}: {message}; see `{self.prog} --help`\n")
+
+
 def parser_of(program: str, description: str, groups: Sequence[Callable[[Commands], None]]) -> argparse.ArgumentParser:
     """Return a parser with the option `--version` and the subcommands that each of `groups` adds."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=description,
         epilog=f"`{program} COMMAND --help` explains a command. Results go to standard output, progress and errors to "

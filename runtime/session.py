@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -34,7 +34,9 @@ def return_memory() -> None:
 
 
 def list_of_texts(text: str | Sequence[str]) -> list[str]:
-    """Return one text or several as a list. Raise UserError for an item that is not a str."""
+    """Return one text or several as a list. Raise UserError for anything that is not a str."""
+    if not isinstance(text, Iterable):
+        raise UserError(f"the text is of type {type(text).__name__}; give a str or a list of them")
     texts = [text] if isinstance(text, str | bytes) else list(text)
     for number, item in enumerate(texts, 1):
         if not isinstance(item, str):

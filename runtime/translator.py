@@ -150,12 +150,12 @@ class Translator:
         n_searched = n_best if n_best == 1 else 2 * n_best  # some hypotheses are the same text in other subwords
         if beam is None:
             beam = min(max(int(defaults["beam_size"]), n_searched), max(n_best, len(self.target_tokenizer)))
+        beam = operator.index(beam)
+        self.check_beam(beam)
         if not 1 <= n_best <= beam:
             raise UserError(f"n-best is {n_best} and the beam size is {beam}; n-best must be from 1 to the beam size")
-        beam = operator.index(beam)
         max_length = int(defaults["max_length"]) if max_length is None else operator.index(max_length)
         length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
-        self.check_beam(beam)
         if batch_size < 1:
             raise UserError(f"the batch size is {batch_size}; it must be at least 1")
         if not 1 <= max_length <= MAX_LENGTH:

@@ -58,7 +58,7 @@ def _two_columns(text: str) -> tuple[int, int]:
     """Parse `2,4` as (2, 4)."""
     match = re.fullmatch(r"([1-9][0-9]{0,3}),([1-9][0-9]{0,3})", text)
     if not match or match[1] == match[2]:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two different columns, such as 2,4")
+        raise argparse.ArgumentTypeError(f"{text!r}: give two different columns, counted from 1, such as 2,4")
     return int(match[1]), int(match[2])
 
 

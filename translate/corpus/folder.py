@@ -40,6 +40,8 @@ def check_replaceable(folder: Path, extensions: tuple[str, ...]) -> None:
     """Raise UserError unless a folder is absent, empty or a corpus whose files have these extensions."""
     if folder.exists():
         corpus_files = {CARD, *(f"{split}.{extension}" for split in SPLITS for extension in extensions)}
+        if not (folder / CARD).exists():  # then the files are somebody's own, whatever their names
+            corpus_files = set()
         others = sorted({p.name for p in folder.iterdir()} - corpus_files) if folder.is_dir() else [folder.name]
         if others:
             raise UserError(f"--out {folder.name} holds {others[0]}, which is not part of a corpus; name a new folder")

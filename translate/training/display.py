@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dragoman.translate.progress import format_duration, format_score
 
+FEW_STEPS = 200  # the first ones only warm up
+
 
 class Display:
     """Progress of a training run on stderr: a live bar on a terminal, elsewhere one line per minute."""
@@ -96,3 +98,8 @@ class Display:
             f"{training['target_tokens_per_second']:,} {self.unit}/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )
+        if training["steps"] < FEW_STEPS:
+            self.message(
+                f"{training['steps']:,} steps teach a network little; raise training.minutes or training.epochs, lower "
+                "training.batch_tokens for a small corpus, or free the processor's cores"
+            )
