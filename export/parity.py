@@ -244,7 +244,7 @@ def instrument(model: bytes) -> bytes:
 
 
 def _log_softmax(loop: ir.Node) -> ir.Node | None:
-    """Return the log-softmax of the decoding loop, or None for other loops."""
+    """Return the LogSoftmax node of the decoding loop, or None for other loops."""
     return next((n for n in loop.attributes["body"].as_graph() if n.op_type == "LogSoftmax"), None)
 
 

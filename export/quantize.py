@@ -173,7 +173,7 @@ class Int8Linear(_Int8Product):
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the product of x (..., I) plus the bias: (..., O)."""
+        """Return x W^T + b: x (..., I) to (..., O)."""
         return self.product(x, self.bias)
 
 

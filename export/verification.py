@@ -64,10 +64,15 @@ def _check_origin(metadata: Metadata, run: Run, path: str) -> None:
     """Raise UserError if a file's tokenizers or network settings are not those of the run."""
     tokenizers = tuple(tokenizer.model for tokenizer in run.tokenizers())
     if (metadata.source_tokenizer, metadata.target_tokenizer) != tokenizers:
-        raise UserError(f"{path} was not made from {run.folder}: their tokenizers differ")
+        raise UserError(
+            f"{path} was not exported from {run.folder}: their tokenizers differ; give the run that it came from"
+        )
     for key, value in to_tree(run.config())["model"].items():
         if metadata.config["model"].get(key, value) != value:  # files of older versions lack newer keys
-            raise UserError(f"{path} was not made from {run.folder}: their model.{key} differs")
+            raise UserError(
+                f"{path} was not exported from {run.folder}: model.{key} is {metadata.config['model'][key]} in the "
+                f"file and {value} in the run; give the run that it came from, or export again"
+            )
 
 
 def _offset(progress: ProgressCallback, start: int) -> Callable[[int], None]:

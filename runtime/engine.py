@@ -16,7 +16,7 @@ from dragoman.runtime.session import run_session, session_for_task
 
 
 class Engine(Protocol):
-    """Anything that runs the encoder and the beam search: ONNX Runtime here, PyTorch in training."""
+    """Interface that runs the encoder and the beam search. OnnxEngine implements it here, TorchEngine with PyTorch."""
 
     def run(
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,

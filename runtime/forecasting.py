@@ -126,10 +126,15 @@ class Forecaster:
             raise UserError("the values are not a table of numbers; give one row for each time step") from None
         rows = table[:, None] if table.ndim == 1 else table  # (T, F)
         if rows.ndim != 2 or rows.shape[1] != len(self.names):
-            names = ", ".join(self.names)
-            raise UserError(f"the values have the shape {table.shape}; the model needs one column for each of {names}")
+            raise UserError(
+                f"the values have the shape {table.shape}; the model needs (rows, {len(self.names)}), with the columns "
+                + ", ".join(self.names)
+            )
         if np.isinf(rows).any():
-            raise UserError("a value is infinite; give a finite number, or NaN for a missing value")
+            row, column = np.argwhere(np.isinf(rows))[0].tolist()
+            raise UserError(
+                f"row {row + 1:,} of {self.names[column]} is infinite; give a finite number, or NaN for a missing value"
+            )
         rows = rows[-self.window :]
         missing = np.isnan(rows).all(0)  # (F)
         if missing.any():

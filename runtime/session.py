@@ -88,7 +88,7 @@ def run_session(session: onnxruntime.InferenceSession, inputs: dict[str, Any]) -
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise UserError(
             f"ONNX Runtime could not compute this batch ({sizes}): {reason[0]}; "
-            "use a smaller batch or beam, which takes less memory"
+            "if memory ran out, use a smaller batch or beam"
         ) from None
     return outputs
 

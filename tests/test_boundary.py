@@ -26,6 +26,7 @@ HEAVY = (
     "sacremoses",
     "msgspec",
     "safetensors",
+    "filelock",
     "rich",
     "babel",
     "matplotlib",

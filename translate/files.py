@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dragoman.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOCK = "lock"  # name of a lock file, which holds the number of the process
 STREAMS = {"stdout": 1, "stderr": 2}  # names in /dev, and their file descriptors
@@ -117,6 +118,8 @@ def acquire_lock(path: Path, doing: str, otherwise: str) -> FileLock:
     Raises UserError when another process holds the lock, with a message of the form "{doing} by process 7; wait for it,
     or {otherwise}".
     """
+    from filelock import FileLock, Timeout  # of the train extra; the command line loads this module without it
+
     lock = FileLock(path, blocking=False, thread_local=False)
     try:
         lock.acquire()

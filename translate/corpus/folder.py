@@ -26,7 +26,7 @@ SPLITS = ("train", "valid", "test")
 
 
 class Pair(NamedTuple):
-    """A line and its translation."""
+    """One example: a source text and its target, which is a translation, a label or tags."""
 
     source: str
     target: str

@@ -230,7 +230,7 @@ def _read_systems(a: argparse.Namespace, lines: int) -> tuple[dict[str, list[str
 
 
 def _target_language(translators: dict[str, Translator]) -> str:
-    """Return the target language of all translators, or "" without any. Raises UserError when they differ."""
+    """Return the target language that all translators share, or "" if there are none. Raises UserError."""
     languages = {path: translator.metadata.target_language for path, translator in translators.items()}
     if len({*languages.values()}) > 1:
         (first, one), (second, other) = languages.items()

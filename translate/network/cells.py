@@ -254,7 +254,10 @@ class Recurrent(nn.Module):
     """
 
     def __init__(self, cell: CellName, width: int, hidden: int, directions: int, output: int | None = None) -> None:
-        """Create a layer for inputs of size `width`. The output has size `output`, by default `width`."""
+        """Create a layer from size `width` to size `output` (default: `width`).
+
+        Its cells have size `hidden` in each of the `directions`, one or two.
+        """
         super().__init__()
         self.cell = CELLS[cell](hidden, directions)
         self.input_projection: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]  # a list of modules

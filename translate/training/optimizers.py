@@ -1,6 +1,7 @@
 """Optimizers, and the choice of precision.
 
-AdamW updates all weights, or with Muon the embeddings, biases and gains only. Muon updates the matrices of products.
+With `optimizer = "muon"`, Muon updates the weight matrices of linear layers, and AdamW the embeddings, biases and
+gains. Otherwise AdamW updates everything.
 """
 
 from __future__ import annotations

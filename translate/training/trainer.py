@@ -304,7 +304,10 @@ class Trainer:
         return self.task.scores(self.model, final=final)
 
     def validate(self) -> None:
-        """Compute loss and scores on the validation set, and keep the weights that may be used at the end."""
+        """Log the loss and scores of the validation set and save the weights.
+
+        Deletes weights that are neither the best nor part of the average.
+        """
         p = self.position
         loss = self.validation_loss()
         self._update_clock()

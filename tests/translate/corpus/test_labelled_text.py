@@ -88,10 +88,10 @@ def test_unusable_labelled_corpora_are_rejected(tmp_path: Path, capsys: pytest.C
     assert message in capsys.readouterr().err
     (tmp_path / "a").write_text("Label\ttext\n" + "x\tone\ny\ttwo\n" * 20)
     assert main(["corpus", "classes", a, *words]) == 2
-    assert "the first line looks like a header, with the label 'Label'" in capsys.readouterr().err
+    assert "the first line looks like a header, because its label is 'Label'" in capsys.readouterr().err
     (tmp_path / "a").write_text("x\tone\ny\ttwo\n")
     assert main(["corpus", "classes", a, b, c, *words]) == 2
-    assert "the label 'z' of 'four' in test does not occur in training" in capsys.readouterr().err
+    assert "the label 'z' of 'four' in test does not occur in training; correct the label" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -127,7 +127,7 @@ def test_a_folder_of_several_formats(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("not text to learn from")
     assert len(list(read_files([str(tmp_path)], EN_DE))) == 5
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty holds no file that ends in \.tsv, "):
+    with pytest.raises(UserError, match=r"empty and the folders in it have no file in a supported format: \.tsv, "):
         list(read_files([str(tmp_path / "empty")], EN_DE))
 
 

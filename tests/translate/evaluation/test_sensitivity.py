@@ -161,7 +161,7 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns == before
     for option, value, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
         assert main([*words, option, value]) == 2
-        assert f"another {key};" in capsys.readouterr().err
+        assert f"a different {key};" in capsys.readouterr().err
     assert main([*words, "--corpus", str(tmp_path / "none")]) == 2
     assert "is not a corpus" in capsys.readouterr().err
     run = Run(tmp_path / "cells" / "reverse-sru")

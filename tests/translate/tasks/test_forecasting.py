@@ -73,7 +73,7 @@ def test_inputs_of_a_forecaster(files: dict[str, Path]) -> None:
     for wrong, message in (
         (values[:, :1], "the model needs one column for each of temp, wind"),
         (np.full((9, 2), np.nan), "temp has no value among the last 48 rows"),
-        (np.full((9, 2), np.inf), "a value is infinite"),
+        (np.full((9, 2), np.inf), "row 1 of .* is infinite"),
     ):
         with pytest.raises(UserError, match=message):
             forecaster.forecast(wrong)

@@ -73,7 +73,8 @@ def _check_header(task: LabelTask, pairs: Sequence[Pair]) -> None:
         label = labels_of(task, pairs[0])[0]
         if label.lower() in HEADERS and sum(labels_of(task, pair).count(label) for pair in pairs) == 1:
             raise UserError(
-                f"the first line looks like a header, with the label {label!r}; remove it, or rename the label"
+                f"the first line looks like a header, because its label is {label!r}; delete that line, or rename the "
+                "label if the line is real"
             )
 
 
@@ -86,7 +87,8 @@ def _check_labels(task: LabelTask, splits: dict[str, list[Pair]], training_label
             for label in labels_of(task, pair):
                 if label not in training_labels:
                     raise UserError(
-                        f"the label {label!r} of {pair.source[:60]!r} in {split} does not occur in training"
+                        f"the label {label!r} of {pair.source[:60]!r} in {split} does not occur in training; correct "
+                        "the label, or add training texts with it"
                     )
 
 

@@ -93,7 +93,9 @@ def _read_folder(
         else:
             unsupported.append(path)
     if not supported:
-        raise UserError(f"{folder} holds no file that ends in {', '.join(READERS)}")
+        raise UserError(
+            f"{folder} and the folders in it have no file in a supported format: {', '.join(READERS)}, also with .gz"
+        )
     if unsupported:
         suffixes = Counter(path.suffix or "without an ending" for path in unsupported).most_common(5)
         counts = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes)
