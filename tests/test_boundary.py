@@ -180,3 +180,29 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
     )
     assert len(result.stdout.splitlines()) == 2
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["translate", "m.onnx", "--beam", "0"], "dragoman: argument --beam: '0' is not "),
+        (
+            ["export", "runs/x"],
+            "are required: -o/--output; see `dragoman export --help`",
+        ),
+        (["trane"], "dragoman: argument COMMAND: invalid choice: 'trane'"),
+        (
+            ["corpus", "files", "--pair", "en-de", "a.tsv", "--out", "x", "--columns", "0,1"],
+            "counted from 1, such as 2,4",
+        ),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1

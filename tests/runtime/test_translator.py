@@ -152,6 +152,14 @@ def test_normalisation_is_unchanged(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
+@pytest.mark.parametrize("text", [3, None, ["a", None], b"a", [3]])
+def test_only_a_str_is_a_text(copier: Translator, text: Any) -> None:  # noqa: ANN401 (what a user may give)
+    with pytest.raises(UserError, match=r"is of type .*; (give a str or a list of them|it must be a str)"):
+        copier.translate(text)
+    with pytest.raises(UserError, match="the beam size is 0; it must be from 1"):
+        copier.translate("a", beam=0)
+
+
 def test_n_best_and_ranges_of_arguments(copier: Translator) -> None:
     result = copier.translate("copy", beam=3, n_best=3)
     assert [h.score for h in result.hypotheses] == [-0.5]  # the other hypotheses are the same text

@@ -223,3 +223,12 @@ def test_reversing_drops_training_pairs_with_a_held_out_source(tmp_path: Path) -
     assert main(["corpus", "reversed", str(tmp_path / "c"), "--out", str(tmp_path / "r")]) == 0
     assert Corpus(tmp_path / "r").read("train") == [Pair("x", "a")]
     assert Corpus(tmp_path / "r").card["dropped"] == {NEAR_HELD_OUT: 1}
+
+
+def test_files_that_are_not_a_corpus_are_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.en").write_text("precious\n")
+    with pytest.raises(UserError, match=r"--out mine holds train\.en, which is not part of a corpus"):
+        write_corpus(folder, ("en", "xx"), dict.fromkeys(SPLITS, number_pairs(3)), {})
+    assert (folder / "train.en").read_text() == "precious\n"
