@@ -162,5 +162,6 @@ def _finish(model: onnx.ModelProto, task: str) -> onnx.ModelProto:
             for dimension, letter in zip(value.type.tensor_type.shape.dim, contract[value.name][1], strict=True):
                 dimension.Clear()
                 dimension.dim_param = letter
+    del model.graph.value_info[:]  # ONNX Runtime infers the shapes in between itself
     onnx.checker.check_model(model)
     return model

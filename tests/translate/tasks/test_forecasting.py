@@ -71,9 +71,9 @@ def test_inputs_of_a_forecaster(files: dict[str, Path]) -> None:
     assert np.isfinite(forecaster.forecast(short)).all()
     np.testing.assert_array_equal(forecaster.forecast(values[-7:]), forecaster.forecast(short))
     for wrong, message in (
-        (values[:, :1], "the model needs one column for each of temp, wind"),
+        (values[:, :1], r"the model needs \(rows, 2\), with the columns temp, wind"),
         (np.full((9, 2), np.nan), "temp has no value among the last 48 rows"),
-        (np.full((9, 2), np.inf), "row 1 of .* is infinite"),
+        (np.full((9, 2), np.inf), "row 1 of temp is infinite"),
     ):
         with pytest.raises(UserError, match=message):
             forecaster.forecast(wrong)
