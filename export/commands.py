@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dragoman.runtime.console import Commands
 from dragoman.runtime.errors import UserError
-from dragoman.translate.files import real_path
+from dragoman.runtime.files import real_path
 
 if TYPE_CHECKING:
     from dragoman.export.parity import Level
@@ -82,7 +82,8 @@ def _minutes(text: str) -> float:
 
 def export(a: argparse.Namespace) -> int:
     """Run `dragoman export`."""
-    from dragoman.translate.files import descriptor_of, write_atomically
+    from dragoman.runtime.files import descriptor_of
+    from dragoman.translate.files import write_atomically
     from dragoman.translate.training.run import Run
 
     run, path = Run(a.run_folder), Path(a.output)

@@ -15,10 +15,11 @@ from dragoman.export.parity import (
 from dragoman.export.quantize import quantised
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, read_model_file
+from dragoman.runtime.progress import ProgressCallback
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import to_tree
 from dragoman.translate.evaluation.engine import TorchEngine
-from dragoman.translate.progress import ProgressCallback, bar
+from dragoman.translate.progress import bar
 from dragoman.translate.training.run import Run
 
 BATCH_SIZES = (1, 32)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import is_device, open_device, real_path
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = "lock"  # name of a lock file, which holds the number of the process
-STREAMS = {"stdout": 1, "stderr": 2}  # names in /dev, and their file descriptors
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -35,12 +34,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file")
     target = real_path(path)
-    descriptor = descriptor_of(path)
     try:
-        if descriptor is not None or (path.exists() and not target.is_file()):
-            for stream in filter(None, (sys.stdout, sys.stderr)):  # keep the order of output
-                stream.flush()
-            with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
+        if is_device(path):
+            with open_device(path) as file:
                 yield file
             return
         temporary = target.with_name(target.name + ".part")
@@ -57,20 +53,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def descriptor_of(path: Path) -> int | None:
-    """Return the open file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
-
-    Opening the path again would overwrite a redirected file from its start.
-    """
-    if path.name in STREAMS and path.parent == Path("/dev"):
-        return STREAMS[path.name]
-    is_numbered = str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal()
-    return int(path.name) if is_numbered else None
-
-
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object as indented JSON, atomically. Raises UserError."""
-    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, _utf8_json(json.dumps(value, indent=2, ensure_ascii=False) + "\n"))
 
 
 def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
@@ -84,7 +69,12 @@ def append_row(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Write a JSON Lines file, atomically. Raises UserError."""
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    write_atomically(path, _utf8_json("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)))
+
+
+def _utf8_json(text: str) -> bytes:
+    r"""Return JSON as UTF-8, in which a path that is not UTF-8 has escapes such as `\udce9`."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_rows(path: Path) -> list[Any]:
@@ -104,12 +94,9 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot create the folder {path}: {error.strerror or error}") from None
-
-
-def real_path(path: str | Path) -> Path:
-    """Return the absolute path without symbolic links. Unlike Path.resolve, it accepts a link that leads to itself."""
-    return Path(os.path.realpath(path))
+        file = next((parent for parent in (path, *path.parents) if os.path.isfile(parent)), None)
+        reason = f"{file} is a file" if file else error.strerror or error
+        raise UserError(f"cannot create the folder {path}: {reason}") from None
 
 
 def acquire_lock(path: Path, doing: str, otherwise: str) -> FileLock:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
-from dragoman.translate.files import acquire_lock, make_folder, real_path
+from dragoman.runtime.files import real_path
+from dragoman.translate.files import acquire_lock, make_folder
 
 if TYPE_CHECKING:
-    from dragoman.translate.progress import ProgressCallback
+    from dragoman.runtime.progress import ProgressCallback
 
 
 def add_commands(commands: Commands) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.files import real_path
+from dragoman.runtime.files import real_path
 
 if TYPE_CHECKING:
     from dragoman.runtime.metadata import Metadata

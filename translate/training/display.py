@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from dragoman.translate.progress import format_duration, format_score
+from dragoman.runtime.progress import format_duration
+from dragoman.translate.progress import format_score
 
 FEW_STEPS = 200  # the first ones only warm up
 

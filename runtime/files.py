@@ -1,0 +1,39 @@
+"""Paths of output files: links, devices and pipes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+STREAMS = {"stdout": 1, "stderr": 2}  # names in /dev, and their file descriptors
+
+
+def real_path(path: str | Path) -> Path:
+    """Return the absolute path without symbolic links. Unlike Path.resolve, it accepts a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def descriptor_of(path: Path) -> int | None:
+    """Return the open file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
+
+    Opening the path again would overwrite a redirected file from its start.
+    """
+    if path.name in STREAMS and path.parent == Path("/dev"):
+        return STREAMS[path.name]
+    is_numbered = str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal()
+    return int(path.name) if is_numbered else None
+
+
+def is_device(path: Path) -> bool:
+    """Return True for a device or pipe, such as /dev/null and /dev/stdout, which no other file can replace."""
+    return descriptor_of(path) is not None or (path.exists() and not real_path(path).is_file())
+
+
+def open_device(path: Path) -> BinaryIO:
+    """Open a device or pipe for writing."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # keep the order of output
+        stream.flush()
+    descriptor = descriptor_of(path)
+    return open(path if descriptor is None else os.dup(descriptor), "wb")
