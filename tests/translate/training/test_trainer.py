@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dragoman.runtime.contract import BOS, EOS
 from dragoman.runtime.errors import Interrupted, UserError
@@ -84,6 +87,55 @@ def test_gradient_of_the_loss() -> None:
         return LabelSmoothedCrossEntropy(0.1)(x, weight, bias, target)[0]
 
     assert torch.autograd.gradcheck(loss, (x, weight, bias), check_undefined_grad=False)
+
+
+class MatrixProducts(TorchDispatchMode):
+    """The number of matrix products that PyTorch computes inside the block."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, function: OpOverload, types: object, arguments: Sequence[object] = (),
+        settings: dict[str, object] | None = None,
+    ) -> object:  # fmt: skip
+        self.count += function.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.addmm_)
+        return function(*arguments, **(settings or {}))
+
+
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_without_gradients_the_loss_computes_only_logits(
+    smoothing: float, low: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CHUNK", 7 * 30)  # six chunks
+    torch.manual_seed(0)
+    inputs = [torch.randn(*shape, requires_grad=True) for shape in ((40, 12), (30, 12), (30,))]
+    target = torch.randint(0, 30, (40,))
+    compute = LabelSmoothedCrossEntropy(smoothing)
+    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        with MatrixProducts() as training:
+            expected = compute(*inputs, target)
+        with torch.no_grad(), MatrixProducts() as validating:
+            found = compute(*inputs, target)
+        constants = compute(*(t.detach() for t in inputs), target)
+    assert training.count == 3 * 6  # logits, and the gradients of x and of the weight
+    assert validating.count == 6
+    for a, b, c in zip(found, expected, constants, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(c, b)
+        assert not a.requires_grad
+        assert not c.requires_grad
+    assert expected[0].requires_grad
+
+
+def test_validation_computes_no_gradients(toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(load(toml), tmp_path / "run")
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(loss_module, "_Gradients", fail)
+    assert 1 < trainer.validation_loss() < 10
 
 
 def test_learning_rate() -> None:
@@ -221,7 +273,7 @@ def test_the_scores_in_the_card_are_those_of_its_beam(tiny_run: Path, tiny_corpu
     valid = Corpus(tiny_corpus).read("valid")
     assert scores["sentences"] == len(valid)
     translations = translate_all(translator_of(Run(tiny_run)), [p.source for p in valid], beam=scores["beam"])
-    for metric in score([t.text for t in translations], [p.target for p in valid], "xx", ter=False):
+    for metric in score([t.text for t in translations], [[p.target for p in valid]], "xx", ter=False):
         assert scores[metric.metric] == round(metric.score, 2)
 
 
