@@ -104,7 +104,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     minutes: Annotated[float, Meta(gt=0)] | None = None  # time limit, preparation included; left out: none
     epochs: Count = 30  # the most epochs; the schedule ends with them or with `minutes`, whichever comes first
-    # Target tokens per batch and process, padding included; for forecasting, rows of all windows together.
+    # Target tokens per batch and process, padding included, beside at most twice as many source tokens; for forecasting,
+    # rows of all windows together.
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500
     optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that has no such key: muon for translation, else adamw
     lr: Annotated[float, Meta(gt=0, le=1)] = OPTIMIZER_DEFAULTS["adamw"]["lr"]  # peak learning rate; muon: 4e-3

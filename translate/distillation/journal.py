@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
@@ -20,12 +19,11 @@ from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import Corpus, Pair
 from dragoman.translate.evaluation.provenance import command, commit, machine
 from dragoman.translate.files import append_row, write_atomically
-from dragoman.translate.training.distributed import device_of
+from dragoman.translate.training.distributed import BATCH_LIMITS, device_of
 from dragoman.translate.training.optimizers import wants_bfloat16
 from dragoman.translate.training.run import Run
 
-CHUNK = 512  # lines that are translated between two writes to the journal
-GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS = 2048, 512, 16384  # the same on a GPU; sentences and tokens per batch there
+CHUNK, GPU_CHUNK = 512, 2048  # lines that are translated between two writes to the journal
 
 
 def held_out_keys(held_out: dict[str, list[Pair]]) -> set[str]:
@@ -146,8 +144,7 @@ def translate_into(
     not matter for training text.
     """
     device = device_of()
-    on_cpu, on_gpu = (CHUNK, BATCH_SIZE, BATCH_TOKENS), (GPU_CHUNK, GPU_BATCH, GPU_BATCH_TOKENS)
-    chunk, batch_size, batch_tokens = on_gpu if device.type == "cuda" else on_cpu
+    limits, chunk = BATCH_LIMITS[device.type], GPU_CHUNK if device.type == "cuda" else CHUNK
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=journal.bfloat16(device))
     progress(journal.count, count)
     pairs = islice(pairs, journal.count, None)
@@ -157,8 +154,8 @@ def translate_into(
                 [pair.source for pair in block],
                 beam=beam,
                 n_best=beam,
-                batch_size=batch_size,
-                batch_tokens=batch_tokens,
+                batch_size=limits.rows,
+                batch_tokens=limits.tokens,
             )
         for pair, result in zip(block, results, strict=True):
             texts = dict.fromkeys(h.text for h in result.hypotheses if h.complete and h.text)

@@ -71,6 +71,7 @@ class Reranker:
 
     def __init__(self, proposers: Sequence[Proposer]) -> None:
         self.proposers = proposers
+        self.device = proposers[0].device
 
     def run(
         self, source: Ids, source_length: Ids, *, beam_size: int, n_best: int, max_length: int,

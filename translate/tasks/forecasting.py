@@ -25,6 +25,7 @@ from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.network.heads import SeriesNetwork
 from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.training.allocator import keep_freed_memory
+from dragoman.translate.training.distributed import BATCH_LIMITS, CPU
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.run_metadata import card_of
 
@@ -38,8 +39,6 @@ MIN_NAIVE_ERROR = 1e-3
 # The fraction of training windows whose start is masked as missing. Young series have such windows at inference, and
 # masking also regularises.
 SHORTENED = 0.5
-
-VALIDATION_BATCH = 64  # windows
 
 
 class SeriesBatch(NamedTuple):
@@ -139,7 +138,7 @@ class ForecastingTask(Task):
                 f"{self.corpus.folder} has {len(values):,} rows to train on, fewer than series.window = {s.window} and "
                 f"series.horizon = {s.horizon} need"
             )
-        self.valid_windows = windows_of(splits, "valid", s.window, s.horizon)
+        self.valid_windows = windows_of(splits, "valid", s.window, s.horizon, self.workers.device)
 
     def network(self) -> SeriesNetwork:
         """Return a forecaster with random weights and the mean and scale of the training data."""
@@ -194,10 +193,11 @@ def read_splits(corpus: Corpus) -> dict[str, Series]:
     return {split: replace(series, values=series.values.astype(np.float32)) for split, series in splits.items()}
 
 
-def windows_of(splits: dict[str, Series], split: str, window: int, horizon: int) -> Windows:
+def windows_of(splits: dict[str, Series], split: str, window: int, horizon: int, device: torch.device = CPU) -> Windows:
     """Return windows whose forecasts lie in a held-out split. The windows themselves may begin before it.
 
-    split: "valid" or "test". Raises UserError if the split is too short or has no value.
+    split: "valid" or "test". device: of the network; it decides how large the batches are. Raises UserError if the
+    split is too short or has no value.
     """
     before = [splits["train"].values, *([splits["valid"].values] if split == "test" else [])]
     start = sum(map(len, before))
@@ -208,7 +208,7 @@ def windows_of(splits: dict[str, Series], split: str, window: int, horizon: int)
     if np.isnan(splits[split].values).all():
         raise UserError(f"the part {split} has no value to compare a forecast with")
     stride = -(-len(origins) // MAX_ORIGINS)
-    return Windows(values, origins[::stride], window, horizon, VALIDATION_BATCH)
+    return Windows(values, origins[::stride], window, horizon, BATCH_LIMITS[device.type].rows)
 
 
 def series_scores(

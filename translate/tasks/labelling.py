@@ -34,10 +34,9 @@ from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.seq2seq import Encoder, Seq2Seq
 from dragoman.translate.tasks.task import EpochBatches, Task
 from dragoman.translate.training.allocator import keep_freed_memory
+from dragoman.translate.training.distributed import BATCH_LIMITS
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.run_metadata import card_of
-
-VALIDATION_BATCH = 64  # texts
 
 UNLABELLED = -1  # the label of padding, and of subwords that do not begin a word
 
@@ -189,8 +188,9 @@ class LabellingTask(Task):
 
     def validation(self) -> Iterable[LabelBatch]:
         """Yield the validation set in batches, in the default segmentation."""
-        for start in range(0, len(self.valid_rows), VALIDATION_BATCH):
-            yield self.valid_text.batch(self.valid_pools, self.valid_rows[start : start + VALIDATION_BATCH].tolist())
+        size = BATCH_LIMITS[self.workers.device.type].rows
+        for start in range(0, len(self.valid_rows), size):
+            yield self.valid_text.batch(self.valid_pools, self.valid_rows[start : start + size].tolist())
 
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
         """Return the scores of the validation set: see `label_scores`."""
@@ -212,6 +212,7 @@ class LabellingTask(Task):
             **super().facts(),
             "too_long": len(self.train_lengths) - len(self.train_rows),
             "max_source": self.config.data.max_length,
+            "normalisation": self.tokenizer.normalisation,
         }
 
 
@@ -272,11 +273,11 @@ class TorchLabelEngine:
 
 def labelling_metadata(run: Run) -> Metadata:
     """Return the metadata of a run's exported file, without its self-test."""
-    facts = run.read_json("run.json")
+    facts, tokenizer = run.read_json("run.json"), run.source_tokenizer()
     return Metadata(
         source_language=facts["source_language"],
         target_language="",
-        source_tokenizer=run.source_tokenizer().model,
+        source_tokenizer=tokenizer.model,
         target_tokenizer=b"",
         max_source=facts["max_source"],
         defaults={},
@@ -285,6 +286,7 @@ def labelling_metadata(run: Run) -> Metadata:
         self_test={},
         task=run.config().task,
         labels=facts["corpus"]["labels"],
+        normalisation=tokenizer.normalisation,
     )
 
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.segmentation import count_sentences
 from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer
@@ -34,6 +33,7 @@ from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.tasks.task import Task
+from dragoman.translate.training.distributed import BATCH_LIMITS
 from dragoman.translate.training.run_metadata import metadata_of
 
 SENTENCE_SAMPLE = 100_000  # sources whose sentences `max_sentences` counts
@@ -116,7 +116,7 @@ class TranslationTask(Task):
         in_sample = np.zeros(train.rows, bool)
         in_sample[train_rows[:: -(-len(train_rows) // SENTENCE_SAMPLE)]] = True
         sample = compress(self.corpus.lines("train", 0), in_sample)
-        self.max_sentences = max_sentences(map(normalise, sample), self.corpus.languages[0])
+        self.max_sentences = max_sentences(map(tokenizers[0].normalise, sample), self.corpus.languages[0])
         self.too_long = train.rows - len(train_rows)
         self.data = TranslationData(train, train_rows, valid, *tokenizers)
 
@@ -182,7 +182,7 @@ class TranslationTask(Task):
         source, target = self.valid_ids
         if self.config.data.right_to_left:
             target = [reversed_ids(ids) for ids in target]
-        batch_tokens = self.config.training.batch_tokens * 2
+        batch_tokens = max(2 * self.config.training.batch_tokens, BATCH_LIMITS[self.workers.device.type].tokens)
         for rows in plan([len(s) for s in source], [len(t) for t in target], batch_tokens, 0):
             yield make_batch([source[i] for i in rows], [target[i] for i in rows])
 
@@ -193,8 +193,8 @@ class TranslationTask(Task):
         translator = Translator(TorchEngine(search.eval()), metadata_of(self.run))
         pairs = self._scored_pairs
         beam = self.config.search.beam_size if final else 1
-        results = translate_all(translator, [p.source for p in pairs], beam=beam, batch_size=64)
-        scores = score([r.text for r in results], [p.target for p in pairs], self.corpus.languages[1], ter=False)
+        results = translate_all(translator, [p.source for p in pairs], beam=beam)
+        scores = score([r.text for r in results], [[p.target for p in pairs]], self.corpus.languages[1], ter=False)
         return {s.metric: round(s.score, 2) for s in scores}
 
     def evaluation_settings(self) -> dict[str, Any]:
@@ -216,4 +216,5 @@ class TranslationTask(Task):
             "max_source": self.config.data.max_length,
             "max_sentences": self.max_sentences,
             "limit_ratio": self.limit_ratio,
+            "normalisation": self.data.source_tokenizer.normalisation,
         }

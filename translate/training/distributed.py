@@ -11,23 +11,38 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # import it before any group exists: its functions keep the group of that moment
 from torch import nn
 
+from dragoman.runtime.batching import BATCH_TOKENS
 from dragoman.runtime.errors import UserError
 
 # Long enough to encode a large corpus. A worker that dies is noticed at once all the same: its connections close.
 TIMEOUT = timedelta(hours=12)
 ENVIRONMENT = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))  # with defaults
 
+CPU = torch.device("cpu")
+
+
+class BatchLimits(NamedTuple):
+    """The largest batch that is computed without gradients."""
+
+    rows: int
+    tokens: int  # source ids, padding included
+
+
+# By type of device. A GPU is idle most of the time in batches that fit the cache of a processor.
+BATCH_LIMITS = {"cpu": BatchLimits(64, BATCH_TOKENS), "cuda": BatchLimits(512, 16384)}
+
 
 def device_of(local: int = 0) -> torch.device:
     """Return the GPU for a process, modulo the number of GPUs, or the CPU; local: its rank on this machine."""
     cuda = torch.cuda.is_available()
-    return torch.device("cuda", local % torch.cuda.device_count()) if cuda else torch.device("cpu")
+    return torch.device("cuda", local % torch.cuda.device_count()) if cuda else CPU
 
 
 class WorkerLost(UserError):

@@ -92,7 +92,9 @@ def test_gradient_of_the_loss() -> None:
 class MatrixProducts(TorchDispatchMode):
     """The number of matrix products that PyTorch computes inside the block."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        self.count = 0
 
     def __torch_dispatch__(
         self, function: OpOverload, types: object, arguments: Sequence[object] = (),
@@ -109,15 +111,15 @@ def test_without_gradients_the_loss_computes_only_logits(
 ) -> None:
     monkeypatch.setattr(loss_module, "CHUNK", 7 * 30)  # six chunks
     torch.manual_seed(0)
-    inputs = [torch.randn(*shape, requires_grad=True) for shape in ((40, 12), (30, 12), (30,))]
+    x, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((40, 12), (30, 12), (30,)))
     target = torch.randint(0, 30, (40,))
     compute = LabelSmoothedCrossEntropy(smoothing)
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
         with MatrixProducts() as training:
-            expected = compute(*inputs, target)
+            expected = compute(x, weight, bias, target)
         with torch.no_grad(), MatrixProducts() as validating:
-            found = compute(*inputs, target)
-        constants = compute(*(t.detach() for t in inputs), target)
+            found = compute(x, weight, bias, target)
+        constants = compute(x.detach(), weight.detach(), bias.detach(), target)
     assert training.count == 3 * 6  # logits, and the gradients of x and of the weight
     assert validating.count == 6
     for a, b, c in zip(found, expected, constants, strict=True):
