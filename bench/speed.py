@@ -38,7 +38,7 @@ from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.builders.cldr import build_cldr
-from dragoman.translate.corpus.folder import Corpus, write_corpus
+from dragoman.translate.corpus.folder import write_corpus
 from dragoman.translate.evaluation.provenance import commit, machine
 from dragoman.translate.files import read_rows, write_atomically, write_rows
 from dragoman.translate.network.search import BeamSearch
@@ -264,7 +264,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     core = sorted(os.sched_getaffinity(0))[0]
     other_core = sorted(os.sched_getaffinity(0))[-1]
     run = Run(options.run) if options.run else throwaway_run(options.config, folder)
-    pairs = [*Corpus(run.config().data.corpus).read("valid")][:200]
+    pairs = run.corpus().read("valid")[:200]
     files = {"float32": folder / "float32.onnx", "int8": folder / "int8.onnx"}
     write_atomically(files["float32"], build(run, [p.source for p in pairs[:32]])[0])
     write_atomically(files["int8"], build_int8(run, pairs, options.target, force=True)[0])

@@ -142,12 +142,12 @@ def _build(a: argparse.Namespace, run: Run) -> tuple[bytes, list[str]]:
 
 def validation_pairs(run: Run) -> list[Pair]:
     """Return the validation set of a run's corpus. Raises UserError if the corpus is missing or the set is empty."""
-    from dragoman.translate.corpus.folder import Corpus
-
-    folder = run.config().data.corpus
-    pairs = [*Corpus(folder).read("valid")]
+    corpus = run.corpus()
+    pairs = corpus.read("valid")
     if not pairs:
-        raise UserError(f"{folder}, the corpus of {run.folder}, has an empty validation set; the comparison needs one")
+        raise UserError(
+            f"{corpus.folder}, the corpus of {run.folder}, has an empty validation set; the comparison needs one"
+        )
     return pairs
 
 

@@ -22,7 +22,6 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.forecasting import OnnxSeriesEngine, SeriesEngine
 from dragoman.runtime.loading import load
 from dragoman.runtime.metadata import Metadata, read_model_file
-from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.network.heads import SeriesNetwork
 from dragoman.translate.tasks.forecasting import (
     TorchSeriesEngine,
@@ -62,7 +61,7 @@ def build_forecaster(run: Run) -> tuple[bytes, list[Level]]:
 def validation_windows(run: Run) -> Floats:
     """Return up to PARITY_SENTENCES windows (B, S, F) of the validation part; the first has gaps (NaN)."""
     config = run.config()
-    splits = read_splits(Corpus(config.data.corpus))
+    splits = read_splits(run.corpus())
     batches = [
         batch.series.numpy() for batch in windows_of(splits, "valid", config.series.window, config.series.horizon)
     ]

@@ -68,7 +68,7 @@ def compare_precisions(
     scores = [
         score(
             [t.text for t in translate_all(Translator(engine, metadata), sources)],
-            references, metadata.target_language, ter=False,
+            [references], metadata.target_language, ter=False,
         )[0]
         for engine in engines
     ]  # fmt: skip

@@ -20,6 +20,7 @@ from rich.table import Table
 from dragoman.export.exporter import PARITY_SENTENCES, build
 from dragoman.export.parity import compare_search, parity_batches
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.progress import format_duration
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import from_tree
 from dragoman.translate.corpus.builders.cldr import build_cldr, parse_locale
@@ -29,7 +30,6 @@ from dragoman.translate.evaluation.engine import TorchEngine, translate_all
 from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.evaluation.plots import draw_attention, draw_curves
 from dragoman.translate.files import write_atomically
-from dragoman.translate.progress import format_duration
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
@@ -96,7 +96,7 @@ def run_quickstart(
 
     log(f"translating {len(test):,} held-out phrases with {model.name}")
     output = [t.text for t in translate_all(translator, sources)]
-    scores = score(output, [p.target for p in test], languages[1], ter=False)
+    scores = score(output, [[p.target for p in test]], languages[1], ter=False)
     exact = sum(out == p.target for out, p in zip(output, test, strict=True)) / len(test)
     table = Table("held-out phrase", "translation", "reference, if different", show_lines=False)
     chosen = sorted(random.Random(7).sample(range(len(test)), min(SHOWN, len(test))))

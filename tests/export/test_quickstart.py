@@ -28,7 +28,7 @@ def test_a_short_quickstart_learns(tmp_path: Path, capsys: pytest.CaptureFixture
         Corpus(tmp_path / "corpus").read("test"),
     )
     output = [t.text for t in translator.translate([p.source for p in test])]
-    found = next(s for s in score(output, [p.target for p in test], "de", ter=False) if s.metric == "BLEU")
+    found = next(s for s in score(output, [[p.target for p in test]], "de", ter=False) if s.metric == "BLEU")
     assert found.score == pytest.approx(bleu)
     exact = sum(a == p.target for a, p in zip(output, test, strict=True)) / len(test)
     assert f"{exact:.1%} of them" in out

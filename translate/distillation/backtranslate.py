@@ -64,7 +64,7 @@ def back_translate(
         "weights": facts["teachers"][0],
         "lines": 0,
         "left_out": {},
-        **translation_provenance(corpus, "back_translated", translations, beam),
+        **translation_provenance(corpus, "back_translated", translations, facts, beam),
     }
 
     def pairs() -> Iterator[Pair]:

@@ -69,7 +69,7 @@ def distill(a: argparse.Namespace) -> int:
     if a.count > a.beam:
         raise UserError(f"--count {a.count} exceeds --beam {a.beam}; give at most {a.beam}, or a larger beam")
     runs = [Run(folder) for folder in a.runs]
-    corpus = Corpus(a.corpus or runs[0].config().data.corpus)
+    corpus = Corpus(a.corpus) if a.corpus else runs[0].corpus()
     check_not_in_place(a.out, corpus.folder)
     translator = assemble(runs)
     check_model_languages(a.runs[0], translator, corpus.folder, corpus.languages)

@@ -60,7 +60,7 @@ def distilled_corpus(
         "fewer": 0,
         "held_out": 0,
         "added": (0 if with_original else -lines) + corpus.card.get("distilled", {}).get("added", 0),
-        **translation_provenance(corpus, "distilled", translations, beam),
+        **translation_provenance(corpus, "distilled", translations, facts, beam),
     }
 
     def pairs() -> Iterator[Pair]:

@@ -37,13 +37,21 @@ def journal_facts(runs: Sequence[Run], corpus: Corpus, beam: int) -> dict[str, A
     return {"corpus": corpus.digest(), "teachers": weights, "beam": beam}
 
 
-def translation_provenance(corpus: Corpus, key: str, journal: Journal, beam: int) -> dict[str, Any]:
-    """Return the provenance of synthetic text for a corpus card.
+def translation_provenance(
+    corpus: Corpus, key: str, journal: Journal, facts: dict[str, Any], beam: int
+) -> dict[str, Any]:
+    """Return the provenance of synthetic text for a corpus card, given the facts of its journal.
 
     If the card of the original corpus has an entry under `key`, it is kept under `before`.
     """
-    before = {"before": corpus.card[key]} if key in corpus.card else {}
-    return {"beam": beam, "precision": journal.precision, "command": command(), "commit": commit(), **before}
+    return {
+        "beam": beam,
+        "precision": journal.precision,
+        "corpus_sha256": facts["corpus"],
+        "command": command(),
+        "commit": commit(),
+        **({"before": corpus.card[key]} if key in corpus.card else {}),
+    }
 
 
 class Journal:

@@ -241,7 +241,7 @@ def training_rate(trainer: Trainer, seconds: float, warm: int = WARM_UP_STEPS) -
 def _measure(run: Run) -> dict[str, Any]:
     """Return a run's size, scores, gradient norms and decoding time."""
     facts, metrics = run.read_json("run.json"), read_rows(run.path("metrics.jsonl"))
-    corpus = Corpus(run.config().data.corpus)
+    corpus = run.corpus()
     test = corpus.read("test")
     translator = translator_of(run)
     # The validation set is scored as well: the test set has few sources of the training lengths.
@@ -254,7 +254,7 @@ def _measure(run: Run) -> dict[str, Any]:
         "validation": facts["scores"]["validation"],
         "minutes": facts["training"]["minutes"],
         "milliseconds_a_sentence": _decoding_time(translator, test),
-        "exact": exact_by_length([p.source for p in pairs], output, [p.target for p in pairs]),
+        "exact": exact_by_length([p.source for p in pairs], output, [[p.target for p in pairs]]),
         "trained_to": corpus.card.get("length"),
         "gradient_norms": [[r["step"], r["gradient_norm"]] for r in metrics if r["kind"] == "train"],
     }

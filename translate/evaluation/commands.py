@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.translate.evaluation.inputs import (
     load_model,
     load_translator,
-    read_test_set,
-    read_text_lines,
+    read_parallel_lines,
     translate_lines,
 )
 from dragoman.translate.evaluation.outputs import check_writable
@@ -81,7 +81,7 @@ def _add_evaluate(commands: Commands) -> None:
     p.add_argument(
         "--exact", action="store_true", help="also print the percentage of exact matches for each source length"
     )
-    p.set_defaults(run=evaluate)
+    p.set_defaults(run=evaluate, other_corpus=False)
 
 
 def _add_compare(commands: Commands) -> None:
@@ -89,7 +89,7 @@ def _add_compare(commands: Commands) -> None:
         "compare",
         help="compare two models on a test set",
         description="Compare two models: BLEU, chrF and TER with sacreBLEU's paired bootstrap test, scores by source "
-        "length, and the sentences that differ most.",
+        "length, and the sentences that differ most. Two files of translations need no --source.",
     )
     p.add_argument("first", metavar="A", help="run folder, .onnx file or file of translations")
     p.add_argument("second", metavar="B", help="run folder, .onnx file or file of translations to compare with A")
@@ -104,14 +104,19 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _add_test_set_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--source", metavar="FILE", help="text to translate, plain or gzipped")
-    p.add_argument("--reference", metavar="FILE", help="its reference translation, line by line")
+    p.add_argument("--source", metavar="FILE", help="text to translate, plain or compressed")
+    p.add_argument(
+        "--reference", metavar="FILE", action="append",
+        help="its reference translation, line by line; repeat it for several references of each line",
+    )  # fmt: skip
     p.add_argument("--beam", type=positive, metavar="K", help="beam size (default: the model's own)")
     p.add_argument(
         "--length-penalty", type=float, metavar="A",
         help="rank translations by log-probability / length ** A (default: the model's own)",
     )  # fmt: skip
-    p.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences in a batch (default: 32)")
+    p.add_argument(
+        "--batch-size", type=positive, metavar="N", help="sentences in a batch (default: 64, and on a GPU 512)"
+    )
     p.add_argument(
         "--protocol", choices=("cased", "lc.tok"), default="cased",
         help="evaluation protocol. cased (default): detokenised text with its case. lc.tok: lower-cased and "
@@ -146,6 +151,14 @@ def evaluate(a: argparse.Namespace) -> int:
         _check_no_translator_options(a)
     if a.corpus:
         _check_corpus(model, a)
+        a.other_corpus = _is_other_corpus(model, a.corpus)
+        if a.other_corpus:
+            trained = "the corpora" if len(a.model) > 1 else "the corpus"
+            print(
+                f"dragoman: {a.corpus} is not {trained} that {' and '.join(a.model)} learnt from, so its test set may "
+                "hold training text",
+                file=sys.stderr,
+            )
     if isinstance(model, Translator):
         from dragoman.translate.evaluation.translation_evaluation import evaluate_translations
 
@@ -181,52 +194,71 @@ def _check_corpus(model: Model, a: argparse.Namespace) -> None:
         check_model_languages(a.model[0], model, corpus.folder, corpus.languages)
 
 
+def _is_other_corpus(model: Model, folder: str) -> bool:
+    """Return True if a model was trained on another corpus, which its distilled text did not come from either.
+
+    Models of earlier versions do not say.
+    """
+    from dragoman.translate.corpus.folder import Corpus
+    from dragoman.translate.training.run_metadata import corpus_digests
+
+    card = model.metadata.card
+    trained = [corpus_digests(member) for member in card.get("members", [card])]
+    try:
+        digest = Corpus(folder).digest()
+    except UserError:  # the folder holds a test set alone
+        return False
+    return any(digests and digest not in digests for digests in trained)
+
+
 def compare(a: argparse.Namespace) -> int:
     """Run `dragoman compare`."""
     from dragoman.translate.evaluation.compare import as_text, compare_systems
     from dragoman.translate.evaluation.metrics import check_protocol
 
     check_writable("--html", a.html)
-    source, reference = read_test_set(a)
-    # Both inputs are checked before the first of them translates, which may take minutes.
-    outputs, translators = _read_systems(a, len(source))
+    if not a.reference:
+        raise UserError(
+            "give --source and --reference, a text and its expected output; two files of translations need no --source"
+        )
+    # All inputs are checked before a model translates, which may take minutes.
+    translators = {path: load_translator([path]) for path in (a.first, a.second) if _is_model(path)}
+    if translators and not a.source:
+        raise UserError(f"{next(iter(translators))} is a model; give --source, the text that it translates")
+    files = [path for path in dict.fromkeys((a.first, a.second)) if path not in translators]
+    source, references, outputs = _read_texts(a, files)
     language = _target_language(translators) or a.language or ""
     check_protocol(language, a.protocol)
-    _check_language_known(a, language, reference)
+    _check_language_known(a, language, references[0])
     for path, translator in translators.items():
-        outputs[path] = [r.text for r in translate_lines(translator, source, a, path)]
+        outputs[path] = [r.text for r in translate_lines(translator, source or [], a, path)]
     if a.first == a.second:
         systems = {f"{a.first} ({n})": outputs[a.first] for n in (1, 2)}
     else:
         systems = {path: outputs[path] for path in (a.first, a.second)}
-    comparison = compare_systems(source, systems, reference, language, a.protocol, a.count)
+    comparison = compare_systems(source, systems, references, language, a.protocol, a.count)
     print(json.dumps(comparison, indent=2, ensure_ascii=False) if a.json else as_text(comparison))
     if a.html:
         from dragoman.translate.evaluation.report import comparison_report
         from dragoman.translate.files import write_atomically
 
-        write_atomically(Path(a.html), comparison_report(comparison, a.source).encode())
+        write_atomically(Path(a.html), comparison_report(comparison, a.source or a.reference[0]).encode())
     return 0
 
 
-def _read_systems(a: argparse.Namespace, lines: int) -> tuple[dict[str, list[str]], dict[str, Translator]]:
-    """Return the translations in files and the translators among A and B, by path.
+def _is_model(path: str) -> bool:
+    """Return False for a file of translations, which may also be a pipe."""
+    return path.endswith(".onnx") or Path(path).is_dir() or not Path(path).exists()
 
-    Raises UserError when a file does not have as many lines as the source.
-    """
-    outputs: dict[str, list[str]] = {}
-    translators: dict[str, Translator] = {}
-    for path in (a.first, a.second):
-        if not Path(path).is_file() or path.endswith(".onnx"):
-            translators[path] = load_translator([path])
-            continue
-        outputs[path] = read_text_lines(path)
-        if len(outputs[path]) != lines:
-            raise UserError(
-                f"{path} has {len(outputs[path]):,} lines and {a.source} has {lines:,}; "
-                "both need the same number of lines"
-            )
-    return outputs, translators
+
+def _read_texts(
+    a: argparse.Namespace, files: Sequence[str]
+) -> tuple[list[str] | None, list[list[str]], dict[str, list[str]]]:
+    """Return the source if there is one, the references, and the translations in each file."""
+    texts = read_parallel_lines([*filter(None, [a.source]), *a.reference, *files])
+    source = texts.pop(0) if a.source else None
+    count = len(a.reference)
+    return source, texts[:count], dict(zip(files, texts[count:], strict=True))
 
 
 def _target_language(translators: dict[str, Translator]) -> str:
@@ -245,4 +277,6 @@ def _check_language_known(a: argparse.Namespace, language: str, reference: Seque
     from dragoman.translate.evaluation.metrics import needs_language
 
     if not language and needs_language(reference):
-        raise UserError(f"{a.reference} is in a script that is scored by characters; give its language with --language")
+        raise UserError(
+            f"{a.reference[0]} is in a script that is scored by characters; give its language with --language"
+        )

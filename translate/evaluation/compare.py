@@ -10,6 +10,7 @@ from sacrebleu.significance import PairedTest
 
 from dragoman.translate.evaluation.metrics import (
     EvaluationProtocol,
+    References,
     is_unspaced,
     metrics_of,
     preprocess,
@@ -24,7 +25,7 @@ Systems = Mapping[str, Sequence[str]]  # the name of each system and its transla
 
 
 def significance_tests(
-    systems: Systems, reference: Sequence[str], language: str, protocol: EvaluationProtocol
+    systems: Systems, references: References, language: str, protocol: EvaluationProtocol
 ) -> list[dict[str, Any]]:
     """Score every system by every metric, with sacreBLEU's paired bootstrap against the first (Koehn 2004).
 
@@ -35,9 +36,9 @@ def significance_tests(
     outputs: list[tuple[str, Sequence[str]]] = [
         (name, preprocess(lines, language, protocol)) for name, lines in systems.items()
     ]
-    references = [preprocess(reference, language, protocol)]
+    processed = [preprocess(reference, language, protocol) for reference in references]
     metrics = metrics_of(language, protocol)
-    test = PairedTest(outputs, metrics, references, test_type="bs", n_samples=RESAMPLES)
+    test = PairedTest(outputs, metrics, processed, test_type="bs", n_samples=RESAMPLES)
     signatures, results = test()
     rows = []
     for metric, (result_name, signature) in zip(metrics, signatures.items(), strict=True):
@@ -48,7 +49,7 @@ def significance_tests(
             if row["systems"]:
                 difference = float(result.score - metric_results[0].score)
                 p = None
-                if len(reference) >= MIN_SENTENCES:
+                if len(references[0]) >= MIN_SENTENCES:
                     # For equal scores sacreBLEU returns the smallest p possible instead of 1.
                     p = round(float(result.p_value), 4) if difference else 1.0
                 system |= {"difference": round(difference, 2), "p": p}
@@ -58,7 +59,7 @@ def significance_tests(
 
 
 def scores_by_length(
-    source: Sequence[str], systems: Systems, reference: Sequence[str], language: str, protocol: EvaluationProtocol
+    source: Sequence[str], systems: Systems, references: References, language: str, protocol: EvaluationProtocol
 ) -> list[dict[str, Any]]:
     """Return BLEU and chrF of each system in each bucket of source lengths, in words.
 
@@ -73,44 +74,51 @@ def scores_by_length(
         if not rows:
             continue
         metrics = metrics_of(language, protocol, ter=False)
-        references = [preprocess([reference[i] for i in rows], language, protocol)]
+        chosen = [preprocess([reference[i] for i in rows], language, protocol) for reference in references]
         scores: dict[str, dict[str, float]] = {}
         for name, lines in systems.items():
             output = preprocess([lines[i] for i in rows], language, protocol)
-            scores[name] = {key: round(m.corpus_score(output, references).score, 2) for key, m in metrics.items()}
+            scores[name] = {key: round(m.corpus_score(output, chosen).score, 2) for key, m in metrics.items()}
         words = f"{low + 1} to {high}" if high in LENGTH_BUCKETS else f"over {low}"
         buckets.append({"words": words, "sentences": len(rows), "scores": scores})
     return buckets
 
 
-def sentence_scores(lines: Sequence[str], reference: Sequence[str]) -> list[float]:
+def sentence_scores(lines: Sequence[str], references: References) -> list[float]:
     """Return chrF of each line."""
-    return [round(sentence_chrf(a, b), 2) for a, b in zip(lines, reference, strict=True)]
+    return [round(sentence_chrf(*texts), 2) for texts in zip(lines, *references, strict=True)]
 
 
 def examples(
-    source: Sequence[str], systems: Systems, reference: Sequence[str], rows: Sequence[int]
+    source: Sequence[str] | None, systems: Systems, references: References, rows: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return some sentences with the translation and chrF of each system. rows: their indices."""
-    references = [reference[i] for i in rows]
-    scores = {name: sentence_scores([lines[i] for i in rows], references) for name, lines in systems.items()}
+    chosen = [[reference[i] for i in rows] for reference in references]
+    scores = {name: sentence_scores([lines[i] for i in rows], chosen) for name, lines in systems.items()}
     return [
         {
             "line": i + 1,
-            "source": source[i],
-            "reference": reference[i],
-            "systems": [{"name": name, "text": systems[name][i], "chrF": scores[name][k]} for name in systems],
+            **({"source": _with_single_spaces(source[i])} if source is not None else {}),
+            "references": [_with_single_spaces(reference[i]) for reference in references],
+            "systems": [
+                {"name": name, "text": _with_single_spaces(lines[i]), "chrF": scores[name][k]}
+                for name, lines in systems.items()
+            ],
         }
         for k, i in enumerate(rows)
     ]
 
 
-def largest_differences(systems: Systems, reference: Sequence[str], count: int) -> tuple[list[int], list[int]]:
+def _with_single_spaces(text: str) -> str:
+    return " ".join(text.split())
+
+
+def largest_differences(systems: Systems, references: References, count: int) -> tuple[list[int], list[int]]:
     """Return the indices of the lines where the second of two systems is better by chrF, and where it is worse.
 
     Both lists hold at most `count` lines, largest differences first.
     """
-    first, second = (sentence_scores(lines, reference) for lines in systems.values())
+    first, second = (sentence_scores(lines, references) for lines in systems.values())
     differences = [b - a for a, b in zip(first, second, strict=True)]
     order = sorted(range(len(differences)), key=lambda i: -differences[i])
     better = [i for i in order[:count] if differences[i] > 0]
@@ -119,22 +127,27 @@ def largest_differences(systems: Systems, reference: Sequence[str], count: int) 
 
 
 def compare_systems(
-    source: Sequence[str],
+    source: Sequence[str] | None,
     systems: Systems,
-    reference: Sequence[str],
+    references: References,
     language: str,
     protocol: EvaluationProtocol,
     count: int,
 ) -> dict[str, Any]:
-    """Return a comparison of two systems as plain values. count: sentences to list on either side."""
-    better, worse = largest_differences(systems, reference, count)
+    """Return a comparison of two systems as plain values. count: sentences to list on either side.
+
+    Without a source there are no scores by source length.
+    """
+    better, worse = largest_differences(systems, references, count)
+    lengths = [] if source is None else scores_by_length(source, systems, references, language, protocol)
     return {
-        "sentences": len(source),
+        "sentences": len(references[0]),
+        "references": len(references),
         "protocol": protocol,
-        "scores": significance_tests(systems, reference, language, protocol),
-        "lengths": scores_by_length(source, systems, reference, language, protocol),
-        "better": examples(source, systems, reference, better),
-        "worse": examples(source, systems, reference, worse),
+        "scores": significance_tests(systems, references, language, protocol),
+        "lengths": lengths,
+        "better": examples(source, systems, references, better),
+        "worse": examples(source, systems, references, worse),
     }
 
 
@@ -155,11 +168,19 @@ def conclusion(comparison: Mapping[str, Any], second: str = "B") -> str:
     return f"By {metric}, {second} is {abs(difference):.2f} {direction}; the difference is {significance}."
 
 
+def describe_size(sentences: int, references: int) -> str:
+    """Return the size of a test set in words, with the number of references per sentence unless it is 1."""
+    return f"{sentences:,} sentences" + (f", {references} references" if references > 1 else "")
+
+
 def as_text(comparison: Mapping[str, Any]) -> str:
     """Return a comparison as text for a terminal."""
     first, second = (s["name"] for s in comparison["scores"][0]["systems"])
-    out = [f"A  {first}", f"B  {second}", f"{comparison['sentences']:,} sentences, {comparison['protocol']}", ""]
-    out += [*_score_lines(comparison), conclusion(comparison), "", *_length_lines(comparison)]
+    size = describe_size(comparison["sentences"], comparison["references"])
+    out = [f"A  {first}", f"B  {second}", f"{size}, {comparison['protocol']}", ""]
+    out += [*_score_lines(comparison), conclusion(comparison)]
+    if comparison["lengths"]:
+        out += ["", *_length_lines(comparison)]
     for title, key in (("B is better", "better"), ("B is worse", "worse")):
         for sentence in comparison[key]:
             out += ["", f"{title} (line {sentence['line']})", *_example_lines(sentence)]
@@ -190,9 +211,10 @@ def _length_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 def _example_lines(sentence: Mapping[str, Any]) -> list[str]:
     a, b = sentence["systems"]
+    source = [f"  source     {sentence['source']}"] if "source" in sentence else []
     return [
-        f"  source     {sentence['source']}",
-        f"  reference  {sentence['reference']}",
+        *source,
+        *(f"  reference  {text}" for text in sentence["references"]),
         f"  A {a['chrF']:>7.1f}  {a['text']}",
         f"  B {b['chrF']:>7.1f}  {b['text']}",
     ]

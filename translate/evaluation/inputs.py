@@ -15,40 +15,45 @@ if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
 
 
-def read_test_set(a: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Return the lines of --source and --reference, or of a corpus's test part, normalised like translations.
+def read_test_set(a: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return the lines of --source and of each --reference, or of a corpus's test part.
 
-    Raises UserError when there are no lines, or not equally many on both sides.
+    Scores depend on the text as it is in the files. So it is not normalised: a translator normalises its input itself.
+
+    Raises UserError when there are no lines, or not equally many in all files.
     """
     from dragoman.translate.corpus.folder import Corpus
 
-    if getattr(a, "corpus", None):
-        if a.source or a.reference:
-            raise UserError("give either --corpus or --source and --reference, not both")
-        pairs = Corpus(a.corpus).read("test")
-        if not pairs:
-            raise UserError(f"{a.corpus} has an empty test part; give a corpus with test pairs")
-        return [p.source for p in pairs], [p.target for p in pairs]
-    if not (a.source and a.reference):
-        corpus = ", or --corpus" if hasattr(a, "corpus") else ""
-        raise UserError(f"give --source and --reference, a text and its expected output{corpus}")
-    source, reference = read_text_lines(a.source), read_text_lines(a.reference)
-    if len(source) != len(reference):
-        raise UserError(
-            f"{a.source} has {len(source):,} lines and {a.reference} has {len(reference):,}; "
-            "both need the same number of lines"
-        )
-    if not source:
-        raise UserError(f"{a.source} is empty; give a file with at least one line")
-    return source, reference
+    if not a.corpus:
+        if not (a.source and a.reference):
+            raise UserError("give --source and --reference, a text and its expected output, or --corpus")
+        source, *references = read_parallel_lines([a.source, *a.reference])
+        return source, references
+    if a.source or a.reference:
+        raise UserError("give either --corpus or --source and --reference, not both")
+    corpus = Corpus(a.corpus)
+    source, reference = read_parallel_lines([str(corpus.folder / f"test.{language}") for language in corpus.languages])
+    return source, [reference]
 
 
-def read_text_lines(path: str) -> list[str]:
-    """Return the lines of a text file, normalised like translations. Raises UserError when it is not UTF-8."""
-    from dragoman.runtime.normalisation import normalise
+def read_parallel_lines(paths: Sequence[str]) -> list[list[str]]:
+    """Return the lines of text files, as they are in the files.
+
+    Raises UserError when a file is not UTF-8, when they are empty, or when they have different numbers of lines.
+    """
     from dragoman.translate.corpus.readers.lines import read_strict
 
-    return [*map(normalise, read_strict(path))]
+    texts: list[list[str]] = []
+    for path in paths:
+        texts.append(read_strict(path))
+        if len(texts[-1]) != len(texts[0]):
+            raise UserError(
+                f"{path} has {len(texts[-1]):,} lines and {paths[0]} has {len(texts[0]):,}; "
+                "both need the same number of lines"
+            )
+    if not texts[0]:
+        raise UserError(f"{paths[0]} is empty; give a file with at least one line")
+    return texts
 
 
 def translate_lines(

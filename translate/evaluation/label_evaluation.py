@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from dragoman.runtime.batching import BATCH_SIZE
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.labelling import Classifier, Tagger
+from dragoman.runtime.normalisation import normalise
 from dragoman.translate.evaluation.inputs import read_test_set
 from dragoman.translate.evaluation.outputs import check_output_files, print_task_scores
 from dragoman.translate.files import write_atomically
@@ -19,15 +21,17 @@ LINES_AT_ONCE = 256  # between two updates of the progress bar
 
 def evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     """Run `dragoman evaluate` for a classifier or a tagger."""
-    source, reference = read_test_set(a)
+    source, (reference, *others) = read_test_set(a)
+    if others:
+        raise UserError("labels are scored against one reference; give --reference once")
     check_output_files(a)
-    predicted = _predict(model, source, a.batch_size)
-    expected = [[line] if model.task == "classify" else line.split(" ") for line in reference]
-    _check_reference(predicted, expected, {*model.metadata.labels}, a.reference or a.corpus)
+    predicted = _predict(model, source, a.batch_size or BATCH_SIZE)
+    expected = [[line] if model.task == "classify" else line.split(" ") for line in map(normalise, reference)]
+    _check_reference(predicted, expected, {*model.metadata.labels}, a.reference[0] if a.reference else a.corpus)
     if a.output:
         write_atomically(Path(a.output), "".join(" ".join(labels) + "\n" for labels in predicted).encode())
     scores = label_scores(predicted, expected, model.task, model.metadata.labels)
-    print_task_scores(a, model.metadata, scores, f"{len(source):,} texts")
+    print_task_scores(a, model, scores, f"{len(source):,} texts")
     return 0
 
 

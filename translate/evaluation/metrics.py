@@ -20,6 +20,7 @@ from dragoman.translate.corpus.builders.algorithms import length_of
 from dragoman.translate.corpus.languages import primary_subtag
 
 EvaluationProtocol = Literal["cased", "lc.tok"]
+References = Sequence[list[str]]  # one or more translations of the whole test set by people
 
 HANGUL = regex.compile(r"\p{Hangul}")
 NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
@@ -105,42 +106,46 @@ def metrics_of(language: str, protocol: EvaluationProtocol, *, ter: bool = True)
 
 def score(
     output: Sequence[str],
-    reference: Sequence[str],
+    references: References,
     language: str,
     protocol: EvaluationProtocol = "cased",
     *,
     ter: bool = True,
 ) -> list[Score]:
-    """Return BLEU, chrF and TER (the slowest) of translations against one reference each.
+    """Return BLEU, chrF and TER (the slowest) of translations against one or more references.
 
     `cased` scores detokenised text with sacreBLEU's defaults. `lc.tok` is comparable with published Multi30k scores.
 
     Raises UserError as `check_protocol` does.
     """
     check_protocol(language, protocol)
-    output, reference = preprocess(output, language, protocol), preprocess(reference, language, protocol)
+    output = preprocess(output, language, protocol)
+    references = [preprocess(reference, language, protocol) for reference in references]
     scores = []
     for name, metric in metrics_of(language, protocol, ter=ter).items():
-        value = metric.corpus_score(output, [reference]).score
+        value = metric.corpus_score(output, references).score
         scores.append(Score(name, round(value, 3), str(metric.get_signature()), protocol))
     return scores
 
 
-def sentence_chrf(text: str, reference: str) -> float:
-    """Return chrF of one line, 0 to 100.
+def sentence_chrf(text: str, *references: str) -> float:
+    """Return chrF of one line, 0 to 100, against the reference that it resembles most.
 
     Of the three metrics, chrF is the most meaningful for a single sentence, in every script.
     """
     import sacrebleu
 
-    return float(sacrebleu.sentence_chrf(text, [reference]).score)
+    return float(sacrebleu.sentence_chrf(text, references).score)
 
 
-def exact_by_length(source: Sequence[str], output: Sequence[str], reference: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the exact-match rate for each source length: rows of `length`, `lines` and `exact`, a percentage."""
+def exact_by_length(source: Sequence[str], output: Sequence[str], references: References) -> list[dict[str, Any]]:
+    """Return the exact-match rate for each source length: rows of `length`, `lines` and `exact`, a percentage.
+
+    A translation matches if it equals one of the references.
+    """
     matches: dict[int, list[bool]] = {}
-    for line, translation, expected in zip(source, output, reference, strict=True):
-        matches.setdefault(length_of(line), []).append(translation == expected)
+    for line, translation, *expected in zip(source, output, *references, strict=True):
+        matches.setdefault(length_of(line), []).append(translation in expected)
     return [
         {"length": length, "lines": len(matched), "exact": round(100 * sum(matched) / len(matched), 2)}
         for length, matched in sorted(matches.items())

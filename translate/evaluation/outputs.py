@@ -6,13 +6,13 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import real_path
 
 if TYPE_CHECKING:
-    from dragoman.runtime.metadata import Metadata
+    from dragoman.runtime.loading import Model
     from dragoman.translate.evaluation.metrics import Score
 
 
@@ -32,8 +32,8 @@ def check_output_files(a: argparse.Namespace) -> None:
         raise UserError("--name names the test set in the file of --record; give --record as well")
 
 
-def print_task_scores(a: argparse.Namespace, metadata: Metadata, values: dict[str, float], counted: str) -> None:
-    """Print the scores of a task other than translation, as text or JSON, and record them with --record.
+def print_task_scores(a: argparse.Namespace, model: Model, values: dict[str, float], counted: str) -> None:
+    """Print the scores of a model for another task than translation, as text or JSON, and record them with --record.
 
     counted: the number of items that were scored, in words.
     """
@@ -41,10 +41,16 @@ def print_task_scores(a: argparse.Namespace, metadata: Metadata, values: dict[st
     from dragoman.translate.progress import format_score
 
     if a.record:
-        scores = [Score(metric, value, counted, metadata.task) for metric, value in values.items()]
-        record_scores(a, scores, metadata, beam=0)
+        scores = [Score(metric, value, counted, model.metadata.task) for metric, value in values.items()]
+        record_scores(a, scores, model, beam=0)
     if a.json:
-        facts = {"model": a.model[0], "task": metadata.task, "counted": counted, **values}
+        facts = {
+            "model": a.model[0],
+            "task": model.metadata.task,
+            "counted": counted,
+            **computation_facts(a, model),
+            **values,
+        }
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     width = max(map(len, values))
@@ -52,10 +58,24 @@ def print_task_scores(a: argparse.Namespace, metadata: Metadata, values: dict[st
         print(f"{metric:<{width}} {format_score(value):>8}   {counted}")
 
 
-def record_scores(a: argparse.Namespace, scores: Sequence[Score], metadata: Metadata, beam: int) -> None:
+def computation_facts(a: argparse.Namespace, model: Model) -> dict[str, Any]:
+    """Return the precision of the computation, and a mark if the test set is not of the corpus trained on."""
+    from dragoman.translate.evaluation.engine import precision_of
+
+    return {"precision": precision_of(model), **({"other_corpus": True} if a.other_corpus else {})}
+
+
+def record_scores(a: argparse.Namespace, scores: Sequence[Score], model: Model, beam: int) -> None:
     """Write the scores as one row into the file of --record. beam: 0 for a task without search."""
     from dragoman.translate.evaluation.provenance import record, score_row
 
-    test_set = a.name or Path(a.corpus or a.source).name.split(".")[0]
-    penalty = metadata.defaults.get("length_penalty", 0.0) if a.length_penalty is None else a.length_penalty
-    record(Path(a.record), score_row(scores, metadata, name=test_set, beam=beam, length_penalty=penalty))
+    settings = {
+        "set": a.name or Path(a.corpus or a.source).name.split(".")[0],
+        "references": len(a.reference or [a.corpus]),
+        **computation_facts(a, model),
+        "beam": beam,
+        "length_penalty": model.metadata.defaults.get("length_penalty", 0.0)
+        if a.length_penalty is None
+        else a.length_penalty,
+    }
+    record(Path(a.record), score_row(scores, model.metadata, settings))

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from dragoman.translate.evaluation.metrics import Score
 
 # These keys identify a row: a later row with the same values replaces it.
-ROW_KEY = ("run", "set", "protocol", "precision", "beam", "length_penalty", "seed")
+ROW_KEY = ("run", "set", "references", "protocol", "precision", "beam", "length_penalty", "seed")
+MISSING = {"references": 1}  # values of keys that older rows do not have
 
 
-def score_row(
-    scores: Sequence[Score], metadata: Metadata, *, name: str, beam: int, length_penalty: float
-) -> dict[str, Any]:
+def score_row(scores: Sequence[Score], metadata: Metadata, settings: dict[str, Any]) -> dict[str, Any]:
     """Return one row of a file of scores: all metrics of a test set, and everything needed to measure them again.
 
-    name: of the test set. beam: 0 for a task without search. An ensemble's row holds the provenance of each member.
+    settings: those of the evaluation, such as the name of the test set and the beam. An ensemble's row holds the
+    provenance of each member.
     """
     card = metadata.card
     corpus = card.get("corpus", {})
@@ -42,11 +42,8 @@ def score_row(
         "run": metadata.config["name"],
         "corpus": corpus.get("corpus", "unknown"),
         "pair": "-".join(filter(None, (metadata.source_language, metadata.target_language))),
-        "set": name,
         "protocol": scores[0].protocol,
-        "precision": metadata.precision,
-        "beam": beam,
-        "length_penalty": length_penalty,
+        **settings,
         "metrics": {s.metric: {"score": s.score, "signature": s.signature} for s in scores},
         "parameters": card.get("parameters"),
         **trained,
@@ -64,7 +61,7 @@ def record(path: Path, row: dict[str, Any]) -> None:
     """
     rows = read_rows(path) if path.exists() else []
     key = [row[name] for name in ROW_KEY]
-    rows = [other for other in rows if [other.get(name) for name in ROW_KEY] != key]
+    rows = [other for other in rows if [other.get(name, MISSING.get(name)) for name in ROW_KEY] != key]
     write_rows(path, [*rows, row])
 
 
@@ -80,8 +77,22 @@ def trained_by(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def command() -> str:
-    """Return the command line of this process."""
-    return shlex.join(["dragoman", *sys.argv[1:]])
+    """Return the command that started this process, as one can paste it into a shell, with torchrun if that did.
+
+    Of several machines, it is the command of the first one.
+    """
+    is_command = Path(sys.argv[0]).name.removesuffix(".exe") == "dragoman"
+    words = ["dragoman", *sys.argv[1:]] if is_command else sys.orig_argv[1:]
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return shlex.join(words if is_command else ["python", *words])
+    options = [f"--nproc-per-node={environment['LOCAL_WORLD_SIZE']}"]
+    if environment["GROUP_WORLD_SIZE"] != "1":
+        options += [f"--nnodes={environment['GROUP_WORLD_SIZE']}", f"--node-rank={environment['GROUP_RANK']}"]
+        options += [f"--master-addr={environment['MASTER_ADDR']}", f"--master-port={environment['MASTER_PORT']}"]
+    if is_command:
+        options.append("--no-python")
+    return shlex.join(["torchrun", *options, *(words[1:] if words[0] == "-u" else words)])  # torchrun itself adds -u
 
 
 def commit() -> str:

@@ -11,8 +11,15 @@ from typing import Any
 import jinja2
 
 from dragoman.runtime.translator import Translator
-from dragoman.translate.evaluation.compare import conclusion, examples, scores_by_length, sentence_scores
-from dragoman.translate.evaluation.metrics import EvaluationProtocol, Score
+from dragoman.translate.evaluation.compare import (
+    conclusion,
+    describe_size,
+    examples,
+    scores_by_length,
+    sentence_scores,
+)
+from dragoman.translate.evaluation.engine import precision_of
+from dragoman.translate.evaluation.metrics import EvaluationProtocol, References, Score
 from dragoman.translate.evaluation.plots import curves, draw_attention
 
 EXAMPLES = 10  # sentences in a list
@@ -33,13 +40,13 @@ def render_page(title: str, **sections: Any) -> str:  # noqa: ANN401 (report.htm
     return environment.from_string(template).render(title=title, **{**empty, **sections})
 
 
-def comparison_report(comparison: Mapping[str, Any], source: str) -> str:
-    """Return a comparison from `compare_systems` as a page. source: the name of the test set."""
+def comparison_report(comparison: Mapping[str, Any], test_set: str) -> str:
+    """Return a comparison from `compare_systems` as a page. test_set: the file that names it."""
     first, second = (s["name"] for s in comparison["scores"][0]["systems"])
     return render_page(
         f"{first} compared with {second}",
         facts={
-            "test set": f"{source}, {comparison['sentences']:,} sentences",
+            "test set": f"{test_set}, {describe_size(comparison['sentences'], comparison['references'])}",
             "protocol": comparison["protocol"],
             "conclusion": conclusion(comparison, second),
         },
@@ -54,15 +61,16 @@ def comparison_report(comparison: Mapping[str, Any], source: str) -> str:
 
 def model_report(
     translator: Translator, models: Sequence[str], source: Sequence[str], output: Sequence[str],
-    reference: Sequence[str], scores: Sequence[Score], protocol: EvaluationProtocol, show: Sequence[int], beam: int,
-    length_penalty: float | None = None, robustness: Sequence[dict[str, Any]] = (),
+    references: References, scores: Sequence[Score], protocol: EvaluationProtocol, show: Sequence[int], beam: int,
+    length_penalty: float | None = None, robustness: Sequence[dict[str, Any]] = (), *, other_corpus: bool = False,
 ) -> str:  # fmt: skip
     """Return one model's evaluation as a page: scores, training curves, best and worst sentences, attention maps.
 
-    show: the lines whose attention is drawn, from 1; by default the two worst and the two best.
+    show: the lines whose attention is drawn, from 1; by default the two worst and the two best. other_corpus: the test
+    set is not of the corpus that the model was trained on.
     """
     metadata, systems = translator.metadata, {"translation": output}
-    order = sorted(range(len(output)), key=sentence_scores(output, reference).__getitem__)
+    order = sorted(range(len(output)), key=sentence_scores(output, references).__getitem__)
     worst = order[:EXAMPLES]
     best = [i for i in order[::-1][:EXAMPLES] if i not in worst]
     drawn = [n - 1 for n in show] or [*worst[:DRAWN_BY_DEFAULT], *best[:DRAWN_BY_DEFAULT]]
@@ -71,18 +79,19 @@ def model_report(
         f"{metadata.config.get('name', 'model')}, {metadata.source_language} to {metadata.target_language}",
         facts={
             **_facts(translator, models),
-            "test set": f"{len(source):,} sentences, beam {beam}, protocol {protocol}",
+            "test set": f"{describe_size(len(source), len(references))}, beam {beam}, protocol {protocol}"
+            + (", of another corpus than the training text" if other_corpus else ""),
         },
         scores=[
             {"metric": s.metric, "signature": s.signature, "systems": [{"name": "score", "score": s.score}]}
             for s in scores
         ],
-        lengths=scores_by_length(source, systems, reference, metadata.target_language, protocol),
+        lengths=scores_by_length(source, systems, references, metadata.target_language, protocol),
         robustness=robustness,
         curves=data_uri(curves(runs[0])) if len(runs) == 1 else None,
         lists=[
-            {"title": "Worst sentences by chrF", "sentences": examples(source, systems, reference, worst)},
-            {"title": "Best sentences by chrF", "sentences": examples(source, systems, reference, best)},
+            {"title": "Worst sentences by chrF", "sentences": examples(source, systems, references, worst)},
+            {"title": "Best sentences by chrF", "sentences": examples(source, systems, references, best)},
         ],
         attention=_attention_maps(translator, source, drawn, beam, length_penalty),
     )
@@ -96,7 +105,7 @@ def _facts(translator: Translator, models: Sequence[str]) -> dict[str, str]:
         "languages": f"{metadata.source_language} to {metadata.target_language}",
         "parameters": f"{card['parameters']:,}" if card.get("parameters") else "unknown",
         "training": f"{training['minutes']} minutes, {training['epochs']} epochs" if training else "unknown",
-        "precision": metadata.precision,
+        "precision": precision_of(translator),
     }
 
 

@@ -14,6 +14,8 @@ from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.cleaning import lengths_differ
 from dragoman.translate.corpus.number_matching import large_numbers
 from dragoman.translate.encoding.augmentation import CHANGES
+from dragoman.translate.evaluation.engine import translate_all
+from dragoman.translate.evaluation.metrics import References
 
 # A translation loops when a phrase of up to LONGEST_PERIOD words occurs REPEATS times in a row.
 REPEATS = 3
@@ -33,14 +35,14 @@ Row = dict[str, Any]
 
 
 def robustness(
-    translator: Translator, source: Sequence[str], reference: Sequence[str], plain: Sequence[Translation], *,
-    beam: int | None, batch_size: int, length_penalty: float | None = None, seed: int = 1,
+    translator: Translator, source: Sequence[str], references: References, plain: Sequence[Translation], *,
+    beam: int | None, batch_size: int | None, length_penalty: float | None = None, seed: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Row]:  # fmt: skip
     """Return one row for the unchanged text and one for each perturbation of it.
 
     The column `change` names the perturbation. `chrF` is case-insensitive, and None where the perturbation makes the
-    reference invalid. The other columns are the percentages of sentences with each kind of failure: see `failures`.
+    references invalid. The other columns are the percentages of sentences with each kind of failure: see `failures`.
 
     plain: the translations of the unchanged text. progress: called with the number of perturbations done.
     """
@@ -50,11 +52,11 @@ def robustness(
     median_ratio = ratios[len(ratios) // 2] if ratios else 1.0
     for done, (name, change) in enumerate([("as it is", None), *CHANGES.items()]):
         changed = [change(line, random.Random(f"{seed} {line}")) if change else line for line in source]
-        results = translator.translate(changed, **settings) if change else plain
+        results = translate_all(translator, changed, **settings) if change else plain
         failed = [failures(line, result, median_ratio) for line, result in zip(changed, results, strict=True)]
         row: Row = {"change": name, "chrF": None, "sentences": len(source)}
         if name not in WITHOUT_REFERENCE:
-            row["chrF"] = round(_chrf([r.text for r in results], reference), 2)
+            row["chrF"] = round(_chrf([r.text for r in results], references), 2)
         for kind in failed[0]:
             row[kind] = round(100 * sum(f[kind] for f in failed) / len(failed), 2)
         rows.append(row)
@@ -62,9 +64,9 @@ def robustness(
     return rows
 
 
-def _chrf(lines: Sequence[str], reference: Sequence[str]) -> float:
+def _chrf(lines: Sequence[str], references: References) -> float:
     metric = sacrebleu.CHRF(lowercase=True)
-    return float(metric.corpus_score([*lines], [[*reference]]).score)
+    return float(metric.corpus_score([*lines], references).score)
 
 
 def failures(source: str, result: Translation, ratio: float) -> dict[str, bool]:

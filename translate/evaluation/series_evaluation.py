@@ -33,5 +33,5 @@ def evaluate_forecasts(model: Forecaster, a: argparse.Namespace) -> int:
     forecasts = [model.engine.run(batch.series.numpy()) for batch in windows]
     scale = np.array(model.metadata.series["scale"])
     scores = series_scores(windows, forecasts, model.names, model.period, scale)
-    print_task_scores(a, model.metadata, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
+    print_task_scores(a, model, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
     return 0

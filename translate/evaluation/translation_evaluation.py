@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
 from dragoman.translate.evaluation.inputs import read_test_set, translate_lines
@@ -20,7 +21,7 @@ from dragoman.translate.evaluation.metrics import (
     score,
     within_and_beyond,
 )
-from dragoman.translate.evaluation.outputs import check_output_files, record_scores
+from dragoman.translate.evaluation.outputs import check_output_files, computation_facts, record_scores
 from dragoman.translate.files import write_atomically
 
 
@@ -29,7 +30,7 @@ class Evaluation:
     """The translations of a test set and their scores."""
 
     source: list[str]
-    reference: list[str]
+    references: list[list[str]]
     output: list[str]
     scores: list[Score]
     beam: int
@@ -40,13 +41,13 @@ class Evaluation:
 
 def evaluate_translations(translator: Translator, a: argparse.Namespace) -> int:
     """Run `dragoman evaluate` for a translator."""
-    source, reference = read_test_set(a)
+    source, references = read_test_set(a)
     _check_show(translator, a, len(source))
     check_output_files(a)
     check_protocol(translator.metadata.target_language, a.protocol)
-    evaluation = _evaluate(translator, source, reference, a)
+    evaluation = _evaluate(translator, source, references, a)
     if a.json:
-        _print_json(evaluation, a)
+        _print_json(evaluation, translator, a)
     else:
         _print_text(evaluation)
     # The files come last, so that the scores are printed even if a file cannot be written.
@@ -65,24 +66,36 @@ def _check_show(translator: Translator, a: argparse.Namespace, lines: int) -> No
             raise UserError(f"--show {line}: the source has only {lines:,} lines; choose a line from 1 to {lines:,}")
 
 
-def _evaluate(translator: Translator, source: list[str], reference: list[str], a: argparse.Namespace) -> Evaluation:
+def _evaluate(
+    translator: Translator, source: list[str], references: list[list[str]], a: argparse.Namespace
+) -> Evaluation:
     results = translate_lines(translator, source, a, "translating")
     output = [r.text for r in results]
     metadata = translator.metadata
     return Evaluation(
         source=source,
-        reference=reference,
+        references=references,
         output=output,
-        scores=score(output, reference, metadata.target_language, a.protocol),
+        scores=score(output, references, metadata.target_language, a.protocol),
         beam=a.beam or metadata.defaults["beam_size"],
-        robustness=_robustness_rows(translator, source, reference, results, a) if a.robustness else [],
-        exact=exact_by_length(source, output, reference) if a.exact else [],
+        robustness=_robustness_rows(translator, source, references, results, a) if a.robustness else [],
+        exact=_exact_rows(source, output, references) if a.exact else [],
         trained_to=metadata.card.get("corpus", {}).get("length"),
     )
 
 
+def _exact_rows(source: list[str], output: list[str], references: list[list[str]]) -> list[dict[str, Any]]:
+    """Return exact matches by length. Differences that normalisation removes do not count."""
+    source, output, *references = ([*map(normalise, lines)] for lines in (source, output, *references))
+    return exact_by_length(source, output, references)
+
+
 def _robustness_rows(
-    translator: Translator, source: list[str], reference: list[str], plain: list[Translation], a: argparse.Namespace
+    translator: Translator,
+    source: list[str],
+    references: list[list[str]],
+    plain: list[Translation],
+    a: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     from dragoman.translate.encoding.augmentation import CHANGES
     from dragoman.translate.evaluation.robustness import robustness
@@ -90,15 +103,22 @@ def _robustness_rows(
 
     with bar("translating perturbed text", len(CHANGES)) as progress:
         return robustness(
-            translator, source, reference, plain, beam=a.beam, batch_size=a.batch_size, length_penalty=a.length_penalty,
-            progress=progress,
+            translator, source, references, plain, beam=a.beam, batch_size=a.batch_size,
+            length_penalty=a.length_penalty, progress=progress,
         )  # fmt: skip
 
 
-def _print_json(evaluation: Evaluation, a: argparse.Namespace) -> None:
+def _print_json(evaluation: Evaluation, translator: Translator, a: argparse.Namespace) -> None:
     e = evaluation
     model = a.model if len(a.model) > 1 else a.model[0]
-    facts = {"model": model, "beam": e.beam, "sentences": len(e.source), **as_dict(e.scores)}
+    facts = {
+        "model": model,
+        "beam": e.beam,
+        **computation_facts(a, translator),
+        "sentences": len(e.source),
+        "references": len(e.references),
+        **as_dict(e.scores),
+    }
     if e.robustness:
         facts["robustness"] = e.robustness
     if e.exact:
@@ -134,12 +154,12 @@ def _write_files(evaluation: Evaluation, translator: Translator, a: argparse.Nam
     if a.output:
         write_atomically(Path(a.output), "".join(line + "\n" for line in e.output).encode())
     if a.record:
-        record_scores(a, e.scores, translator.metadata, e.beam)
+        record_scores(a, e.scores, translator, e.beam)
     if a.report:
         from dragoman.translate.evaluation.report import model_report
 
         page = model_report(
-            translator, a.model, e.source, e.output, e.reference, e.scores, a.protocol, a.show, e.beam,
-            a.length_penalty, e.robustness,
+            translator, a.model, e.source, e.output, e.references, e.scores, a.protocol, a.show, e.beam,
+            a.length_penalty, e.robustness, other_corpus=a.other_corpus,
         )  # fmt: skip
         write_atomically(Path(a.report), page.encode())

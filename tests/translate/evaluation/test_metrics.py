@@ -58,7 +58,7 @@ def test_lc_tok_of_invented_sentences(language: str, raw: str, tokenised: str) -
 
 def test_signatures_distinguish_the_protocols() -> None:
     output, reference = ["Ein Hund läuft."], ["Ein Hund läuft schnell."]
-    cased, lowercased = score(output, reference, "de"), score(output, reference, "de", "lc.tok")
+    cased, lowercased = score(output, [reference], "de"), score(output, [reference], "de", "lc.tok")
     assert [s.metric for s in cased] == ["BLEU", "chrF", "TER"]
     assert "tok:13a" in cased[0].signature
     assert "tok:none" in lowercased[0].signature
@@ -68,7 +68,7 @@ def test_signatures_distinguish_the_protocols() -> None:
 
 def test_a_perfect_translation_scores_100() -> None:
     lines = ["Zwei Hunde rennen über eine Wiese.", "Ein Mann liest ein Buch im Park."]
-    scores = {s.metric: s.score for s in score(lines, lines, "de")}
+    scores = {s.metric: s.score for s in score(lines, [lines], "de")}
     assert scores["BLEU"] == pytest.approx(100)
     assert scores["TER"] == 0
 
@@ -85,7 +85,7 @@ def test_a_perfect_translation_scores_100() -> None:
     ],
 )
 def test_text_without_spaces_is_scored_by_characters(language: str, tokenizer: str, metrics: list[str]) -> None:
-    scores = score(["猫が好き"], ["犬が好き"], language)
+    scores = score(["猫が好き"], [["犬が好き"]], language)
     assert f"tok:{tokenizer}" in scores[0].signature
     assert [s.metric for s in scores] == metrics
     if "TER" in metrics:
@@ -115,8 +115,8 @@ def test_commit_marks_a_changed_tree(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_lc_tok_is_refused_without_spaces() -> None:
     for language in ("zh", "ja", "th", "zho"):
         with pytest.raises(UserError, match=f"splits text at spaces, and {language} is written without"):
-            score(["我喜欢猫。"], ["我很喜欢猫。"], language, "lc.tok")
-    assert score(["a b"], ["a b"], "ko", "lc.tok")
+            score(["我喜欢猫。"], [["我很喜欢猫。"]], language, "lc.tok")
+    assert score(["a b"], [["a b"]], "ko", "lc.tok")
 
 
 def test_references_are_normalised_like_translations(
@@ -155,7 +155,7 @@ def test_lc_tok_without_sacremoses_says_what_to_install(
         assert capsys.readouterr().err == (
             "dragoman: --protocol lc.tok needs sacremoses; run `pip install 'dragoman[moses]'`\n"
         )
-    assert score(["a b"], ["a b"], "de")
+    assert score(["a b"], [["a b"]], "de")
 
 
 def test_training_starts_without_the_metrics() -> None:
@@ -197,7 +197,7 @@ def test_exact_matches_within_and_beyond_the_training_lengths() -> None:
     assert within_and_beyond(exact, 6) == {"within": 75.0, "beyond": None}
     assert within_and_beyond(exact, 5) == {"within": 100.0, "beyond": 0.0}
     source = ["a b", "a b", "a"]
-    assert exact_by_length(source, ["x", "y", "z"], ["x", "x", "z"]) == [
+    assert exact_by_length(source, ["x", "y", "z"], [["x", "x", "z"]]) == [
         {"length": 1, "lines": 1, "exact": 100.0}, {"length": 2, "lines": 2, "exact": 50.0}
     ]  # fmt: skip
 

@@ -27,7 +27,7 @@ WORSE = [line.replace("e", "x", 1) for line in REFERENCE]
 
 def test_scores_equal_those_of_sacrebleu() -> None:
     worse, reference = 2 * WORSE, 2 * REFERENCE
-    rows = significance_tests({"a": worse, "b": reference}, reference, "de", "cased")
+    rows = significance_tests({"a": worse, "b": reference}, [reference], "de", "cased")
     assert [row["metric"] for row in rows] == ["BLEU", "chrF", "TER"]
     bleu = sacrebleu.corpus_bleu(worse, [reference]).score
     first, second = rows[0]["systems"]
@@ -35,29 +35,29 @@ def test_scores_equal_those_of_sacrebleu() -> None:
     assert second["score"] == pytest.approx(100)
     assert second["difference"] == pytest.approx(100 - bleu, abs=0.01)
     assert second["p"] < 0.05
-    same = significance_tests({"a": worse, "b": worse}, reference, "de", "cased")[0]["systems"][1]
+    same = significance_tests({"a": worse, "b": worse}, [reference], "de", "cased")[0]["systems"][1]
     assert same["difference"] == 0
     assert same["p"] > 0.5
 
 
 def test_few_sentences_have_no_p_value() -> None:
-    comparison = compare_systems(SOURCE, {"a": WORSE, "b": REFERENCE}, REFERENCE, "de", "cased", 2)
+    comparison = compare_systems(SOURCE, {"a": WORSE, "b": REFERENCE}, [REFERENCE], "de", "cased", 2)
     assert [row["systems"][1]["p"] for row in comparison["scores"]] == [None] * 3
     assert "20 sentences are too few for a significance test, which needs at least 30." in as_text(comparison)
     assert "too few sentences" in comparison_report(comparison, "test.en")
 
 
 def test_every_sentence_falls_into_one_length_bucket() -> None:
-    buckets = scores_by_length(SOURCE, {"a": WORSE}, REFERENCE, "de", "cased")
+    buckets = scores_by_length(SOURCE, {"a": WORSE}, [REFERENCE], "de", "cased")
     assert [(b["words"], b["sentences"]) for b in buckets] == [("1 to 5", 12), ("6 to 10", 4), ("11 to 20", 4)]
     assert buckets[2]["scores"]["a"]["chrF"] < 100
 
 
 def test_two_characters_count_as_a_word_without_spaces() -> None:
     menu = ["Configuration", "Print", "Save as a file"]
-    assert [b["sentences"] for b in scores_by_length(menu, {"a": menu}, menu, "de", "cased")] == [3]
+    assert [b["sentences"] for b in scores_by_length(menu, {"a": menu}, [menu], "de", "cased")] == [3]
     japanese = ["日本語", "今日は天気がとてもいいですね。"]
-    assert [b["words"] for b in scores_by_length(japanese, {"a": japanese}, japanese, "de", "cased")] == [
+    assert [b["words"] for b in scores_by_length(japanese, {"a": japanese}, [japanese], "de", "cased")] == [
         "1 to 5",
         "6 to 10",
     ]
@@ -66,13 +66,13 @@ def test_two_characters_count_as_a_word_without_spaces() -> None:
 def test_largest_differences() -> None:
     reference = ["alpha beta", "gamma delta", "same words"]
     systems = {"a": ["alpha beta", "nothing", "same words"], "b": ["wrong", "gamma delta", "same words"]}
-    assert largest_differences(systems, reference, 5) == ([1], [0])
+    assert largest_differences(systems, [reference], 5) == ([1], [0])
 
 
 def test_text_is_escaped_in_pages() -> None:
     untrusted = '<script>alert("x")</script> & {{ 7 * 7 }}'
     systems = {untrusted: [untrusted] * 3, "b": ["x"] * 3}
-    html = comparison_report(compare_systems([untrusted] * 3, systems, ["y z"] * 3, "de", "cased", 2), "test.en")
+    html = comparison_report(compare_systems([untrusted] * 3, systems, [["y z"] * 3], "de", "cased", 2), "test.en")
     assert "<script" not in html
     assert "{{ 7 * 7 }}" in html
     assert not re.search(r"(src|href)=[\"'](?!data:)", html)
@@ -120,7 +120,7 @@ def test_commands(
 
 
 def test_conclusion_names_the_better_system() -> None:
-    comparison = compare_systems(2 * SOURCE, {"a": 2 * WORSE, "b": 2 * REFERENCE}, 2 * REFERENCE, "de", "cased", 2)
+    comparison = compare_systems(2 * SOURCE, {"a": 2 * WORSE, "b": 2 * REFERENCE}, [2 * REFERENCE], "de", "cased", 2)
     assert re.fullmatch(
         r"By BLEU, b is [\d.]+ better; the difference is significant \(p < 0\.05\)\.", conclusion(comparison, "b")
     )
