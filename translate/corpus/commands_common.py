@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.console import Commands, not_negative
+from dragoman.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from dragoman.translate.corpus.folder import Splits
+    from dragoman.translate.corpus.folder import SplitsAndCard
 
 # The default of --valid and --test for all kinds but `series`; see split.hold_out.
 HELD_OUT_DEFAULT = "(default: 1000, or a tenth of a small corpus)"
@@ -36,15 +40,40 @@ def add_seed(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=not_negative, default=1, metavar="N", help="random seed (default: 1)")
 
 
-def write_and_report(out: str, languages: tuple[str, str], splits: Splits, card: dict[str, Any]) -> int:
-    """Write a corpus, and print the number of pairs in each split and of dropped pairs. Returns the exit status."""
-    from dragoman.translate.corpus.folder import write_corpus
+def write_and_report(
+    out: str, languages: tuple[str, str], build: Callable[[Path], SplitsAndCard], *inputs: str
+) -> dict[str, Any]:
+    """Build and write a corpus, print the number of pairs in each split and of dropped pairs, and return its card.
 
-    counts = write_corpus(out, languages, splits, card)
-    print(f"{out}: {format_counts(counts)}")
-    for reason, count in sorted(card["dropped"].items(), key=lambda item: -item[1]):
+    `build` receives a folder for temporary files. It is called once it is certain that `out` can be written.
+    """
+    from dragoman.translate.corpus.folder import sorted_drops, write_pairs
+
+    with reported_corpus(out, languages, *inputs) as partial:
+        card = write_pairs(partial, languages, *build(partial))
+    print(f"{out}: {format_counts(card['pairs'])}")
+    for reason, count in sorted_drops(card["dropped"]):
         print(f"  dropped {count:,}: {reason}")
-    return 0
+    return card
+
+
+@contextmanager
+def reported_corpus(out: str, extensions: tuple[str, ...], *inputs: str) -> Iterator[Path]:
+    """Yield the folder to write a corpus into (see `new_corpus`), and report if it replaces a different text."""
+    from dragoman.translate.corpus.folder import Corpus, new_corpus
+
+    def digest(folder: str | Path) -> str | None:
+        try:
+            return Corpus(folder).digest()
+        except UserError:
+            return None
+
+    with new_corpus(out, extensions, *inputs) as partial:
+        earlier = digest(out)
+        yield partial
+        is_other_text = earlier not in (None, digest(partial))
+    if is_other_text:
+        log(f"dragoman: {out} held other text; a run that was started on it keeps its copy, but cannot be resumed")
 
 
 def format_counts(counts: dict[str, int]) -> str:

@@ -25,7 +25,8 @@ def corpus_cldr(a: argparse.Namespace) -> int:
 
     languages = parse_pair(a.pair)
     held_out = min(1000, max(1, a.size // 10))
-    return write_and_report(a.out, languages, *build_cldr(languages, a.size, held_out, held_out, a.seed))
+    write_and_report(a.out, languages, lambda _: build_cldr(languages, a.size, held_out, held_out, a.seed))
+    return 0
 
 
 def add_algorithm(kinds: Commands) -> None:
@@ -52,5 +53,6 @@ def corpus_algorithm(a: argparse.Namespace) -> int:
     """Run `dragoman corpus algorithm`."""
     from dragoman.translate.corpus.builders.algorithms import LANGUAGES, build_algorithm
 
-    splits, card = build_algorithm(a.name, a.size, a.length, a.beyond or 2 * a.length, a.seed)
-    return write_and_report(a.out, LANGUAGES, splits, card)
+    beyond = a.beyond or 2 * a.length
+    write_and_report(a.out, LANGUAGES, lambda _: build_algorithm(a.name, a.size, a.length, beyond, a.seed))
+    return 0

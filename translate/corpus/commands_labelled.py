@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.commands_common import HELD_OUT_DEFAULT, add_kind, add_out, add_seed, write_and_report
 
 if TYPE_CHECKING:
-    from dragoman.translate.corpus.folder import Splits
+    from dragoman.translate.corpus.builders.labelled import LabelTask
+    from dragoman.translate.corpus.folder import Pair, SplitsAndCard
 
 
 def add_classes(kinds: Commands) -> None:
@@ -51,22 +53,18 @@ def _add_labelled(p: argparse.ArgumentParser, form: str) -> None:
 
 def corpus_classes(a: argparse.Namespace) -> int:
     """Run `dragoman corpus classes`."""
-    from dragoman.translate.corpus.builders.labelled import build_labelled
     from dragoman.translate.corpus.readers.classes import read_classes
 
     _check_labelled(a)
-    texts = [read_classes(path) for path in a.files]
-    return _write_labelled(a, *build_labelled("classify", texts, a.valid, a.test, a.seed))
+    return _write_labelled(a, "classify", read_classes)
 
 
 def corpus_tags(a: argparse.Namespace) -> int:
     """Run `dragoman corpus tags`."""
-    from dragoman.translate.corpus.builders.labelled import build_labelled
     from dragoman.translate.corpus.readers.conll import read_tags
 
     _check_labelled(a)
-    texts = [read_tags(path, a.word, a.tag) for path in a.files]
-    return _write_labelled(a, *build_labelled("tag", texts, a.valid, a.test, a.seed))
+    return _write_labelled(a, "tag", lambda path: read_tags(path, a.word, a.tag))
 
 
 def _check_labelled(a: argparse.Namespace) -> None:
@@ -82,14 +80,17 @@ def _check_labelled(a: argparse.Namespace) -> None:
         raise UserError("--valid and --test need one file to hold texts out from; three files are split already")
 
 
-def _write_labelled(a: argparse.Namespace, splits: Splits, facts: dict[str, Any]) -> int:
-    """Write a labelled corpus, and print how often each label occurs."""
-    from dragoman.translate.corpus.builders.labelled import LABELS
+def _write_labelled(a: argparse.Namespace, task: LabelTask, read: Callable[[str], Iterable[Pair]]) -> int:
+    """Read the files and write a labelled corpus, and print how often each label occurs."""
+    from dragoman.translate.corpus.builders.labelled import LABELS, build_labelled
 
-    card = {"corpus": Path(a.out).name, "from": [Path(path).name for path in a.files], **facts}
-    status = write_and_report(a.out, (a.language, LABELS), splits, card)
+    def build(_: Path) -> SplitsAndCard:
+        splits, facts = build_labelled(task, [read(path) for path in a.files], a.valid, a.test, a.seed)
+        return splits, {"corpus": Path(a.out).name, "from": [Path(path).name for path in a.files], **facts}
+
+    card = write_and_report(a.out, (a.language, LABELS), build, *a.files)
     if "moved" in card:
         print(f"  moved {card['moved']:,} held-out texts to training, which lacked their labels")
     for label, count in card["counts"].items():
         print(f"  {count:,} {label}")
-    return status
+    return 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import Commands, positive
+from dragoman.runtime.console import Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import real_path
 from dragoman.translate.corpus.commands_common import (
     HELD_OUT_DEFAULT,
     add_kind,
@@ -22,11 +24,14 @@ from dragoman.translate.corpus.commands_common import (
     write_and_report,
 )
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.files import atomic_writer, make_folder, real_path
+from dragoman.translate.files import atomic_writer
 
 if TYPE_CHECKING:
-    from dragoman.translate.corpus.folder import Pair
+    from dragoman.translate.corpus.cleaning import OnDrop
+    from dragoman.translate.corpus.folder import Pair, SplitsAndCard
     from dragoman.translate.corpus.readers.rows import RawRow
+
+    RowsAndCard = tuple[Iterable[RawRow], dict[str, Any]]  # raw rows, and the facts of their corpus card
 
 FORMER_RULES = {"near duplicate": "near-duplicate"}  # former names, which `--allow` still accepts
 
@@ -70,8 +75,12 @@ def corpus_files(a: argparse.Namespace) -> int:
 
     languages = parse_pair(a.pair)
     check_direction(a.files, languages, log)
-    rows = read_files(a.files, languages, log, a.columns)
-    return _write_cleaned(a, rows, {"corpus": "files", "from": [Path(path).name for path in a.files]})
+
+    def read() -> RowsAndCard:
+        card = {"corpus": "files", "from": [Path(path).name for path in a.files]}
+        return read_files(a.files, languages, log, a.columns), card
+
+    return _write_cleaned(a, read, *a.files)
 
 
 def add_libreoffice(kinds: Commands) -> None:
@@ -94,7 +103,8 @@ def corpus_libreoffice(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.builders.libreoffice import read_libreoffice
     from dragoman.translate.corpus.languages import parse_pair
 
-    return _write_cleaned(a, *read_libreoffice(parse_pair(a.pair), a.folder, log))
+    languages = parse_pair(a.pair)
+    return _write_cleaned(a, lambda: read_libreoffice(languages, a.folder, log))
 
 
 def add_multi30k(kinds: Commands) -> None:
@@ -115,7 +125,8 @@ def corpus_multi30k(a: argparse.Namespace) -> int:
     from dragoman.translate.corpus.languages import parse_pair
 
     languages = parse_pair(a.pair)
-    return write_and_report(a.out, languages, *build_multi30k(a.folder, languages))
+    write_and_report(a.out, languages, lambda _: build_multi30k(a.folder, languages), a.folder)
+    return 0
 
 
 def add_reversed(kinds: Commands) -> None:
@@ -128,31 +139,39 @@ def add_reversed(kinds: Commands) -> None:
 
 def corpus_reversed(a: argparse.Namespace) -> int:
     """Run `dragoman corpus reversed`."""
-    from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, check_not_in_place
+    from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair
     from dragoman.translate.corpus.split import drop_held_out_sources
 
-    check_not_in_place(a.out, a.corpus)
     corpus = Corpus(a.corpus)
     if corpus.task != "translate":
         raise UserError(f"{a.corpus} is a corpus to {corpus.task}; only parallel text can be reversed")
     if corpus.card.get("tags"):
         raise UserError(f"{a.corpus} holds back-translated text; reverse the corpus that it was made from")
-    splits = {split: [Pair(pair.target, pair.source) for pair in corpus.read(split)] for split in SPLITS}
-    dropped: Counter[str] = Counter()
-    splits = drop_held_out_sources(splits, dropped)  # a target may be in training and in a held-out split
-    card = {
-        **corpus.card,
-        "dropped": {reason: count for reason, count in dropped.items() if count},
-        "reversed": True,
-    }
-    source, target = corpus.languages
-    return write_and_report(a.out, (target, source), splits, card)
+
+    def build(_: Path) -> SplitsAndCard:
+        splits = {split: [Pair(pair.target, pair.source) for pair in corpus.read(split)] for split in SPLITS}
+        dropped: Counter[str] = Counter()
+        splits = drop_held_out_sources(splits, dropped)  # a target may be in training and in a held-out split
+        return splits, {**corpus.card, "dropped": dict(dropped), "reversed": True}
+
+    write_and_report(a.out, corpus.languages[::-1], build, a.corpus)
+    return 0
 
 
 def _add_cleaning(p: argparse.ArgumentParser) -> None:
     """Add the options of kinds that clean parallel text and hold some out."""
+    p.add_argument(
+        "--valid-files", nargs="+", action="extend", default=[], metavar="FILE",
+        help="your own validation set, in the same formats as FILE (default: hold out some of the text)",
+    )  # fmt: skip
+    p.add_argument(
+        "--test-files", nargs="+", action="extend", default=[], metavar="FILE",
+        help="your own test set, in the same formats as FILE (default: hold out some of the text)",
+    )  # fmt: skip
     p.add_argument("--valid", type=positive, metavar="N", help=f"pairs to hold out for validation {HELD_OUT_DEFAULT}")
-    p.add_argument("--test", type=positive, metavar="N", help=f"pairs to hold out for testing {HELD_OUT_DEFAULT}")
+    p.add_argument(
+        "--test", type=not_negative, metavar="N", help=f"pairs to hold out for testing, perhaps 0 {HELD_OUT_DEFAULT}"
+    )
     add_seed(p)
     p.add_argument(
         "--allow", action="append", default=[], metavar="RULE",
@@ -164,25 +183,55 @@ def _add_cleaning(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _write_cleaned(a: argparse.Namespace, rows: Iterable[RawRow], card: dict[str, Any]) -> int:
-    """Clean raw rows, split and write them, and list the dropped pairs in the file of `--dropped`."""
+def _write_cleaned(a: argparse.Namespace, read: Callable[[], RowsAndCard], *files: str) -> int:
+    """Read raw rows, clean, split and write them, and list the dropped pairs in the file of `--dropped`.
+
+    `files` are those that the user named, if `read` reads any.
+    """
     from dragoman.translate.corpus.builders.parallel import build_parallel
     from dragoman.translate.corpus.languages import is_known_language, parse_pair
+    from dragoman.translate.corpus.readers.filename_languages import check_direction
+    from dragoman.translate.corpus.readers.files import read_files
 
-    allowed = [FORMER_RULES.get(rule, rule) for rule in a.allow]
-    for rule in allowed:
-        if rule not in RULES and rule != "all":
-            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    disabled = _disabled_rules(a.allow)
     languages = parse_pair(a.pair)
     for language in languages:
         if not is_known_language(language):
             log(f"CLDR has no language {language}: its script is not checked, and its words are split at spaces")
-    disabled = RULES if "all" in allowed else allowed
-    parent = real_path(a.out).parent
-    make_folder(parent)
+    given_files = {split: paths for split, paths in (("valid", a.valid_files), ("test", a.test_files)) if paths}
+    for split, paths in given_files.items():
+        if getattr(a, split) is not None:
+            raise UserError(f"--{split} holds out pairs, and --{split}-files are held out already; give one of them")
+        check_direction(paths, languages, log)
+    inputs = [*files, *a.valid_files, *a.test_files]
 
-    failure, any_dropped = None, False
-    with atomic_writer(Path(a.dropped)) if a.dropped else nullcontext() as file:
+    def build(partial: Path) -> SplitsAndCard:
+        _check_files(inputs, a.dropped, [real_path(a.out), partial])
+        with _dropped_list(a.dropped) as on_drop:
+            rows, card = read()
+            columns = getattr(a, "columns", None)
+            given = {split: read_files(paths, languages, log, columns) for split, paths in given_files.items()}
+            card |= {f"{split}_from": [Path(path).name for path in paths] for split, paths in given_files.items()}
+            return build_parallel(
+                rows, languages, card, partial, a.valid, a.test, a.seed, disabled, on_drop, log, given
+            )
+
+    write_and_report(a.out, languages, build, *inputs)
+    _print_example(a.out)
+    if a.dropped:
+        print(f"  dropped pairs are in {a.dropped}")
+    return 0
+
+
+@contextmanager
+def _dropped_list(path: str | None) -> Iterator[OnDrop]:
+    """Yield a callback that lists dropped pairs in a file, if a path is given.
+
+    If a UserError ends the block after pairs were dropped, the file is still completed, because it explains the error.
+    """
+    failure: UserError | None = None
+    any_dropped = False
+    with atomic_writer(Path(path)) if path else nullcontext() as file:
 
         def on_drop(rule: str, pair: Pair) -> None:
             nonlocal any_dropped
@@ -192,20 +241,41 @@ def _write_cleaned(a: argparse.Namespace, rows: Iterable[RawRow], card: dict[str
                 file.write("\t".join(fields).encode("utf-8", "backslashreplace") + b"\n")
 
         try:
-            splits, card = build_parallel(
-                rows, languages, card, parent, a.valid, a.test, a.seed, disabled, on_drop, log
-            )
-            write_and_report(a.out, languages, splits, card)
-            _print_example(a.out)
+            yield on_drop
         except UserError as error:
             if not any_dropped:
                 raise
-            failure = error  # raised once the file is complete, because its list explains the error
-    if a.dropped:
-        print(f"  dropped pairs are in {a.dropped}")
+            failure = error
     if failure:
+        if path:
+            print(f"  dropped pairs are in {path}")
         raise failure
-    return 0
+
+
+def _disabled_rules(allow: Iterable[str]) -> Collection[str]:
+    """Return the cleaning rules that `--allow` turns off. Raises UserError for an unknown rule."""
+    allowed = [FORMER_RULES.get(rule, rule) for rule in allow]
+    for rule in allowed:
+        if rule not in RULES and rule != "all":
+            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
+    return RULES if "all" in allowed else allowed
+
+
+def _check_files(inputs: Iterable[str], dropped: str | None, outputs: Iterable[Path]) -> None:
+    """Raise UserError if an input is missing, or if the file of `--dropped` is an input, or would be lost or read."""
+    for path in inputs:
+        if not os.path.exists(path):
+            raise UserError(f"cannot read {path}: no such file or folder")
+    if not dropped:
+        return
+    real_dropped = real_path(dropped)
+    if any(map(real_dropped.is_relative_to, outputs)):
+        raise UserError(f"--dropped {dropped} is in the folder of --out, which holds the corpus alone; name another")
+    for path in inputs:
+        if os.path.isdir(path) and real_dropped.is_relative_to(real_path(path)):
+            raise UserError(f"--dropped {dropped} is in {path}, an input of this command; name another folder")
+        if real_dropped.is_file() and real_dropped == real_path(path):  # a terminal may be both input and output
+            raise UserError(f"--dropped {dropped} is also an input of this command; name another file")
 
 
 def _print_example(folder: str) -> None:

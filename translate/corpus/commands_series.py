@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.commands_common import add_kind, add_out, format_counts, log
+from dragoman.translate.corpus.commands_common import add_kind, add_out, format_counts, log, reported_corpus
 
 if TYPE_CHECKING:
     from dragoman.runtime.series import Series
@@ -36,18 +36,19 @@ def add_series(kinds: Commands) -> None:
 def corpus_series(a: argparse.Namespace) -> int:
     """Run `dragoman corpus series`."""
     from dragoman.runtime.series import evenly_rising_column, read_series
-    from dragoman.translate.corpus.builders.series import write_series_corpus
+    from dragoman.translate.corpus.builders.series import EXTENSIONS, write_series_corpus
     from dragoman.translate.corpus.readers.lines import read_bytes
 
-    columns = [name.strip() for name in next(csv.reader([a.columns], skipinitialspace=True))] if a.columns else None
-    series = read_series(read_bytes(a.file), a.file, columns, a.time)
-    if not (columns or series.time_axis) and (rising := evenly_rising_column(series)):
-        raise UserError(
-            f"{a.file}: the column {rising!r} rises evenly, as times do; if it holds times, give --time {rising}, "
-            "and if not, name the variables with --columns"
-        )
     card = {"corpus": Path(a.out).name, "from": [Path(a.file).name]}
-    counts = write_series_corpus(a.out, series, a.valid, a.test, card)
+    columns = [name.strip() for name in next(csv.reader([a.columns], skipinitialspace=True))] if a.columns else None
+    with reported_corpus(a.out, EXTENSIONS, a.file) as partial:
+        series = read_series(read_bytes(a.file), a.file, columns, a.time)
+        if not (columns or series.time_axis) and (rising := evenly_rising_column(series)):
+            raise UserError(
+                f"{a.file}: the column {rising!r} rises evenly, as times do; if it holds times, give --time {rising}, "
+                "and if not, name the variables with --columns"
+            )
+        counts = write_series_corpus(partial, series, a.valid, a.test, card)
     print(f"{a.out}: {', '.join(series.names)}; rows: {format_counts(counts)}")
     _warn_about_values(series, counts["train"])
     return 0

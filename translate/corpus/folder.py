@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import real_path
 from dragoman.runtime.normalisation import normalise
 from dragoman.translate.corpus.readers.lines import decode_strict
-from dragoman.translate.files import LOCK, acquire_lock, make_folder, real_path
+from dragoman.translate.files import LOCK, acquire_lock, make_folder
 
 if TYPE_CHECKING:
     from dragoman.runtime.translator import Translator
@@ -37,20 +40,44 @@ SplitsAndCard = tuple[Splits, dict[str, Any]]  # a corpus that is not written ye
 
 
 def check_replaceable(folder: Path, extensions: tuple[str, ...]) -> None:
-    """Raise UserError unless a folder is absent, empty or a corpus whose files have these extensions."""
-    if folder.exists():
-        corpus_files = {CARD, *(f"{split}.{extension}" for split in SPLITS for extension in extensions)}
-        if not (folder / CARD).exists():  # then the files are somebody's own, whatever their names
-            corpus_files = set()
-        others = sorted({p.name for p in folder.iterdir()} - corpus_files) if folder.is_dir() else [folder.name]
-        if others:
-            raise UserError(f"--out {folder.name} holds {others[0]}, which is not part of a corpus; name a new folder")
+    """Raise UserError unless a corpus whose files have these extensions can take the place of `folder`.
+
+    The folder is a path without symbolic links. It must be absent, empty, or such a corpus, and it must be possible to
+    replace it: neither the current folder nor a mount point.
+    """
+    name = folder.name or str(folder)
+    if os.path.islink(folder):  # although `real_path` has followed links
+        raise UserError(f"--out {name} is a symbolic link to itself; name a new folder")
+    if not os.path.exists(folder):
+        return
+    if not folder.is_dir():
+        raise UserError(f"--out {name} is a file; name a new folder")
+    with suppress(FileNotFoundError):  # the current folder may be deleted
+        if os.path.samefile(folder, os.curdir):
+            raise UserError(f"--out {name} is the folder that you are in; name a new one in it, such as --out corpus")
+    if os.path.ismount(folder):
+        raise UserError(f"--out {name} is a mount point, which cannot be replaced; name a new folder in it")
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise UserError(f"cannot read --out {name}: {error.strerror or error}") from None
+    corpus_files, which = {CARD, *(f"{split}.{ext}" for split in SPLITS for ext in extensions)}, "this"
+    if CARD not in names:  # then the files are somebody's own, whatever their names are
+        corpus_files, which = set(), "a"
+    if others := sorted(names - corpus_files):
+        raise UserError(f"--out {name} holds {others[0]}, which is not part of {which} corpus; name a new folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot replace --out {name}: permission denied; name a new folder")
 
 
-def check_not_in_place(out: str, corpus: str | Path) -> None:
-    """Raise UserError if a command would replace the corpus it reads: runs trained on that could not be resumed."""
-    if real_path(out) == real_path(corpus):
-        raise UserError(f"--out {out} is the corpus that this command reads; name another folder")
+def check_not_in_place(out: str | Path, *inputs: str | Path) -> None:
+    """Raise UserError if a command would replace what it reads: `out` is one of its inputs, or holds one."""
+    folder = real_path(out)
+    for path in inputs:
+        if real_path(path) == folder:
+            raise UserError(f"--out {out} is the corpus that this command reads; name another folder")
+        if real_path(path).is_relative_to(folder):
+            raise UserError(f"--out {out} holds {path}, an input of this command; name another folder")
 
 
 def check_model_languages(name: str, translator: Translator, corpus: str | Path, languages: tuple[str, ...]) -> None:
@@ -67,60 +94,118 @@ def write_corpus(
 ) -> dict[str, int]:
     """Write a corpus folder, replacing an earlier corpus there, and return the number of pairs of each split.
 
-    Raises UserError if the folder holds anything but a corpus, or if no training pair is left.
+    Raises UserError if the folder cannot be replaced (see `new_corpus`), or if no training pair is left.
     """
-
-    def write(partial: Path) -> dict[str, int]:
-        counts = {
-            split: _write_split([partial / f"{split}.{language}" for language in languages], splits[split])
-            for split in SPLITS
-        }
-        if not counts["train"]:
-            raise UserError(f"{folder}: no usable training pair is left; dropped: {card.get('dropped')}")
+    with new_corpus(folder, languages) as partial:
+        counts: dict[str, int] = write_pairs(partial, languages, splits, card)["pairs"]
         return counts
 
-    return write_folder(folder, languages, languages, write, card)
 
+def write_pairs(folder: Path, languages: tuple[str, str], splits: Splits, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the files of a corpus and its card into an empty folder, and return the completed card.
 
-def write_folder(
-    folder: str | Path, languages: tuple[str, str], extensions: tuple[str, ...],
-    write: Callable[[Path], dict[str, int]], card: dict[str, Any],
-) -> dict[str, int]:  # fmt: skip
-    """Write a corpus folder atomically: into `FOLDER.part`, which is then renamed. See `write_corpus`.
-
-    `write` receives the folder to fill and returns the number of rows of each split, which this function returns, too.
-    `extensions` are those of its files. A lock keeps other processes out of `FOLDER.part`.
+    Raises UserError if there is no training pair.
     """
-    folder = real_path(folder)
+    counts = {
+        split: _write_split([folder / f"{split}.{language}" for language in languages], splits[split])
+        for split in SPLITS
+    }
+    if not counts["train"]:
+        raise UserError(f"no usable training pair is left{format_drops(card.get('dropped', {}))}")
+    return write_card(folder, languages, counts, card)
+
+
+def write_card(
+    folder: Path, languages: tuple[str, str], counts: dict[str, int], card: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a corpus card, completed by the languages and the number of rows of each split, and return it."""
+    card = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
+    (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8", "replace")
+    return card
+
+
+def format_drops(dropped: Mapping[str, int]) -> str:
+    """Return the numbers of dropped pairs as the end of a sentence, such as "; 3 dropped: empty"."""
+    return "".join(f"; {count:,} dropped: {reason}" for reason, count in sorted_drops(dropped))
+
+
+def sorted_drops(dropped: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the reasons for dropped pairs with their numbers, the largest first."""
+    return sorted(((reason, count) for reason, count in dropped.items() if count), key=lambda item: (-item[1], item[0]))
+
+
+@contextmanager
+def new_corpus(out: str | Path, extensions: tuple[str, ...], *inputs: str | Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `out` once the block ends without an error.
+
+    The folder is `OUT.part`, and a lock keeps other processes out of it. `extensions` are those of the corpus's files,
+    and `inputs` what the block reads. An earlier corpus stays complete until the new one is, and processes that have
+    opened its files can read them to the end.
+
+    Raises UserError before the block if `out` cannot be written or must not be replaced, so that nobody waits in vain.
+    """
+    folder = real_path(out)
     check_replaceable(folder, extensions)
+    check_not_in_place(out, *inputs)
     partial = folder.with_name(folder.name + ".part")
+    new_parents = [parent for parent in partial.parents if not os.path.exists(parent)]
     make_folder(partial)
     try:
+        _check_abandoned(partial)
         lock = acquire_lock(partial / LOCK, f"{folder} is being made", "name another folder")
     except UserError:
-        with suppress(OSError):  # not empty if another process holds the lock
-            partial.rmdir()
+        _remove_empty([partial, *new_parents])  # not empty if another process holds the lock
         raise
     try:
         for path in partial.iterdir():  # left behind by a process that was killed
             if path.name != LOCK:
                 path.unlink()
-        counts = write(partial)
-        full_card = {**card, "source_language": languages[0], "target_language": languages[1], "pairs": counts}
-        (partial / CARD).write_text(json.dumps(full_card, indent=2, ensure_ascii=False) + "\n", "utf-8", "replace")
-        if folder.exists():
-            shutil.rmtree(folder)
+        yield partial
         (partial / LOCK).unlink()
-        partial.rename(folder)
+        _replace_folder(folder, partial)
     except BaseException as error:
         # Clean up only on failure: after the rename, a folder of this name belongs to another process.
         shutil.rmtree(partial, ignore_errors=True)
+        _remove_empty(new_parents)
         if isinstance(error, OSError):
-            raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+            where = f": {error.filename}" if error.filename else ""
+            raise UserError(f"cannot make the corpus {folder}: {error.strerror or error}{where}") from None
         raise
     finally:
         lock.release()
-    return counts
+
+
+def _check_abandoned(partial: Path) -> None:
+    """Raise UserError if a folder holds files that no process of ours left behind."""
+    try:
+        names = {path.name for path in partial.iterdir()}
+    except OSError as error:
+        raise UserError(f"cannot read {partial}: {error.strerror or error}") from None
+    if names and LOCK not in names:
+        raise UserError(
+            f"{partial} is needed to make the corpus, but holds other files; rename it, or name another folder"
+        )
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _replace_folder(folder: Path, new: Path) -> None:
+    """Rename `new` to `folder`. An earlier folder of this name is moved aside before, and removed afterwards."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True) as aside:
+        earlier = Path(aside, folder.name)
+        folder.rename(earlier)
+        try:
+            new.rename(folder)
+        except BaseException:
+            earlier.rename(folder)
+            raise
 
 
 def _write_split(paths: Sequence[Path], pairs: Iterable[Pair]) -> int:
@@ -175,15 +260,25 @@ class Corpus:
     def digest(self) -> str:
         """Return the SHA-256 of the training and validation files, without line feeds at their ends."""
         sha = hashlib.sha256()
-        for split in ("train", "valid"):
-            for extension in self.extensions:
-                last_byte = b""
-                for block in _read_blocks(self.folder / f"{split}.{extension}"):
-                    sha.update(last_byte)
-                    sha.update(block[:-1])
-                    last_byte = block[-1:]
-                sha.update(last_byte.removesuffix(b"\n") + b"\0")
+        for name in self._training_files():
+            last_byte = b""
+            for block in _read_blocks(self.folder / name):
+                sha.update(last_byte)
+                sha.update(block[:-1])
+                last_byte = block[-1:]
+            sha.update(last_byte.removesuffix(b"\n") + b"\0")
         return sha.hexdigest()
+
+    def stamp(self) -> list[tuple[int, int, int]] | None:
+        """Return what shows cheaply that the files of `digest` were changed or replaced, or None if one is missing."""
+        try:
+            stats = [(self.folder / name).stat() for name in self._training_files()]
+        except OSError:
+            return None
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+    def _training_files(self) -> list[str]:
+        return [f"{split}.{extension}" for split in ("train", "valid") for extension in self.extensions]
 
     def lines(self, split: str, *sides: int) -> Lines:
         """Return the lines of one side (0: source, 1: target) or both, not normalised and not held in memory."""

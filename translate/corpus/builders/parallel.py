@@ -7,7 +7,7 @@ import time
 import weakref
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +17,16 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
 from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key
-from dragoman.translate.corpus.folder import Pair, SplitsAndCard
+from dragoman.translate.corpus.folder import Pair, SplitsAndCard, format_drops
 from dragoman.translate.corpus.readers.rows import RawRow
 from dragoman.translate.corpus.rules import RULES
-from dragoman.translate.corpus.split import NEAR_HELD_OUT, hold_out
+from dragoman.translate.corpus.split import NEAR_HELD_OUT, NEAR_TEST, hold_out, without_sources
 from dragoman.translate.encoding.ragged import Ints
 
 PROGRESS_INTERVAL = 10.0  # seconds
+
+NONE_GIVEN: Mapping[str, Iterable[RawRow]] = {}
+SET_NAMES = {"valid": "validation set", "test": "test set"}
 
 
 class TemporaryPairs:
@@ -83,20 +86,22 @@ def build_parallel(
     disabled: Collection[str] = (),
     on_drop: OnDrop | None = None,
     log: Callable[[str], None] = lambda _: None,
+    given: Mapping[str, Iterable[RawRow]] = NONE_GIVEN,
 ) -> SplitsAndCard:
     """Clean raw rows, hold some out, and return the splits and the completed card.
 
     Pairs wait in an unnamed file in `folder` until they are written, so memory holds little more than their hashes.
 
     `valid` and `test` are as in `hold_out`. `disabled` names the cleaning rules not to apply. `on_drop` receives each
-    dropped pair and the rule or another reason. `log` receives a line of progress every ten seconds.
+    dropped pair and the rule or another reason. `log` receives a line of progress every ten seconds. `given` holds the
+    raw rows of "valid" or "test", or both, if they are not to be held out from `rows` (see `_given_sets`).
 
     Raises UserError with the reasons for dropped pairs if too few are left.
     """
     read = 0
     dropped: Counter[str] = Counter()
 
-    def count_read() -> Iterator[RawRow]:
+    def count_read(rows: Iterable[RawRow]) -> Iterator[RawRow]:
         nonlocal read
         last_log = time.monotonic()
         for row in rows:
@@ -111,21 +116,53 @@ def build_parallel(
         if on_drop:
             on_drop(rule, pair)
 
+    given_sets = _given_sets({split: count_read(given[split]) for split in given}, drop)
     pairs = TemporaryPairs(folder)
     hashes = array("Q")
-    for pair in filter_pairs(usable_pairs(count_read(), drop), languages, disabled, drop):
+    for pair in filter_pairs(usable_pairs(count_read(rows), drop), languages, disabled, drop):
         pairs.add(pair)
-        hashes.append(hash64(near_duplicate_key(pair.source)))
+        hashes.append(_source_key(pair))
     source_keys = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
+    given_keys = [_source_key(pair) for given_set in given_sets.values() for pair in given_set]
+    valid, test = 0 if "valid" in given else valid, 0 if "test" in given else test
     try:
-        train, valid_rows, test_rows = hold_out(source_keys, valid, test, seed)
+        train, valid_rows, test_rows = hold_out(source_keys, valid, test, seed, given_keys)
     except UserError as error:
-        reasons = "".join(f"; {count:,} dropped: {reason}" for reason, count in dropped.most_common())
-        raise UserError(f"{error}; {read:,} pairs read{reasons}") from None
+        raise UserError(f"{error}; {read:,} pairs read{format_drops(dropped)}") from None
     left_out = np.ones(pairs.count, bool)
     left_out[np.concatenate([train, valid_rows, test_rows])] = False
     for pair in pairs.select(np.flatnonzero(left_out)):
         drop(NEAR_HELD_OUT, pair)
-    splits = {"train": pairs.select(train), "valid": pairs.take(valid_rows), "test": pairs.take(test_rows)}
+    held_out = {"valid": pairs.take(valid_rows), "test": pairs.take(test_rows), **given_sets}
+    splits = {"train": pairs.select(train), **held_out}
     rules = [name for name in RULES if name not in disabled]
     return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}
+
+
+def _given_sets(given: Mapping[str, Iterable[RawRow]], drop: OnDrop) -> dict[str, list[Pair]]:
+    """Return given validation and test sets, normalised and in their order, and call `drop` for pairs left out.
+
+    Only rows that cannot be used are left out, and validation pairs whose source is a near duplicate of one to test.
+    The cleaning rules are for training text: a held-out set must stay whole, so that scores on it can be compared with
+    those of others.
+
+    Raises UserError if no pair of a set is left.
+    """
+    result = {}
+    for split, rows in given.items():
+
+        def drop_unusable(reason: str, pair: Pair, split: str = split) -> None:
+            drop(f"{reason}, in the {SET_NAMES[split]}", pair)
+
+        result[split] = [*usable_pairs(rows, drop_unusable)]
+        if not result[split]:
+            raise UserError(f"the files of --{split}-files hold no usable pair")
+    if len(result) == 2:
+        result["valid"] = without_sources(result["valid"], result["test"], lambda pair: drop(NEAR_TEST, pair))
+        if not result["valid"]:
+            raise UserError("every source of --valid-files is in --test-files, too; give a validation set of its own")
+    return result
+
+
+def _source_key(pair: Pair) -> int:
+    return hash64(near_duplicate_key(pair.source))

@@ -11,7 +11,9 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
 from dragoman.runtime.timestamps import MIN_TIMESTAMPS
-from dragoman.translate.corpus.folder import SPLITS, write_folder
+from dragoman.translate.corpus.folder import SPLITS, write_card
+
+EXTENSIONS = ("csv",)  # of the files
 
 MIN_ROWS = 8  # of the training set, and of held-out sets by default
 
@@ -19,9 +21,9 @@ MIN_STEPS = 16  # a standard deviation below this many float32 steps is rounding
 
 
 def write_series_corpus(
-    folder: str, series: Series, valid: int | None, test: int | None, card: dict[str, Any]
+    folder: Path, series: Series, valid: int | None, test: int | None, card: dict[str, Any]
 ) -> dict[str, int]:
-    """Write a series as a corpus folder and return the number of rows of each split.
+    """Write a series as a corpus into an empty folder, and return the number of rows of each split.
 
     The series is cut in time: training comes first, then validation, then testing. `valid` and `test` are rows; each
     defaults to a tenth.
@@ -43,18 +45,16 @@ def write_series_corpus(
             f"at least {MIN_ROWS}"
         )
     _check_values(series, ends[0])
-
-    def write(partial: Path) -> dict[str, int]:
-        for split, start, end in zip(SPLITS, starts, ends, strict=True):
-            time_axis = series.time_axis and replace(series.time_axis, first_row=series.time_axis.first_row + start)
-            part = replace(series, values=series.values[start:end], time_axis=time_axis)
-            (partial / f"{split}.csv").write_text(write_series(part), "utf-8", newline="\n")
-        return {split: end - start for split, start, end in zip(SPLITS, starts, ends, strict=True)}
-
+    for split, start, end in zip(SPLITS, starts, ends, strict=True):
+        time_axis = series.time_axis and replace(series.time_axis, first_row=series.time_axis.first_row + start)
+        part = replace(series, values=series.values[start:end], time_axis=time_axis)
+        (folder / f"{split}.csv").write_text(write_series(part), "utf-8", newline="\n")
+    counts = {split: end - start for split, start, end in zip(SPLITS, starts, ends, strict=True)}
     facts = {"task": "forecast", "variables": series.names, "time": series.time_axis and series.time_axis.name}
     if series.time_axis:
         facts["every"] = series.time_axis.interval
-    return write_folder(folder, ("", ""), ("csv",), write, {**card, **facts})
+    write_card(folder, ("", ""), counts, {**card, **facts})
+    return counts
 
 
 def _check_values(series: Series, training_rows: int) -> None:
