@@ -182,7 +182,9 @@ class TranslationTask(Task):
         source, target = self.valid_ids
         if self.config.data.right_to_left:
             target = [reversed_ids(ids) for ids in target]
-        batch_tokens = max(2 * self.config.training.batch_tokens, BATCH_LIMITS[self.workers.device.type].tokens)
+        batch_tokens = 2 * self.config.training.batch_tokens
+        if self.workers.device.type != "cpu":
+            batch_tokens = max(batch_tokens, BATCH_LIMITS[self.workers.device.type].tokens)
         for rows in plan([len(s) for s in source], [len(t) for t in target], batch_tokens, 0):
             yield make_batch([source[i] for i in rows], [target[i] for i in rows])
 

@@ -48,10 +48,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
             temporary.unlink(missing_ok=True)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: Path, remedy: str = "restore it from a copy") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote: tensors by name, and facts.
 
-    Raises UserError when the file is missing or is not a complete safetensors file.
+    Raises UserError when the file is missing, or with the remedy when it is not a complete safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -62,7 +62,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} does not exist: training has not reached that point; continue it with --resume"
         ) from None
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is not a complete safetensors file: {error}") from None
+        raise UserError(f"{path} is not a complete safetensors file: {error}; {remedy}") from None
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from dragoman.runtime.progress import format_duration
 from dragoman.translate.progress import format_score
 
 FEW_STEPS = 200  # the first ones only warm up
+FEW_SKIPPED = 3  # so many steps whose gradient was not finite are worth no message
 
 
 class Display:
@@ -76,9 +77,8 @@ class Display:
             left = "0:00 left"
         elif done > 0:
             left = f"{format_duration(spent * (1 - progress) / done)} left"
-        detail = (
-            f"epoch {values['epoch'] + 1}, loss {values['loss']:.3f}, {values['tokens_per_second']:,} {self.unit}/s"
-        )
+        loss = "not finite" if values["loss"] is None else f"{values['loss']:.3f}"
+        detail = f"epoch {values['epoch'] + 1}, loss {loss}, {values['tokens_per_second']:,} {self.unit}/s"
         if self.task is not None:
             self.bar.update(self.task, completed=progress, left=left, detail=detail)
         if not self.live and time.monotonic() - self.last_line > (60 if progress > 0.01 else 20):
@@ -99,6 +99,11 @@ class Display:
             f"{training['target_tokens_per_second']:,} {self.unit}/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )
+        if training.get("skipped_steps", 0) > FEW_SKIPPED:
+            self.message(
+                f"{training['skipped_steps']:,} of {training['steps']:,} steps were skipped, because their gradient "
+                "was not finite; a lower training.lr avoids that"
+            )
         if training["steps"] < FEW_STEPS:
             self.message(
                 f"{training['steps']:,} steps teach a network little; raise training.minutes or training.epochs, lower "

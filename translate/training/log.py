@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dragoman.translate.files import append_row, read_rows, write_atomically
-from dragoman.translate.training.display import Display
+from dragoman.translate.training.display import FEW_SKIPPED, Display
 from dragoman.translate.training.state import Position
 
 REPORT_STEPS = 20  # steps per training row
@@ -23,14 +24,25 @@ class StepTotals:
     norm: float = 0.0  # of the gradient, before clipping
     steps: int = 0
     seconds: float = 0.0
+    skipped: int = 0  # steps whose gradient was not finite; loss and norm do not contain them
+    skipped_tokens: int = 0
 
     def add(self, loss: float, tokens: int, norm: float, seconds: float) -> None:
         """Add one step."""
-        self.loss += loss
         self.tokens += tokens
-        self.norm += norm
         self.steps += 1
         self.seconds += seconds
+        if math.isfinite(norm):
+            self.loss += loss
+            self.norm += norm
+        else:
+            self.skipped += 1
+            self.skipped_tokens += tokens
+
+
+def _mean(total: float, count: int, digits: int) -> float | None:
+    """Return a rounded mean, or None if all steps were skipped."""
+    return round(total / count, digits) if count else None
 
 
 class MetricsLog:
@@ -45,13 +57,21 @@ class MetricsLog:
             "step": p.step,
             "epoch": p.epoch,
             "seconds": round(p.seconds, 1),
-            "loss": round(totals.loss / totals.tokens, 4),
-            "gradient_norm": round(totals.norm / totals.steps, 3),
+            "loss": _mean(totals.loss, totals.tokens - totals.skipped_tokens, 4),
+            "gradient_norm": _mean(totals.norm, totals.steps - totals.skipped, 3),
             "lr": rate,
             "tokens_per_second": round(totals.tokens / max(totals.seconds, 1e-9)),
+            **({"skipped_steps": totals.skipped} if totals.skipped else {}),
         }
         append_row(self.path, {"kind": "train", **values})
         self.display.step(progress, p.seconds, values)
+        # A message at each power of two.
+        doubled = p.skipped_steps.bit_length() > (p.skipped_steps - totals.skipped).bit_length()
+        if doubled and p.skipped_steps > FEW_SKIPPED:
+            self.display.message(
+                f"{p.skipped_steps:,} of {p.step:,} steps were skipped so far, because their gradient was not finite; "
+                "if there are many more, train under another name with a lower training.lr"
+            )
 
     def validation(self, entry: dict[str, Any]) -> None:
         """Report one validation: step, epoch, seconds, loss and scores."""

@@ -7,7 +7,7 @@ and 10 more steps give the same weights as 20 steps, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dragoman.runtime.errors import UserError
 from dragoman.translate.training.checkpoint import load_tensors, load_weights, save_tensors, weights_of
 
 MODEL, OPTIMIZER = "model.", "optimizer."  # prefixes of tensor names
@@ -29,10 +30,21 @@ class Position:
     batch: int = 0  # batches of the current epoch
     seconds: float = 0.0  # wall-clock time, including that of earlier processes of this run
     prepared: float = 0.0  # the part of `seconds` before the first step: reading and encoding the corpus
+    restarts: float = (
+        0.0  # the part of `seconds` that resumed sessions took to start, up to the end of their first step
+    )
     tokens: int = 0  # target tokens, without padding
     skipped: float = 0.0  # epochs, as a fraction, that `training.minutes` cut off
+    skipped_steps: int = 0  # steps whose gradient was not finite, so that they changed nothing
+    skipped_in_a_row: int = 0  # those since the last step that changed the weights
     world: int = 1  # worker processes
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry per validation: step, epoch, loss, scores
+
+    def count_step(self, tokens: int, *, skipped: bool) -> None:
+        """Move on by one step, given its target tokens. skipped: its gradient was not finite."""
+        self.step, self.batch, self.tokens = self.step + 1, self.batch + 1, self.tokens + tokens
+        self.skipped_steps += skipped
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
 
 
 def save_state(
@@ -59,7 +71,11 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], de
 
     Raises UserError when the file is damaged or describes another network.
     """
-    tensors, facts = load_tensors(path)
+    tensors, facts = load_tensors(path, "restore it from a copy, or train under another name")
+    if unknown := facts.keys() - {field.name for field in fields(Position)}:
+        raise UserError(
+            f"{path} holds {', '.join(sorted(unknown))}: it is of a newer version of Dragoman; resume with that"
+        )
     weights = {name.removeprefix(MODEL): t for name, t in tensors.items() if name.startswith(MODEL)}
     load_weights(model, weights, path)
     _load_optimizer_state(tensors, model, optimizers)

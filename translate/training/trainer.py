@@ -7,6 +7,7 @@ log.py, record.py (run.json) and distributed.py (several processes).
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections.abc import Callable
@@ -44,7 +45,13 @@ from dragoman.translate.training.record import (
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.schedule import learning_rate
 from dragoman.translate.training.state import Position, load_state, save_state
-from dragoman.translate.training.stopping import limits_reached, out_of_patience, out_of_time, training_progress
+from dragoman.translate.training.stopping import (
+    check_skipped_steps,
+    limits_reached,
+    out_of_patience,
+    out_of_time,
+    training_progress,
+)
 
 TASKS: dict[str, type[Task]] = {
     "translate": TranslationTask,
@@ -74,7 +81,8 @@ class Trainer:
         self.position = Position(world=self.workers.world)
         self.close: Callable[[], object] = lambda: None  # releases the folder's lock
         self.task: Task = TASKS[config.task](config, self.run, self.workers, self.display)
-        resuming = self._prepare(resume)
+        resuming = self.restarting = self._prepare(resume)  # restarting: until the first step of a resumed session ends
+        self.task.check_unchanged()
         torch.manual_seed(config.training.seed)
         self.model = self.task.network().to(self.workers.device)
         self.bfloat16 = self._choose_bfloat16(resuming)
@@ -124,6 +132,17 @@ class Trainer:
             )
         if self.workers.main:
             self.log.rewind(self.position.step)
+            self._check_checkpoints()
+
+    def _check_checkpoints(self) -> None:
+        """Report validations whose weights are gone. Raises UserError if weights that the average needs are damaged."""
+        history, c = self.position.history, self.config.training
+        needed = {self._step_path(entry["step"]) for entry in averaged_entries(history, self.task.metric, c)}
+        for path in sorted(needed):
+            if path.exists():
+                load_tensors(path, "remove it, and the average leaves it out")
+            else:
+                self.display.message(f"{path} is missing; the average leaves it out")
 
     def _has_ended(self) -> bool:
         """Return True if a resumed run has its results, and the configuration does not extend it."""
@@ -219,8 +238,9 @@ class Trainer:
         self.display.start(c.epochs, self.parameters, self.bfloat16, self.task.unit)
         while p.epoch < c.epochs and not (p.step and self._limit_reached()):
             self._train_epoch(self.batches(p.epoch), interrupted)
-        if self.workers.main and (not p.history or p.history[-1]["step"] != p.step):
-            self.validate()  # the run resumed beyond a limit that is now lower
+        check_skipped_steps(p, c, ended=True)
+        if self.workers.main and (not p.history or p.history[-1]["step"] != p.step or not self._saved_steps()):
+            self.validate()  # the run resumed beyond a limit that is now lower, or has lost the weights of validations
 
     def _train_epoch(self, epoch: EpochBatches, interrupted: list[bool]) -> None:
         """Train on the remaining batches of an epoch, validate if due, and save a checkpoint."""
@@ -244,7 +264,9 @@ class Trainer:
             totals.add(loss, batch.tokens, norm, now - clock)
             clock = now
             self._update_clock()
-            p.step, p.batch, p.tokens = p.step + 1, p.batch + 1, p.tokens + batch.tokens
+            self.restarting = False
+            p.count_step(batch.tokens, skipped=not math.isfinite(norm))
+            check_skipped_steps(p, c)
             if totals.steps == REPORT_STEPS:
                 self._report(totals, rate, epoch)
                 totals = StepTotals()
@@ -280,6 +302,7 @@ class Trainer:
         """Add the time since the last update to the position, whatever it was spent on."""
         now = time.perf_counter()
         self.position.seconds += now - self.clock
+        self.position.restarts += self.restarting * (now - self.clock)
         self.clock = now
 
     def _limit_reached(self) -> bool:
@@ -313,7 +336,7 @@ class Trainer:
         self._update_clock()
         entry = {"step": p.step, "epoch": p.epoch, "seconds": round(p.seconds, 1), "loss": round(loss, 4),
                  **self.task.loss_metrics(loss), **self._scores(final=False)}  # fmt: skip
-        p.history.append(entry)
+        p.history = [*(before for before in p.history if before["step"] != p.step), entry]
         self.log.validation(entry)
         save_tensors(self._step_path(p.step), weights_of(self.model))
         kept = {entry["step"] for entry in [*self._averaged(), self._best()]}
@@ -327,7 +350,8 @@ class Trainer:
         return {int(path.stem.split("-")[1]) for path in self.run.folder.glob("step-*.safetensors")}
 
     def _averaged(self) -> list[dict[str, Any]]:
-        return averaged_entries(self.position.history, self.task.metric, self.config.training)
+        entries = averaged_entries(self.position.history, self.task.metric, self.config.training)
+        return [entry for entry in entries if entry["step"] in self._saved_steps()]
 
     def _best(self) -> dict[str, Any]:
         return best_entry(self.position.history, self.task.metric, self._saved_steps())
@@ -367,7 +391,7 @@ class Trainer:
     def _load_results(self) -> dict[str, Any]:
         """Load the weights and return the run.json of a run that has ended before."""
         path = self.run.path("model.safetensors")
-        load_weights(self.model, load_tensors(path)[0], path)
+        load_weights(self.model, load_tensors(path, "remove it, and --resume writes it again")[0], path)
         limits = limits_reached(self.position, self.task.metric, self.config.training)
         advice = "raise it to continue" if len(limits) == 1 else "raise them to continue"
         self.display.message(f"{self.run.folder} is already trained, up to {' and '.join(limits)}; {advice}")
