@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import (
-    THREADS_HELP,
-    Commands,
-    decode_lenient,
-    not_negative,
-    positive,
-    read_line_batches,
-    run_commands,
-)
+from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive, run_commands
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.line_processing import STANDARD_INPUT, LineWarnings, check_files, check_texts, process_lines
+from dragoman.runtime.lines import utf8_chunks
+from dragoman.runtime.output import open_output
 from dragoman.runtime.timing import add_bench
 
 if TYPE_CHECKING:
@@ -35,12 +30,13 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser(
         "translate",
         help="translate text with a model file",
-        description="Translate each TEXT, or each line of standard input, and print one line for each translation. "
-        "Tabs separate the columns, in this order: line number (with --n-best above 1), score (with --scores or "
-        "--n-best above 1), translation, word alignment (with --alignments). The alignment is of the best translation: "
-        "pairs SOURCE-TARGET of word numbers, counted from 0.",
+        description="Translate each TEXT, or each line of a file or of standard input, and print one line for each "
+        "translation. Tabs separate the columns, in this order: line number (with --n-best above 1), score (with "
+        "--scores or --n-best above 1), translation, word alignment (with --alignments). If there are several columns, "
+        "a line break within a text is printed as \\n or \\r, so that each hypothesis is one row; --json has the exact "
+        "text. The alignment is of the best translation: pairs SOURCE-TARGET of word numbers, counted from 0.",
     )
-    _add_input_arguments(p, "TEXT", "a text, in UTF-8 (default: the lines of standard input)")
+    _add_input_arguments(p, "TEXT", "a text, in UTF-8; - is standard input (default: the lines of standard input)")
     p.add_argument(
         "--beam", type=positive, metavar="K",
         help="beam size, from 1 (greedy search) to the vocabulary size (default: the file's; with --n-best above 1, at "
@@ -73,8 +69,9 @@ def add_commands(commands: Commands) -> None:
         "space. A forecaster reads CSV, from files or from standard input, and prints the rows that follow.",
     )
     _add_input_arguments(
-        p, "INPUT", "a text, in UTF-8, or a CSV file for a forecaster (default: standard input)", "text or file"
-    )
+        p, "INPUT", "a text, in UTF-8, or a CSV file for a forecaster; - is standard input (default: standard input)",
+        "text or file",
+    )  # fmt: skip
     p.add_argument(
         "--scores", action="store_true",
         help="also print each translation's score, or each label's probability; not for forecasters",
@@ -102,6 +99,22 @@ def _add_input_arguments(p: argparse.ArgumentParser, metavar: str, input_help: s
     """Add the arguments of commands that read text, whose output has a result for each `unit`."""
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
     p.add_argument("text", metavar=metavar, nargs="*", help=input_help)
+    p.set_defaults(text_name=metavar)
+    p.add_argument(
+        "--in", dest="input", metavar="FILE",
+        help="read the lines of this file: UTF-8, or UTF-16 with a byte order mark; plain, or compressed with gzip, "
+        "bzip2 or xz",
+    )  # fmt: skip
+    p.add_argument(
+        "--out", metavar="FILE",
+        help="write to this file, one line for each line of the input; compressed if the name ends in .gz, .bz2 or "
+        ".xz (default: standard output). It is written as FILE.partial, which is renamed when it is complete",
+    )  # fmt: skip
+    p.add_argument(
+        "--resume", action="store_true",
+        help="continue the FILE.partial that an interrupted command with the same model, input and options has left; "
+        "start at the beginning if there is none",
+    )  # fmt: skip
     p.add_argument("--threads", type=not_negative, default=1, metavar="N", help=THREADS_HELP)
     p.add_argument(
         "--batch-size", type=positive, default=32, metavar="N",
@@ -114,32 +127,34 @@ def translate(a: argparse.Namespace) -> int:
     """Run `dragoman translate` and return its exit status."""
     from dragoman.runtime.translator import Translator
 
+    check_files(a)
+    check_texts(a.text)
     return _translate(Translator.load(a.model, threads=a.threads), a)
 
 
 def _translate(translator: Translator, a: argparse.Namespace) -> int:
-    """Translate the input of a command and print the results."""
-    number = 0
+    """Translate the input of a command and write the results."""
 
-    def process(lines: Sequence[str]) -> None:
-        nonlocal number
+    def process(lines: Sequence[str], number: int, warnings: LineWarnings) -> str:
         results = translator.translate(
             lines, beam=a.beam, n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments,
             batch_size=a.batch_size,
         )  # fmt: skip
-        for line, result in zip(lines, results, strict=True):
-            number += 1
+        output = ""
+        for n, (line, result) in enumerate(zip(lines, results, strict=True), number):
             if not result.complete:
-                print(
-                    f"dragoman: line {number}: the translation reached the largest allowed length, so its end may be "
-                    "missing",
-                    file=sys.stderr,
-                )
-            output = _translation_json(number, line, result, a) if a.json else _translation_columns(number, result, a)
-            sys.stdout.write(output)
-        sys.stdout.flush()
+                warnings.warn(n, "the translation reached the largest allowed length, so its end may be missing")
+            output += _translation_json(n, line, result, a) if a.json else _translation_columns(n, result, a)
+        return output
 
-    return _process_input(a, process)
+    process_lines(a, _facts(translator, a), process)
+    return 0
+
+
+def _facts(model: Translator | Classifier | Tagger, a: argparse.Namespace) -> dict[str, Any]:
+    """Return all that the results depend on besides the lines. The batch size and threads do not change them."""
+    options = ("beam", "n_best", "length_penalty", "scores", "alignments", "json")
+    return {"model": model.checksum, **{f"--{name.replace('_', '-')}": getattr(a, name) for name in options}}
 
 
 def _translation_columns(number: int, result: Translation, a: argparse.Namespace) -> str:
@@ -150,6 +165,8 @@ def _translation_columns(number: int, result: Translation, a: argparse.Namespace
         if a.scores or a.n_best > 1:
             columns.append(f"{hypothesis.score:.4f}" if hypothesis else "0.0000")
         columns.append(hypothesis.text if hypothesis else "")
+        if len(columns) > 1 or a.alignments:
+            columns[-1] = columns[-1].replace("\n", "\\n").replace("\r", "\\r")
         if a.alignments:
             columns.append(" ".join(f"{s}-{t}" for s, t in result.alignment) if k == 0 else "")
         output += "\t".join(columns) + "\n"
@@ -177,24 +194,24 @@ def run(a: argparse.Namespace) -> int:
     from dragoman.runtime.loading import load
     from dragoman.runtime.translator import Translator
 
+    check_files(a)
     model = load(a.model, threads=a.threads)
     if isinstance(model, Translator):
+        check_texts(a.text)
         return _translate(model, a)
     if isinstance(model, Forecaster):
         if a.scores:
             raise UserError(f"--scores: {a.model} is a forecaster, and forecasts have no scores")
         return _forecast(model, a)
+    check_texts(a.text)
     return _label(model, a)
 
 
 def _label(model: Classifier | Tagger, a: argparse.Namespace) -> int:
-    """Classify or tag the input of a command and print the results."""
+    """Classify or tag the input of a command and write the results."""
     from dragoman.runtime.labelling import Classifier
 
-    number = 0
-
-    def process(lines: Sequence[str]) -> None:
-        nonlocal number
+    def process(lines: Sequence[str], number: int, warnings: LineWarnings) -> str:
         results: list[tuple[str, dict[str, Any]]]
         if isinstance(model, Classifier):
             classes = model.classify(lines, batch_size=a.batch_size)
@@ -202,16 +219,16 @@ def _label(model: Classifier | Tagger, a: argparse.Namespace) -> int:
         else:
             tagged = model.tag(lines, batch_size=a.batch_size)
             results = [(_tag_lines(result, a.scores), asdict(result)) for result in tagged]
-        for line, (text, value) in zip(lines, results, strict=True):
-            number += 1
+        output = ""
+        for n, (line, (text, value)) in enumerate(zip(lines, results, strict=True), number):
             if not value.get("complete", True):
-                print(f"dragoman: line {number}: the end of a word was not read; it is too long", file=sys.stderr)
-            if a.json:
-                text = json.dumps({"line": number, "source": line, **value}, ensure_ascii=False) + "\n"
-            sys.stdout.write(text)
-        sys.stdout.flush()
+                warnings.warn(n, "the end of a word was not read; it is too long")
+            row = {"line": n, "source": line, **value}
+            output += json.dumps(row, ensure_ascii=False) + "\n" if a.json else text
+        return output
 
-    return _process_input(a, process)
+    process_lines(a, _facts(model, a), process)
+    return 0
 
 
 def _class_line(result: Classification, scores: bool) -> str:
@@ -224,52 +241,42 @@ def _tag_lines(result: Tagged, scores: bool) -> str:
 
 
 def _forecast(model: Forecaster, a: argparse.Namespace) -> int:
-    """Forecast the series in the files of a command and print the results."""
-    import gzip
-    import zlib
+    """Forecast the series in the files of a command and write the results."""
+    if a.resume:
+        raise UserError(f"--resume: {a.model} is a forecaster, whose output is not continued")
+    with open_output(a.out, {}, resume=False) as output:
+        for source in [a.input] if a.input else a.text or [None]:
+            output.write(_forecast_of(model, source, a), 1, "")
+    return 0
 
+
+def _forecast_of(model: Forecaster, path: str | None, a: argparse.Namespace) -> str:
+    """Return the forecast of the series in a file, or for None in standard input, as CSV or JSON."""
     from dragoman.runtime.series import read_series, write_series
 
-    for source in a.text or ["standard input"]:
-        try:
-            data = Path(source).read_bytes() if a.text else sys.stdin.buffer.read()
-        except OSError as error:
-            raise UserError(f"cannot read {source}: {error.strerror or error}; a forecaster reads CSV files") from None
-        if data.startswith(b"\x1f\x8b"):
-            try:
-                data = gzip.decompress(data)
-            except (OSError, EOFError, zlib.error) as error:
-                raise UserError(f"{source} is not a complete gzip file: {error}") from None
-        series = read_series(data, source, model.names, preferred_time=model.time)
-        try:
-            forecast = model.forecast_series(series)
-        except UserError as error:
-            raise UserError(f"{source}: {error}") from None
-        if (rows := len(series.values)) < model.window:
-            print(
-                f"dragoman: {source} has {rows:,} rows, and the model looks back {model.window:,}; the earlier ones "
-                "count as missing",
-                file=sys.stderr,
-            )
-        if a.json:
-            axis, n_rows = forecast.time_axis, len(forecast.values)
-            times = [axis.at(row) for row in range(n_rows)] if axis else None
-            columns = dict(zip(forecast.names, forecast.values.T.tolist(), strict=True))
-            print(json.dumps({"file": source, "time": times, **columns}, ensure_ascii=False))
-        else:
-            sys.stdout.write(write_series(forecast))
-    return 0
-
-
-def _process_input(a: argparse.Namespace, process: Callable[[Sequence[str]], None]) -> int:
-    """Call `process` with the texts of the command line, or repeatedly with lines of standard input."""
-    if a.text:
-        process([decode_lenient(os.fsencode(text), number) for number, text in enumerate(a.text, 1)])
-    else:
-        # Many lines at once, so that batches can be filled with lines of similar length.
-        for lines in read_line_batches(sys.stdin.buffer, a.batch_size * 16):
-            process(lines)
-    return 0
+    source = path or STANDARD_INPUT
+    try:
+        with open(path, "rb") if path else contextlib.nullcontext(sys.stdin.buffer) as file:
+            data = b"".join(utf8_chunks(file, source))
+    except OSError as error:
+        raise UserError(f"cannot read {source}: {error.strerror or error}; a forecaster reads CSV files") from None
+    series = read_series(data, source, model.names, preferred_time=model.time)
+    try:
+        forecast = model.forecast_series(series)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    if (rows := len(series.values)) < model.window:
+        print(
+            f"dragoman: {source} has {rows:,} rows, and the model looks back {model.window:,}; the earlier ones "
+            "count as missing",
+            file=sys.stderr,
+        )
+    if not a.json:
+        return write_series(forecast)
+    axis, n_rows = forecast.time_axis, len(forecast.values)
+    times = [axis.at(row) for row in range(n_rows)] if axis else None
+    columns = dict(zip(forecast.names, forecast.values.T.tolist(), strict=True))
+    return json.dumps({"file": source, "time": times, **columns}, ensure_ascii=False) + "\n"
 
 
 def info(a: argparse.Namespace) -> int:

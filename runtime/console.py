@@ -1,4 +1,4 @@
-"""The command line: parse arguments, read standard input, report errors in one line, return an exit status."""
+"""The command line: parse arguments, report errors in one line, return an exit status."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import contextlib
 import errno
 import io
 import os
-import select
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from dragoman.runtime.errors import Interrupted, UserError
 
 Commands = Any  # argparse's type for a group of subcommands is private
 
 THREADS_HELP = "threads of ONNX Runtime, from 1 to 1024, or 0 for one per core (default: 1)"  # help of --threads
-READ_SIZE = 1 << 16  # bytes of standard input read at once
 
 
 def positive(text: str) -> int:
@@ -32,54 +30,6 @@ def not_negative(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
-
-
-def read_line_batches(stream: BinaryIO, max_lines: int) -> Iterator[list[str]]:
-    """Yield the lines of a byte stream in lists of at most `max_lines`, without waiting while there are lines.
-
-    Lines end at line feeds alone. Invalid UTF-8 is replaced, with a warning that names the line.
-    """
-    lines: list[str] = []
-    unfinished: list[bytes] = []  # the beginning of a line whose end has not been read
-    number, more = 0, True
-    while more:
-        if lines and not _is_ready(stream):
-            yield lines
-            lines = []
-        data = stream.read1(READ_SIZE) if isinstance(stream, io.BufferedIOBase) else stream.read(READ_SIZE)
-        more = bool(data)
-        unfinished.append(data)
-        if more and b"\n" not in data:
-            continue
-        *finished, last = b"".join(unfinished).split(b"\n")
-        if last and not more:  # the last line of a stream need not end in a line feed
-            finished.append(last)
-        unfinished = [last]
-        for line in finished:
-            number += 1
-            lines.append(decode_lenient(line.removesuffix(b"\r"), number))
-            if len(lines) == max_lines:
-                yield lines
-                lines = []
-    if lines:
-        yield lines
-
-
-def _is_ready(stream: BinaryIO) -> bool:
-    """Return True if a read returns at once. Without select support: True unless the stream is a terminal."""
-    try:
-        return bool(select.select([stream], [], [], 0)[0])
-    except (OSError, ValueError, TypeError):  # the stream has no file number, or is no socket on Windows
-        return not stream.isatty()
-
-
-def decode_lenient(line: bytes, number: int) -> str:
-    """Return a line as text. Invalid UTF-8 is replaced by U+FFFD, with a warning."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        print(f"dragoman: line {number}: byte {error.start + 1} is not UTF-8 and was replaced", file=sys.stderr)
-        return line.decode("utf-8", errors="replace")
 
 
 def version_line() -> str:
@@ -144,7 +94,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     """
     arguments, remaining = parser.parse_known_args(argv)
     end = remaining.index("--") if "--" in remaining else len(remaining)
-    if remaining and (not hasattr(arguments, "text") or any(word.startswith("-") for word in remaining[:end])):
+    options = [word for word in remaining[:end] if word.startswith("-") and word != "-"]
+    if remaining and (options or not hasattr(arguments, "text")):
         parser.error(f"unrecognized arguments: {' '.join(remaining)}")
     if remaining:
         arguments.text += remaining[:end] + remaining[end + 1 :]
@@ -163,9 +114,11 @@ def run_commands(
     if not (sys.stdout and sys.stderr):  # closed before the process began
         null = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
         sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null
-    for stream in (sys.stdout, sys.stderr):  # input is read as UTF-8 in every locale, so output is UTF-8, too
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")
+            # Input is read as UTF-8 in every locale, so output is UTF-8, too. A path that is not UTF-8 has escapes such
+            # as \udce9, which are also those of JSON.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = parse(parser_of(program, description, groups), argv)
     return _flush_output(_run(arguments))
 
@@ -179,6 +132,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     except UserError as error:
         print(f"dragoman: {error}", file=sys.stderr)
+        return 2
+    except UnicodeEncodeError as error:
+        print(f"dragoman: {error.object[:200]} is not UTF-8 and cannot be used here; rename it", file=sys.stderr)
         return 2
     except OSError as error:
         # If the output cannot be flushed either, that was the error, and _flush_output has printed it. Otherwise an

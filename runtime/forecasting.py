@@ -15,6 +15,7 @@ import onnxruntime
 
 from dragoman.runtime.contract import Floats
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.metadata import Metadata, ModelFileError
 from dragoman.runtime.series import Series
 from dragoman.runtime.session import ModelFactory, load_as, run_session, session_for_task
@@ -44,7 +45,7 @@ class OnnxSeriesEngine:
         return forecast
 
 
-class Forecaster:
+class Forecaster(LoadedModel):
     """A forecaster of regularly sampled series, loaded from a file that `dragoman export` made.
 
     Attributes:
@@ -62,6 +63,7 @@ class Forecaster:
     """
 
     task = "forecast"
+    engine: SeriesEngine
 
     def __init__(self, engine: SeriesEngine, metadata: Metadata) -> None:
         self.engine, self.metadata = engine, metadata

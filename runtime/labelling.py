@@ -5,7 +5,7 @@ Axis letters: B batch, S source subwords, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, overload
@@ -13,13 +13,13 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import numpy as np
 import onnxruntime
 
+from dragoman.runtime.arguments import list_of_texts, whole_number
 from dragoman.runtime.batching import BATCH_SIZE, batches_of, pad
 from dragoman.runtime.contract import EOS, Floats, Ids
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.metadata import Metadata, ModelFileError
-from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.segmentation import split_text
-from dragoman.runtime.session import ModelFactory, list_of_texts, load_as, run_session, session_for_task
+from dragoman.runtime.session import ModelFactory, load_as, run_session, session_for_task
 from dragoman.runtime.tokenizer import Tokenizer
 
 TOLERANCE = 1e-3  # largest difference of a probability between machines
@@ -97,14 +97,15 @@ Result = TypeVar("Result")
 LabelModel = TypeVar("LabelModel", bound="_LabelModel[Any]")
 
 
-class _LabelModel(Generic[Result]):
+class _LabelModel(LoadedModel, Generic[Result]):
     """Base class of classifiers and taggers: loading, self-test and batching."""
 
     task: str
+    engine: LabelEngine
 
     def __init__(self, engine: LabelEngine, metadata: Metadata) -> None:
         self.engine, self.metadata = engine, metadata
-        self.tokenizer = Tokenizer(metadata.source_tokenizer)
+        self.tokenizer = Tokenizer(metadata.source_tokenizer, metadata.normalisation)
 
     @classmethod
     def load(cls: type[LabelModel], path: str | Path, *, threads: int = 1, self_test: bool = False) -> LabelModel:
@@ -139,8 +140,7 @@ class _LabelModel(Generic[Result]):
 
     def _probabilities(self, parts: Sequence[_Part], batch_size: int) -> list[Floats]:
         """Return the probabilities of each part: (C) of a classifier, (S, C) of a tagger."""
-        if batch_size < 1:
-            raise UserError(f"the batch size is {batch_size}; it must be at least 1")
+        batch_size = whole_number("the batch size", batch_size, 1)
         by_part: dict[int, Floats] = {}
         for batch in batches_of(sorted(parts, key=lambda part: len(part.ids)), batch_size):
             source, length = pad([part.ids for part in batch])
@@ -163,20 +163,20 @@ class Classifier(_LabelModel[Classification]):
     task = "classify"
 
     @overload
-    def classify(self, text: str, *, batch_size: int = ...) -> Classification: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
+    def classify(self, text: str, *, batch_size: int = ...) -> Classification: ...  # type: ignore[overload-overlap]  # a str is an Iterable[str], too
 
     @overload
-    def classify(self, text: Sequence[str], *, batch_size: int = ...) -> list[Classification]: ...
+    def classify(self, text: Iterable[str], *, batch_size: int = ...) -> list[Classification]: ...
 
     def classify(
-        self, text: str | Sequence[str], *, batch_size: int = BATCH_SIZE
+        self, text: str | Iterable[str], *, batch_size: int = BATCH_SIZE
     ) -> Classification | list[Classification]:
         """Classify one text or several.
 
         A text longer than the training texts is read in parts. Their probabilities are averaged, weighted by length.
 
         Args:
-            text: One text, or a sequence of texts. Each may be empty.
+            text: One text, or texts in a list or any other iterable. Each may be empty.
             batch_size: Largest number of parts to read at once, at least 1.
 
         Returns:
@@ -190,7 +190,8 @@ class Classifier(_LabelModel[Classification]):
             ...     print(result.label, result.probability)
         """
         texts = list_of_texts(text)
-        parts = [_Part(n, ids, []) for n, item in enumerate(texts) for ids in self._split(normalise(item))]
+        normalised = map(self.tokenizer.normalise, texts)
+        parts = [_Part(n, ids, []) for n, item in enumerate(normalised) for ids in self._split(item)]
         rows = self._probabilities(parts, batch_size)
         parts_of_text: list[list[int]] = [[] for _ in texts]
         for i, part in enumerate(parts):
@@ -234,20 +235,20 @@ class Tagger(_LabelModel[Tagged]):
     task = "tag"
 
     @overload
-    def tag(self, text: str, *, batch_size: int = ...) -> Tagged: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
+    def tag(self, text: str, *, batch_size: int = ...) -> Tagged: ...  # type: ignore[overload-overlap]  # a str is an Iterable[str], too
 
     @overload
-    def tag(self, text: Sequence[str], *, batch_size: int = ...) -> list[Tagged]: ...
+    def tag(self, text: Iterable[str], *, batch_size: int = ...) -> list[Tagged]: ...
 
-    def tag(self, text: str | Sequence[str], *, batch_size: int = BATCH_SIZE) -> Tagged | list[Tagged]:
+    def tag(self, text: str | Iterable[str], *, batch_size: int = BATCH_SIZE) -> Tagged | list[Tagged]:
         """Label every word of one text or several.
 
         A text longer than the training texts is read in parts, split between words. If one word alone is longer, only
         its first subwords are read and the result is not `complete`.
 
         Args:
-            text: One text, or a sequence of texts. Each may be empty. Punctuation should be separated by spaces in the
-                same way as in the training texts.
+            text: One text, or texts in a list or any other iterable. Each may be empty. Punctuation should be separated
+                by spaces in the same way as in the training texts.
             batch_size: Largest number of parts to read at once, at least 1.
 
         Returns:
@@ -260,7 +261,7 @@ class Tagger(_LabelModel[Tagged]):
             >>> result = tagger.tag("Ada Lovelace lived in London .")
             >>> [*zip(result.words, result.labels)]
         """
-        lines = [normalise(item) for item in list_of_texts(text)]
+        lines = [self.tokenizer.normalise(item) for item in list_of_texts(text)]
         parts = [part for n, line in enumerate(lines) if line for part in self._split(n, line)]
         tags: list[list[tuple[str, float]]] = [[] for _ in lines]
         for part, probabilities in zip(parts, self._probabilities(parts, batch_size), strict=True):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import onnxruntime
 
+from dragoman.runtime.arguments import check_is_path, whole_number
 from dragoman.runtime.contract import CONTRACTS
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError, read_model_file
@@ -33,17 +35,6 @@ def return_memory() -> None:
         return
 
 
-def list_of_texts(text: str | Sequence[str]) -> list[str]:
-    """Return one text or several as a list. Raise UserError for anything that is not a str."""
-    if not isinstance(text, Iterable):
-        raise UserError(f"the text is of type {type(text).__name__}; give a str or a list of them")
-    texts = [text] if isinstance(text, str | bytes) else list(text)
-    for number, item in enumerate(texts, 1):
-        if not isinstance(item, str):
-            raise UserError(f"text {number} of {len(texts)} is of type {type(item).__name__}; it must be a str")
-    return texts
-
-
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     """Return an ONNX Runtime session on the CPU.
 
@@ -51,8 +42,7 @@ def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession
         ModelFileError: The installed onnxruntime cannot load the model.
         UserError: `threads` is out of range.
     """
-    if not 0 <= threads <= MAX_THREADS:
-        raise UserError(f"threads is {threads}; it must be from 1 to {MAX_THREADS:,}, or 0 for one thread per core")
+    threads = whole_number("threads", threads, 0, MAX_THREADS, "where 0 is one thread per core")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -124,6 +114,8 @@ def session_for_task(
 class Loadable(Protocol):
     """A model that a file is loaded as."""
 
+    path: str | None
+
     def self_test(self) -> None:
         """Raise ModelFileError unless the file's outputs are those that it gave at export."""
         ...
@@ -142,6 +134,7 @@ def load_as(
         ModelFileError: The file cannot be read, is damaged, is not a Dragoman model, cannot run here, is for a task
             without a factory, or fails its self-test.
     """
+    check_is_path(path)
     session = open_session(read_model_file(path), threads)
     try:
         metadata = Metadata.from_props(session.get_modelmeta().custom_metadata_map)
@@ -151,6 +144,7 @@ def load_as(
                 "`dragoman run` and `dragoman.load` take a model for any task"
             )
         model = factories[metadata.task](session, metadata)
+        model.path = os.path.abspath(path)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     return_memory()

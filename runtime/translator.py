@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 from dragoman.runtime.alignment import AttentionMap
+from dragoman.runtime.arguments import list_of_texts, number_between, whole_number
 from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS, batches_of, pad
 from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.metadata import Metadata, ModelFileError
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.session import ModelFactory, list_of_texts, load_as, return_memory
+from dragoman.runtime.session import ModelFactory, load_as, return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
 
@@ -26,7 +27,7 @@ MAX_LENGTH = 1_000_000  # largest `max_length` of a translation, in ids
 MAX_LENGTH_PENALTY = 5
 
 
-class Translator:
+class Translator(LoadedModel):
     """A translator of text, loaded from a file that `dragoman export` made.
 
     Attributes:
@@ -40,11 +41,15 @@ class Translator:
         'Zwei Hunde rennen.'
     """
 
+    engine: Engine
+
     def __init__(self, engine: Engine, metadata: Metadata) -> None:
         self.engine, self.metadata = engine, metadata
-        self.source_tokenizer = Tokenizer(metadata.source_tokenizer)
+        self.source_tokenizer = Tokenizer(metadata.source_tokenizer, metadata.normalisation)
         joint = metadata.source_tokenizer == metadata.target_tokenizer
-        self.target_tokenizer = self.source_tokenizer if joint else Tokenizer(metadata.target_tokenizer)
+        self.target_tokenizer = (
+            self.source_tokenizer if joint else Tokenizer(metadata.target_tokenizer, metadata.normalisation)
+        )
         self._splitter = PartSplitter(metadata, self.source_tokenizer)
         self._batches_run = 0
 
@@ -92,19 +97,19 @@ class Translator:
                 )
 
     @overload
-    def translate(  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
+    def translate(  # type: ignore[overload-overlap]  # a str is an Iterable[str], too
                   self, text: str, *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
                   batch_size: int = ..., batch_tokens: int = ...) -> Translation: ...  # fmt: skip
 
     @overload
-    def translate(self, text: Sequence[str], *, beam: int | None = ..., n_best: int = ...,
+    def translate(self, text: Iterable[str], *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
                   batch_size: int = ..., batch_tokens: int = ...) -> list[Translation]: ...  # fmt: skip
 
     def translate(
         self,
-        text: str | Sequence[str],
+        text: str | Iterable[str],
         *,
         beam: int | None = None,
         n_best: int = 1,
@@ -120,7 +125,7 @@ class Translator:
         lines. Line breaks are kept, except those that wrap a sentence. A translation never depends on the other texts.
 
         Args:
-            text: One text, or a sequence of texts. Each may be empty and may have several lines.
+            text: One text, or texts in a list or any other iterable. Each may be empty and may have several lines.
             beam: Beam size, from 1 (greedy search) to the size of the target vocabulary. Default: the file's own, or
                 `2 * n_best` if that is more and `n_best` is above 1. A beam should be wider than `n_best`, because some
                 of its hypotheses are the same text in other subwords.
@@ -137,40 +142,18 @@ class Translator:
             A Translation for one text, or a list of them for several, in the same order.
 
         Raises:
-            UserError: A text is not a str, an argument is out of range, or `n_best` is larger than `beam`. Alignments
-                are requested from a model without attention. ONNX Runtime fails, for example out of memory.
-            TypeError: `beam`, `n_best`, `max_length` or `batch_size` is not a whole number.
+            UserError: A text is not a str, an argument is no number or out of range, or `n_best` is larger than
+                `beam`. Alignments are requested from a model without attention. ONNX Runtime fails, for example out of
+                memory.
 
         Example:
             >>> translator.translate(["two dogs run", "a man sleeps"], beam=1)
             >>> best, *others = translator.translate("two dogs run", n_best=3).hypotheses
         """
-        defaults, texts = self.metadata.defaults, list_of_texts(text)
-        n_best, batch_size = operator.index(n_best), operator.index(batch_size)
-        n_searched = n_best if n_best == 1 else 2 * n_best  # some hypotheses are the same text in other subwords
-        if beam is None:
-            beam = min(max(int(defaults["beam_size"]), n_searched), max(n_best, len(self.target_tokenizer)))
-        beam = operator.index(beam)
-        self.check_beam(beam)
-        if not 1 <= n_best <= beam:
-            raise UserError(f"n-best is {n_best} and the beam size is {beam}; n-best must be from 1 to the beam size")
-        max_length = int(defaults["max_length"]) if max_length is None else operator.index(max_length)
-        length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
-        if batch_size < 1:
-            raise UserError(f"the batch size is {batch_size}; it must be at least 1")
-        if not 1 <= max_length <= MAX_LENGTH:
-            raise UserError(f"max_length is {max_length:,}; it must be from 1 to {MAX_LENGTH:,}")
-        if alignments and not self.has_attention:
-            raise UserError("the model has no attention, so it cannot align words")
-        if not 0 <= length_penalty <= MAX_LENGTH_PENALTY:
-            raise UserError(f"the length penalty is {length_penalty}; it must be from 0 to {MAX_LENGTH_PENALTY}")
-        settings = {
-            "beam_size": beam,
-            "n_best": min(n_searched, beam),
-            "max_length": max_length,
-            "length_penalty": length_penalty,
-            "n_aligned": int(alignments),
-        }
+        texts = list_of_texts(text)
+        batch_size = whole_number("the batch size", batch_size, 1)
+        batch_tokens = whole_number("batch_tokens", batch_tokens, 1)
+        n_best, settings = self._settings(beam, n_best, length_penalty, max_length, alignments)
         parts_of_texts = [self._splitter.split(item) for item in texts]
         pending = sorted((part for parts in parts_of_texts for part in parts if part.ids), key=lambda p: len(p.ids))
         for batch in batches_of(pending, batch_size, batch_tokens):
@@ -181,17 +164,38 @@ class Translator:
         translations = [join_parts(parts, n_best) for parts in parts_of_texts]
         return translations[0] if isinstance(text, str) else translations
 
+    def _settings(
+        self, beam: int | None, n_best: int, length_penalty: float | None, max_length: int | None, alignments: bool
+    ) -> tuple[int, dict[str, int | float]]:
+        """Return `n_best`, and the settings of the search, from the arguments of `translate`."""
+        defaults = self.metadata.defaults
+        n_best = whole_number("n-best", n_best, 1)
+        n_searched = n_best if n_best == 1 else 2 * n_best  # some hypotheses are the same text in other subwords
+        if beam is None:
+            beam = min(max(int(defaults["beam_size"]), n_searched), max(n_best, len(self.target_tokenizer)))
+        beam = self.check_beam(beam)
+        if n_best > beam:
+            raise UserError(f"n-best is {n_best} and the beam size is {beam}; n-best must be from 1 to the beam size")
+        if alignments and not self.has_attention:
+            raise UserError("the model has no attention, so it cannot align words")
+        max_length = int(defaults["max_length"]) if max_length is None else max_length
+        length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
+        return n_best, {
+            "beam_size": beam,
+            "n_best": min(n_searched, beam),
+            "max_length": whole_number("max_length", max_length, 1, MAX_LENGTH),
+            "length_penalty": number_between("the length penalty", length_penalty, 0, MAX_LENGTH_PENALTY),
+            "n_aligned": int(bool(alignments)),
+        }
+
     @property
     def has_attention(self) -> bool:
         """True if the network has attention, which word alignments need."""
         return bool(self.metadata.config.get("model", {}).get("attention") != "none")
 
-    def check_beam(self, beam: int) -> None:
-        """Raise UserError for a beam size that the search cannot fill."""
-        if not 1 <= beam <= len(self.target_tokenizer):
-            raise UserError(
-                f"the beam size is {beam}; it must be from 1 to {len(self.target_tokenizer)}, the vocabulary size"
-            )
+    def check_beam(self, beam: int) -> int:
+        """Return a beam size as an int. Raise UserError unless the search can fill such a beam."""
+        return whole_number("the beam size", beam, 1, len(self.target_tokenizer), "the vocabulary size")
 
     def _translate_batch(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
         """Search for translations of a batch of parts, and store hypotheses and attention in the parts."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,77 +12,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
+from copying import METADATA, TOKENIZER, copying_model, file_of
 from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.commands import main
-from dragoman.runtime.console import read_line_batches
-from dragoman.runtime.contract import CHECKSUM_KEY, EOS, INPUTS, OUTPUTS, Ids
+from dragoman.runtime.contract import CHECKSUM_KEY, EOS, Ids
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata, ModelFileError, append_checksum, read_model_file
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.session import MINIMUM_ONNXRUNTIME, _explain_load_error, session_for_task
 from dragoman.runtime.translator import Translator
-from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.encoding.subwords import train_tokenizer
 from tiny import ROOT
-
-TOKENIZER = train_tokenizer([f"copy this line, number {i}. And that one!" for i in range(80)], TokenizerConfig(), 330)
-
-METADATA = Metadata(
-    source_language="en",
-    target_language="xx",
-    source_tokenizer=TOKENIZER.model,
-    target_tokenizer=TOKENIZER.model,
-    max_source=24,
-    defaults={"beam_size": 2, "length_penalty": 1.0, "max_length": 64},
-    config={"name": "copy"},
-    card={"corpus": {"licence": "none"}},
-    self_test={
-        "settings": {"beam_size": 2, "n_best": 1, "max_length": 64, "length_penalty": 1.0},
-        "cases": [{"source": [10, 11, EOS], "target": [10, 11, EOS], "score": -0.5}],
-    },
-)
-
-
-def copying_model() -> onnx.ModelProto:
-    """Return a graph whose hypotheses all copy the padded source, with scores -0.5, -1.5, ... and uniform attention."""
-    kind = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
-    inputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in INPUTS.items()]
-    outputs = [helper.make_tensor_value_info(n, kind[t], list(axes)) for n, (t, axes) in OUTPUTS.items()]
-
-    def constant(name: str, value: object, dtype: type = np.int64) -> onnx.NodeProto:
-        return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, dtype)))
-
-    def node(op: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
-        return helper.make_node(op, inputs, [output], **attributes)  # type: ignore[arg-type]  # of the operator
-
-    nodes = [
-        constant("one", [1]), constant("zero", 0), constant("step", 1), constant("axis", [1]),
-        constant("tenth", 0.1, np.float32), constant("half", 0.5, np.float32),
-        node("Reshape", ["beam_size", "one"], "K"), node("Reshape", ["attended", "one"], "A"),
-        node("Shape", ["source"], "BS"),
-        node("Gather", ["BS", "zero"], "B.scalar"), node("Reshape", ["B.scalar", "one"], "B"),
-        node("Gather", ["BS", "step"], "S.scalar"), node("Reshape", ["S.scalar", "one"], "S"),
-        node("Unsqueeze", ["source", "axis"], "source.row"),
-        node("Concat", ["B", "K", "S"], "BKS", axis=0), node("Expand", ["source.row", "BKS"], "target"),
-        node("Range", ["zero", "beam_size", "step"], "ranks"),
-        node("Cast", ["ranks"], "ranks.float", to=TensorProto.FLOAT),
-        node("Add", ["ranks.float", "half"], "ranks.half"), node("Neg", ["ranks.half"], "scores"),
-        node("Concat", ["B", "K"], "BK", axis=0), node("Expand", ["scores", "BK"], "score"),
-        node("Concat", ["B", "A", "S", "S"], "BATS", axis=0), node("Expand", ["tenth", "BATS"], "attention"),
-    ]  # fmt: skip
-    graph = helper.make_graph(nodes, "copy", inputs, outputs)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-
-
-def file_of(path: Path, metadata: Metadata = METADATA) -> Path:
-    model = copying_model()
-    helper.set_model_props(model, metadata.to_props())
-    path.write_bytes(append_checksum(model.SerializeToString()))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +89,6 @@ def test_no_input_ends_the_process(copier: Translator, text: str) -> None:
 )
 def test_normalisation_is_unchanged(text: str, expected: str) -> None:
     assert normalise(text) == expected
-
-
-@pytest.mark.parametrize("text", [3, None, ["a", None], b"a", [3]])
-def test_only_a_str_is_a_text(copier: Translator, text: Any) -> None:  # noqa: ANN401 (what a user may give)
-    with pytest.raises(UserError, match=r"is of type .*; (give a str or a list of them|it must be a str)"):
-        copier.translate(text)
-    with pytest.raises(UserError, match="the beam size is 0; it must be from 1"):
-        copier.translate("a", beam=0)
 
 
 def test_n_best_and_ranges_of_arguments(copier: Translator) -> None:
@@ -389,19 +320,6 @@ def test_max_sentences_defaults_to_one() -> None:
     assert Metadata.from_props(props) == METADATA
 
 
-def test_wrong_types_are_rejected(tmp_path: Path) -> None:
-    translator = Translator.load(file_of(tmp_path / "m.onnx"))
-    with pytest.raises(UserError, match="text 2 of 2 is of type NoneType"):
-        translator.translate(["a", None])  # type: ignore[list-item]  # as from JSON
-    with pytest.raises(UserError, match="text 1 of 1 is of type bytes"):
-        translator.translate(b"abc")  # type: ignore[arg-type]  # as from a socket
-    for name in ("beam", "n_best", "max_length", "batch_size"):
-        with pytest.raises(TypeError):
-            translator.translate("a", **{name: 1.5})  # type: ignore[call-overload]  # as from JSON
-    with pytest.raises(ModelFileError, match="null"):
-        Translator.load("x\0y")
-
-
 def test_empty_batch(tmp_path: Path) -> None:
     translator = Translator.load(file_of(tmp_path / "m.onnx"))
     assert translator.translate([]) == []
@@ -446,38 +364,6 @@ def test_files_of_another_tensor_contract_are_rejected() -> None:
     reordered.graph.input.insert(0, reordered.graph.input.pop())
     with pytest.raises(ModelFileError, match="inputs or outputs in another order"):
         session_for_task(reordered.SerializeToString(), "translate")
-
-
-def test_lines_are_decoded(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = io.BytesIO("good\r\n\nb\xe4d\u2028same line\n".encode("latin-1", "ignore") + b"last")
-    lines = [line for chunk in read_line_batches(stream, 3) for line in chunk]
-    assert lines[:2] == ["good", ""]
-    assert lines[2].startswith("b\ufffd")
-    assert lines[3] == "last"
-    assert "line 3: byte 2 is not UTF-8" in capsys.readouterr().err
-
-
-def test_available_lines_are_read_without_waiting() -> None:
-    """As with `tail -f`, or another program that writes a line and waits for its translation."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as sender:
-        found = read_line_batches(stream, 100)
-        for sent, received in ((b"one\n", 1), (b"two\nthree\n", 2), (b"half\n and", 1), (b" half\n", 1)):
-            sender.write(sent)
-            assert len(next(found)) == received
-        sender.write(b"last")
-        sender.close()
-        assert [*found] == [["last"]]
-
-
-@pytest.mark.parametrize("size", [1, 2, 100])
-@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"")), min_size=1))
-def test_read_line_batches_loses_nothing(size: int, lines: list[bytes]) -> None:
-    expected = [line.decode("utf-8", "replace") for line in lines]
-    with contextlib.redirect_stderr(io.StringIO()):
-        found = [*read_line_batches(io.BytesIO(b"\n".join(lines) + b"\n"), size)]
-    assert [line for chunk in found for line in chunk] == expected
-    assert all(len(chunk) == size for chunk in found[:-1])
 
 
 class Fixed:

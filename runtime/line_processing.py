@@ -1,0 +1,179 @@
+"""The way of lines through a command: from TEXT, a file or standard input, to standard output or a file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.lines import read_line_batches
+from dragoman.runtime.output import Output, check_output, open_output
+from dragoman.runtime.progress import ProgressLine, progress_line
+
+STANDARD_INPUT = "standard input"
+MAX_WARNINGS = 10  # of one kind; further ones are counted
+
+
+class LineWarnings:
+    """Warnings about lines on stderr: the first of each kind one by one, the others as a number."""
+
+    def __init__(self, clear: Callable[[], None] = lambda: None) -> None:
+        """Take a function that clears the terminal's line first."""
+        self._counts: Counter[str] = Counter()
+        self._clear = clear
+
+    def warn(self, number: int, problem: str, kind: str | None = None) -> None:
+        """Warn about a line. kind: the problem without its particulars, for the count."""
+        kind = kind or problem
+        self._counts[kind] += 1
+        if self._counts[kind] <= MAX_WARNINGS:
+            self._print(f"line {number:,}: {problem}")
+
+    def finish(self) -> None:
+        """Print the number of warnings that were not printed."""
+        for kind, count in self._counts.items():
+            if count > MAX_WARNINGS:
+                self._print(f"{count - MAX_WARNINGS:,} more lines: {kind}")
+
+    def _print(self, message: str) -> None:
+        self._clear()
+        print(f"dragoman: {message}", file=sys.stderr)
+
+
+# A function that returns the results of texts, the first of which has the given number.
+Process = Callable[[Sequence[str], int, LineWarnings], str]
+
+
+def decode_lenient(line: bytes, number: int, warnings: LineWarnings) -> str:
+    """Return a line as text. Invalid UTF-8 is replaced by U+FFFD, with a warning."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        kind = "bytes that are not UTF-8 were replaced"
+        warnings.warn(number, f"byte {error.start + 1} is not UTF-8 and was replaced", kind)
+        return line.decode("utf-8", errors="replace")
+
+
+def check_files(a: argparse.Namespace) -> None:
+    """Raise UserError, before any work is done, for an input or output file that cannot be used."""
+    if a.input == "-":
+        a.input = None
+    elif a.input is not None:
+        if a.text:
+            raise UserError(f"--in {a.input}: give a file or {a.text_name}, not both")
+        if os.path.isdir(a.input):
+            raise UserError(f"--in {a.input} is a folder; name a file")
+        if not os.access(a.input, os.R_OK):
+            raise UserError(f"cannot read {a.input}: {'no permission' if os.path.exists(a.input) else 'no such file'}")
+    if "-" in a.text:
+        if len(a.text) > 1:
+            raise UserError(f"- stands for standard input; give it without another {a.text_name}")
+        a.text = []
+    if a.out == "-":
+        a.out = None
+    check_output(a.out, [a.input] if a.input else a.text, resume=a.resume)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse a text that is the name of a file and looks like one; mention a file of any other name.
+
+    Nobody wants to translate `notes.txt`. A word may be the name of a file by accident.
+    """
+    for text in texts:
+        try:
+            is_file = os.path.isfile(text)
+        except ValueError:  # a null character
+            continue
+        if is_file:
+            message = f"{text} is a file; to read its lines, give --in {text}"
+            if re.search(r"[/\\]|\.\w+$", text) and not re.search(r"\s", text):
+                raise UserError(f"{message}; to read the name itself, give it on standard input")
+            print(f"dragoman: {message}", file=sys.stderr)
+
+
+def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process) -> None:
+    """Write the results of all texts of a command. facts: all that they depend on besides the texts."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open_output(a.out, facts, resume=a.resume))
+        if a.text:
+            _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, process, lambda _: None)
+            return
+        name = a.input or STANDARD_INPUT
+        stream = stack.enter_context(_open(a.input)) if a.input else sys.stdin.buffer
+        # Many lines at once, so that batches can be filled with lines of similar length.
+        batches = read_line_batches(stream, a.batch_size * 16, name)
+        if not (a.input or a.out) or (a.out is None and sys.stdout.isatty()):
+            _process_batches(batches, name, output, process, lambda _: None)
+            return
+        size = os.fstat(stream.fileno()).st_size if a.input else 0
+        line = stack.enter_context(progress_line(name, size))
+
+        def progress(n_lines: int) -> None:
+            line.detail = f"{n_lines:,} lines"
+            line(stream.tell() if size else n_lines)
+
+        _process_batches(batches, name, output, process, progress, line)
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _process_batches(
+    batches: Iterable[list[bytes]],
+    name: str,
+    output: Output,
+    process: Process,
+    progress: Callable[[int], None],
+    line: ProgressLine | None = None,
+) -> None:
+    """Write the results of lines that the output does not hold yet."""
+    warnings = LineWarnings(line.clear if line else lambda: None)
+    digest = hashlib.sha256()
+    number = output.n_lines
+    for lines in _skip_done(batches, output, digest, name):
+        progress(number)
+        texts = [decode_lenient(line, n, warnings) for n, line in enumerate(lines, number + 1)]
+        results = process(texts, number + 1, warnings)
+        _update(digest, lines)
+        number += len(lines)
+        output.write(results, len(lines), digest.hexdigest())
+    warnings.finish()
+
+
+def _skip_done(
+    batches: Iterable[list[bytes]], output: Output, digest: Any, name: str  # noqa: ANN401 (hashlib's type is private)
+) -> Iterator[list[bytes]]:  # fmt: skip
+    """Yield the lines that follow those in the output. Raises UserError if the earlier ones have changed."""
+    n_done = left = output.n_lines
+    for batch in batches:
+        done, lines = batch[:left], batch[left:]
+        left -= len(done)
+        _update(digest, done)
+        if done and not left and digest.hexdigest() != output.digest:
+            raise UserError(
+                f"the first {n_done:,} lines of {name} have changed since the interruption; remove the partial file, "
+                "and start again"
+            )
+        if lines:
+            yield lines
+    if left:
+        raise UserError(
+            f"{name} has {n_done - left:,} lines, and {n_done:,} were read before the interruption; remove the partial "
+            "file, and start again"
+        )
+
+
+def _update(digest: Any, lines: Sequence[bytes]) -> None:  # noqa: ANN401 (hashlib's type is private)
+    for line in lines:
+        digest.update(line + b"\n")
