@@ -14,10 +14,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import polib
-
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.builders import debian_packages
+from dragoman.translate.corpus.readers.catalogues import CONTEXT_END, read_catalogue
 from dragoman.translate.corpus.readers.rows import RawRow
 
 HELP, INTERFACE = "libreoffice-help-", "libreoffice-l10n-"  # prefixes of the packages, which hold a language each
@@ -25,8 +24,6 @@ HELP, INTERFACE = "libreoffice-help-", "libreoffice-l10n-"  # prefixes of the pa
 Key = tuple[str, str]  # the file, and the paragraph's id or the message, which are the same in every language
 
 PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6"}
-
-CONTEXT_END = "\x04"  # separates a message from its context, as in MO files
 
 # The mark of a shortcut's letter: before the letter, or in CJK the letter in brackets after the text.
 SHORTCUT = re.compile(r"\([~_]\w\)|[~_](?=\w)")
@@ -171,9 +168,10 @@ def _read_interface(trees: list[Path]) -> dict[Key, str]:
     messages: dict[Key, str] = {}
     for tree in trees:
         for path in sorted(tree.glob("usr/lib/libreoffice/program/resource/*/LC_MESSAGES/*.mo")):
-            for entry in polib.mofile(str(path)).translated_entries():
-                if not entry.msgid_plural:
-                    messages[path.name, f"{entry.msgctxt or ''}{CONTEXT_END}{entry.msgid}"] = entry.msgstr
+            for message in read_catalogue(path).messages:
+                if message.plural is None and message.translations:
+                    key = f"{message.context or ''}{CONTEXT_END}{message.source}"
+                    messages[path.name, key] = message.translations[0]
     return messages
 
 
