@@ -8,8 +8,9 @@ or a contradiction is an error.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,10 @@ STRING_KEYS = ("name", "task", "data.corpus")  # `--set name=2024` is a string, 
 # Defaults of each optimizer. Muon's weight decay is that of Liu et al. 2025 (arXiv:2502.16982), who train for one
 # epoch. docs/experiments.md measures its effect over 20 epochs.
 OPTIMIZER_DEFAULTS = {"adamw": {"lr": 2e-3, "weight_decay": 0.01}, "muon": {"lr": 4e-3, "weight_decay": 0.1}}
+
+
+class InvalidConfigError(UserError):
+    """A mistake in a configuration. The message does not say where the configuration came from."""
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +109,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     minutes: Annotated[float, Meta(gt=0)] | None = None  # time limit, preparation included; left out: none
     epochs: Count = 30  # the most epochs; the schedule ends with them or with `minutes`, whichever comes first
-    # Target tokens per batch and process, padding included, beside at most twice as many source tokens; for forecasting,
-    # rows of all windows together.
+    # Target tokens per batch and process, padding included, beside at most twice as many source tokens; for
+    # forecasting, rows of all windows together.
     batch_tokens: Annotated[int, Meta(ge=16)] = 1500
     optimizer: Literal["adamw", "muon"] = "adamw"  # in a file that has no such key: muon for translation, else adamw
     lr: Annotated[float, Meta(gt=0, le=1)] = OPTIMIZER_DEFAULTS["adamw"]["lr"]  # peak learning rate; muon: 4e-3
@@ -166,7 +171,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a TOML file and apply overrides of the form `section.key=value`.
 
-    Raises UserError, with key and value, for an unknown key, a wrong type, a value out of range or a contradiction.
+    Raises UserError, with key and value, for an unknown key, a wrong type, a value out of range or a contradiction. The
+    message names the overrides without which there would be no such mistake, or else the file.
     """
     try:
         data = Path(path).read_bytes()
@@ -176,29 +182,53 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
         tree = msgspec.toml.decode(data.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
-    for override in overrides or []:
-        _apply_override(tree, override)
-    config = from_tree(tree, str(path))
-    longest, allowed = config.data.max_length, config.search.max_length
-    if config.task == "translate" and allowed < longest:
-        raise UserError(
-            f"{path}: search.max_length = {allowed} is below data.max_length = {longest}, which cuts off long "
-            f"translations; set search.max_length to about {2 * longest}"
-        )
-    return config
+    given = overrides or []
+    try:
+        return _validated_for_training(_with_overrides(tree, given))
+    except InvalidConfigError as error:
+        culprits = [f"--set {override}" for override in given if _mistake_without(override, tree, given) != str(error)]
+        raise UserError(f"{' '.join(culprits) or path}: {error}") from None
 
 
 def from_tree(tree: dict[str, Any], where: str) -> Config:
     """Validate a configuration given as nested dictionaries. Raises UserError; `where` names the source in messages."""
     try:
+        return _validated(tree)
+    except InvalidConfigError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _validated(tree: dict[str, Any]) -> Config:
+    try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_explain_error(error, tree)}") from None
+        raise InvalidConfigError(_explain_error(error, tree)) from None
     config = _with_optimizer_defaults(config, tree.get("training", {}))
-    problem = _find_contradiction(config)
-    if problem:
-        raise UserError(f"{where}: {problem}")
+    if problem := _find_contradiction(config):
+        raise InvalidConfigError(problem)
     return config
+
+
+def _validated_for_training(tree: dict[str, Any]) -> Config:
+    """Validate a configuration that no run has been started with."""
+    config = _validated(tree)
+    longest, allowed = config.data.max_length, config.search.max_length
+    if config.task == "translate" and allowed < longest:
+        raise InvalidConfigError(
+            f"search.max_length = {allowed} is below data.max_length = {longest}, which cuts off long "
+            f"translations; set search.max_length to about {2 * longest}"
+        )
+    return config
+
+
+def _mistake_without(override: str, tree: dict[str, Any], overrides: Sequence[str]) -> str | None:
+    """Return the mistake in a configuration without one override and others of the same key, or None."""
+    key = override.partition("=")[0]
+    try:
+        _validated_for_training(_with_overrides(tree, [o for o in overrides if o.partition("=")[0] != key]))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -226,6 +256,13 @@ def _with_optimizer_defaults(config: Config, given: Collection[str]) -> Config:
         training = msgspec.structs.replace(training, optimizer=optimizer)
     defaults = {key: value for key, value in OPTIMIZER_DEFAULTS[training.optimizer].items() if key not in given}
     return msgspec.structs.replace(config, training=msgspec.structs.replace(training, **defaults))
+
+
+def _with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    changed = deepcopy(tree)
+    for override in overrides:
+        _apply_override(changed, override)
+    return changed
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:

@@ -52,7 +52,27 @@ def test_errors_name_key_and_value(toml: Path, override: str, expected: str) -> 
     with pytest.raises(UserError) as caught:
         load(toml, [override])
     assert expected in str(caught.value)
+    assert str(caught.value).startswith(f"--set {override}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("width", "overrides", "named"),
+    [
+        (24, ["training.seed=2", "model.heads=5", "name=x"], "--set model.heads=5: "),
+        (24, ["model.width=30", "model.heads=4"], "--set model.width=30 --set model.heads=4: "),  # each alone is right
+        (24, ["model.heads=7", "model.heads=5"], "--set model.heads=7 --set model.heads=5: "),
+        (24, ["training.seed=-1", "training.epochs=0"], "--set training.epochs=0: "),  # one mistake at a time
+        (25, ["training.seed=2"], "{path}: "),
+        (25, [], "{path}: "),
+    ],
+)
+def test_the_override_or_the_file_is_named(tmp_path: Path, width: int, overrides: list[str], named: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(tiny_toml(Path("data/x")).replace("width = 24", f"width = {width}"))
+    with pytest.raises(UserError) as caught:
+        load(path, overrides)
+    assert str(caught.value).startswith(named.format(path=path))
 
 
 def test_the_default_optimizer_depends_on_the_task(tmp_path: Path) -> None:
