@@ -8,7 +8,7 @@ from pathlib import Path
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
 from dragoman.translate.corpus.folder import SplitsAndCard
-from dragoman.translate.corpus.readers.rows import read_parallel
+from dragoman.translate.corpus.readers.parallel import read_parallel
 from dragoman.translate.corpus.split import drop_held_out_sources
 
 FILES = {"train": "train", "valid": "val", "test": "test_2016_flickr"}  # of task 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.translate.corpus.folder import Pair
-from dragoman.translate.corpus.readers.lines import decode_strict, read_byte_lines
+from dragoman.translate.corpus.readers.lines import read_strict
 
 CONLL_U_COLUMNS = 10
 CONLL_U_WORD, CONLL_U_TAG = 2, 4  # FORM and UPOS
@@ -20,7 +20,7 @@ CONLL_U_WORD, CONLL_U_TAG = 2, 4  # FORM and UPOS
 # neither is a word of its own.
 CONLL_U_ID = re.compile(r"\d+(?P<no_word>[-.]\d+)?")
 
-NO_BREAK_SPACE = "\u00a0"  # replaces a space inside a word, which some treebanks have
+SPACE_IN_WORD = "_"  # replaces a space inside a word, which some treebanks have; words are separated by spaces
 
 
 class _Layout(NamedTuple):
@@ -40,9 +40,9 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
     words: list[str] = []
     tags: list[str] = []
     layout: _Layout | None = None
-    certain_labels = cache(lambda: _certain_labels(path, tag))  # reads the file, so only if needed
-    for number, line in enumerate(read_byte_lines(path), 1):
-        text = decode_strict(line, path, number)
+    texts = read_strict(path)
+    certain_labels = cache(lambda: _certain_labels(texts, tag))
+    for number, text in enumerate(texts, 1):
         if not text.strip():
             if words:
                 yield Pair(" ".join(words), " ".join(tags))
@@ -66,7 +66,7 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
         last_column = max(2, word_column, tag_column)
         if last_column > layout.columns:
             raise UserError(f"{path}, line {number:,}: no column {last_column}; each line needs a word and a label")
-        values = [normalise(fields[column - 1]).replace(" ", NO_BREAK_SPACE) for column in (word_column, tag_column)]
+        values = [normalise(fields[column - 1]).replace(" ", SPACE_IN_WORD) for column in (word_column, tag_column)]
         if not all(values):
             raise UserError(f"{path}, line {number:,}: the word or its label is empty")
         words.append(values[0])
@@ -101,11 +101,10 @@ def _fields(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else re.findall("[^ ]+", line)
 
 
-def _certain_labels(path: str | Path, tag: int | None) -> set[str]:
+def _certain_labels(texts: Iterable[str], tag: int | None) -> set[str]:
     """Return the labels in lines that cannot be comments: from a sentence's first line without #."""
     labels, in_sentence = set(), False
-    for number, line in enumerate(read_byte_lines(path), 1):
-        text = decode_strict(line, path, number)
+    for text in texts:
         fields = _fields(text)
         in_sentence = bool(fields) and (in_sentence or not text.startswith("#"))
         if in_sentence and len(fields) >= (tag or 1):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.translate.corpus.languages import matches_language
-from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, parse_lines
+from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
+from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, check_rows
 
 
 def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
@@ -32,4 +33,5 @@ def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) ->
         keys = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
         return UnreadableRow(f"each line needs an object with the texts {keys}", line)
 
-    return parse_lines(path, parse)
+    lines = enumerate(checked_lines(path, languages), 1)
+    return check_rows(path, ((number, parse(line)) for number, line in lines if line.strip()))

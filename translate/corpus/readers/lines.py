@@ -1,44 +1,114 @@
-"""Bytes and lines of files, plain or gzipped."""
+"""Bytes and lines of files: plain, compressed, in a zip archive, or from a pipe."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import re
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import chain
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from shutil import copyfileobj
+from typing import TYPE_CHECKING
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.readers.archives import (
+    MAGIC,
+    members_of,
+    open_archive,
+    open_info,
+    open_member,
+    split_member_path,
+)
+from dragoman.translate.corpus.readers.compression import Decompressed, method_of
+from dragoman.translate.corpus.readers.foreign import MAGIC_BYTES, check_members, check_start
 
-GZIP = b"\x1f\x8b"
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
-# Compression formats that are recognised to be refused, by their first bytes.
-UNSUPPORTED = {rb"\xfd7zXZ\0": "xz", rb"BZh[1-9]1A": "bzip2", rb"\x28\xb5\x2f\xfd": "zstd", rb"PK\x03\x04": "zip"}
+BUFFER = 1 << 17
+MAX_LINE = 1 << 26  # bytes; a longer line is no text, and would fill the memory
+
+
+class Rejoined(io.RawIOBase):
+    """A stream with the bytes that were read from its start put back. A pipe cannot be rewound."""
+
+    def __init__(self, start: bytes, rest: io.BufferedIOBase) -> None:
+        self.start, self.rest = start, rest
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer, at first with the start."""
+        view = memoryview(buffer)
+        data = self.start or self.rest.read1(len(view))
+        self.start = data[len(view) :]
+        data = data[: len(view)]
+        view[: len(data)] = data
+        return len(data)
 
 
 @contextmanager
-def open_unpacked(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes, decompressed if it is gzipped.
+def open_unpacked(path: str | Path) -> Iterator[io.BufferedReader]:
+    """Open a file for reading bytes, decompressed from gzip, bzip2, xz or zip. It may be a pipe, which is read once.
 
-    Raises UserError for another compression format, and for any error while the file is read.
+    The first MAGIC_BYTES can be peeked at. A zip archive must hold one file, or `path` must name one in it:
+    `books.zip/Books.de-en.de`. Raises UserError for another compressed or binary format, and for any error while the
+    file is read.
     """
+    path = Path(path)
+    with ExitStack() as stack:
+        try:
+            file = _with_start(stack.enter_context(_open(path)))
+            if file.peek()[:4] in MAGIC:
+                file = _with_start(stack.enter_context(_open_only_member(path, file)))
+            if method := method_of(file.peek()):
+                file = _with_start(io.BufferedReader(Decompressed(file, method, path), BUFFER))
+            check_start(path, file.peek())
+            yield file
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _with_start(file: io.BufferedIOBase) -> io.BufferedReader:
+    """Return a stream whose first MAGIC_BYTES can be peeked at, wherever it comes from."""
+    raw: io.RawIOBase = Rejoined(file.read(MAGIC_BYTES), file)
+    reader: io.BufferedReader = io.BufferedReader(raw, BUFFER)
+    reader.peek()
+    return reader
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Open a file, or a member of a zip archive."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(6)
-            file.seek(0)
-            if name := next((name for magic, name in UNSUPPORTED.items() if re.match(magic, start)), None):
-                raise UserError(f"{path} is compressed with {name}; decompress it, or use gzip")
-            if not start.startswith(GZIP):
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast(BinaryIO, unpacked)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        file = open(path, "rb")  # noqa: SIM115 (closed below)
+    except (NotADirectoryError, FileNotFoundError):
+        if not (place := split_member_path(path)):
+            raise
+        with open_member(path, *place) as member:
+            yield member
+        return
+    with file:
+        yield file
+
+
+@contextmanager
+def _open_only_member(path: Path, file: io.BufferedIOBase) -> Iterator[io.BufferedIOBase]:
+    """Open the only file in a zip archive. Raises UserError if it holds none or several."""
+    with tempfile.TemporaryFile() as copy:
+        if not path.is_file():  # a pipe or a member of another archive; to read zip is to seek
+            copyfileobj(file, copy)
+        with open_archive(path, None if path.is_file() else copy) as archive:
+            members = members_of(path, archive)
+            check_members(path, members)
+            if len(members) != 1:
+                such_as = f"; name one, such as {path}/{next(iter(members))}" if members else ""
+                raise UserError(f"{path} is a zip archive of {len(members):,} files{such_as}")
+            with open_info(path, archive, *members.values()) as member:
+                yield member
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -51,17 +121,24 @@ def read_byte_lines(path: str | Path) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8 bytes, without the line feed and a carriage return before it.
 
     Lines end at line feeds only. UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8. Raises
-    UserError for UTF-16 without one.
+    UserError for UTF-16 without one, for UTF-32, and for a line above MAX_LINE.
     """
     with open_unpacked(path) as file:
-        first = file.readline()
-        lines: Iterable[bytes] = chain([first.removeprefix(codecs.BOM_UTF8)], file) if first else ()
-        if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            text = (first + file.read()).decode("utf-16", "replace").removeprefix("\ufeff")
-            lines = (line.encode() for line in text.removesuffix("\n").split("\n"))
-        elif 3 * first.count(0) > len(first):
+        start = file.peek()[:MAGIC_BYTES]
+        first_line = start.partition(b"\n")[0]
+        if start.startswith(codecs.BOM_UTF32_LE):
+            raise UserError(f"{path} is UTF-32; save it as UTF-8")
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            for text in io.TextIOWrapper(file, "utf-16", "replace", newline="\n"):
+                yield text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r").encode()
+            return
+        if 3 * first_line.count(0) > len(first_line):
             raise UserError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
-        for line in lines:
+        if start.startswith(codecs.BOM_UTF8):
+            file.read(len(codecs.BOM_UTF8))
+        while line := file.readline(MAX_LINE):
+            if len(line) == MAX_LINE:
+                raise UserError(f"{path} has a line of more than {MAX_LINE >> 20} MiB; text needs a sentence a line")
             yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.readers.headers import find_header
+from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.lines import read_byte_lines
-from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS, RawRow, UnreadableRow, parse_lines
+from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS, RawRow, UnreadableRow, check_rows
 
 SNIFFED_LINES = 1000  # lines at the start of a table that show whether it is quoted
 MAX_ROW_LINES = 100  # line breaks in one quoted row, while sniffing
@@ -28,45 +30,94 @@ _SENTINEL = "end"  # a row appended to a table; a quoted field that is never clo
 
 MAX_FIELD_SIZE = 1 << 20  # bytes
 
+HEADER = "header row"  # the reason to drop the first row of some tables
 
-def read_tsv(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
-    """Yield the first two columns of a table as source and target. See `read_table`."""
-    return read_table(path)
+Row = tuple[int, list[bytes]]  # the number of a row's last line, and its fields
 
 
-def read_table(path: Path, columns: tuple[int, int] | None = None) -> Iterator[RawRow]:
-    """Yield two columns of a tab-separated table, counted from 1; by default the first two.
+def read_table(
+    path: Path,
+    languages: tuple[str, str],
+    columns: tuple[int, int] | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> Iterator[RawRow]:
+    """Yield two columns of a tab-separated table, counted from 1.
 
-    Fields may be quoted as spreadsheets do (RFC 4180).
+    Fields may be quoted as spreadsheets do (RFC 4180). Without `columns`, a header that names both sides chooses them,
+    which `log` learns; else they are the first two. The header is yielded as an UnreadableRow.
 
-    Raises UserError if most lines lack the columns. With the default columns, a first column without letters is an
+    Raises UserError if most lines lack the columns. With the first two columns, a first one without letters is an
     error, too, if the second has letters: it holds numbers or scores.
     """
-    source, target = columns or (1, 2)
-    problem = "no tab; each line needs source, tab, target" if columns is None else f"no column {max(source, target)}"
+    first_lines, lines = split_off(checked_lines(path, languages, log))
+    rows = _rows(path, first_lines, lines)
+    first_row = next(((number, fields) for number, fields in rows if any(fields)), None)
+    if first_row is None:
+        return
+    header_columns = columns_of_header(path, first_row[1], languages, columns, log)
+    if header_columns:
+        yield UnreadableRow(HEADER, b"\t".join(first_row[1]))
+    elif columns is None:
+        _check_first_column(path, first_lines)
+    source, target = columns or header_columns or (1, 2)
+    problem = f"no column {max(source, target)}"
+    if (source, target) == (1, 2):
+        problem = "no tab; each line needs source, tab, target"
 
     def select(fields: list[bytes]) -> RawRow:
         if max(source, target) <= len(fields):
             return fields[source - 1], fields[target - 1]
         return UnreadableRow(problem, b"\t".join(fields))
 
-    first_lines = _first_lines(path)
-    if columns is None:
-        _check_first_column(path, first_lines)
+    body = rows if header_columns else chain([first_row], rows)
+    yield from check_rows(path, ((number, select(fields)) for number, fields in body))
+
+
+def columns_of_header(
+    path: Path,
+    first_row: Sequence[bytes],
+    languages: tuple[str, str],
+    columns: tuple[int, int] | None,
+    log: Callable[[str], None],
+) -> tuple[int, int] | None:
+    """Return the columns that a header names, or None if the first row is a pair.
+
+    `log` receives the choice if it differs from the user's `columns`, or from the first two.
+    """
+    header = find_header([field.decode("utf-8", "replace") for field in first_row], languages)
+    if header is None:
+        return None
+    (source, target), names = header
+    if columns is None and header.columns != (1, 2):
+        log(f"{path}: by its header, source is column {source} ({names[0]}) and target column {target} ({names[1]})")
+    elif columns not in (None, header.columns):
+        log(
+            f"{path}: --columns is kept, although the header names {names[0]} in column {source} and {names[1]} in "
+            f"column {target}"
+        )
+    return header.columns
+
+
+def table_rows(path: Path) -> Iterator[Row]:
+    """Yield each row of a table but empty ones as the number of its last line and its fields.
+
+    They are unquoted as in `read_table`.
+    """
+    first_lines, lines = split_off(read_byte_lines(path))
+    return _rows(path, first_lines, lines)
+
+
+def split_off(lines: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
+    """Return the first lines of a table as text, and an iterator over all its lines; a pipe can be read only once."""
+    first = [*islice(lines, SNIFFED_LINES)]
+    return [line.decode("utf-8", "replace") for line in first], chain(first, lines)
+
+
+def _rows(path: Path, first_lines: Sequence[str], lines: Iterable[bytes]) -> Iterator[Row]:
+    """Yield the rows of a table without empty lines. Fields are unquoted if the table is quoted."""
     if _is_quoted(first_lines):
-        return (select(fields) for _, fields in _quoted_rows(path))
-    return parse_lines(path, lambda line: select(line.split(b"\t")))
-
-
-def table_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield each row of a table as the number of its last line and its fields, unquoted as in `read_table`."""
-    if _is_quoted(_first_lines(path)):
-        return _quoted_rows(path)
-    return ((number, line.split(b"\t")) for number, line in enumerate(read_byte_lines(path), 1))
-
-
-def _first_lines(path: Path) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in islice(read_byte_lines(path), SNIFFED_LINES)]
+        return _quoted_rows(path, lines)
+    return ((number, line.split(b"\t")) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _check_first_column(path: Path, first_lines: Sequence[str]) -> None:
@@ -106,7 +157,7 @@ def _is_quoted(first_lines: Sequence[str]) -> bool:
     return bool(tab_counts) and (certain or all_start_quoted)
 
 
-def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+def _quoted_rows(path: Path, table: Iterable[bytes]) -> Iterator[Row]:
     """Yield the rows of a quoted table like `table_rows`, without empty lines.
 
     Raises UserError for a quoted field that is never closed, or that is longer than MAX_FIELD_SIZE.
@@ -116,7 +167,7 @@ def _quoted_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
     def lines() -> Iterator[str]:
         nonlocal at_end
-        for line in read_byte_lines(path):
+        for line in table:
             # Latin-1 carries any bytes through csv, which takes text. It also takes a lone CR for the end of a line.
             yield line.decode("latin-1").replace("\r", " ") + "\n"
         at_end = True

@@ -1,0 +1,191 @@
+"""Folders and zip archives of parallel text: files of both languages, and pairs of plain files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.languages import matches_language
+from dragoman.translate.corpus.readers.archives import is_zip, members_of, open_archive
+from dragoman.translate.corpus.readers.compression import without_compression
+from dragoman.translate.corpus.readers.foreign import check_members
+from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
+from dragoman.translate.corpus.readers.parallel import check_counts, read_parallel
+from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
+
+MAX_NAMED = 5  # skipped files that are named one by one
+
+_CODE = re.compile(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,4}){0,2}")  # a language in a plain file's name
+
+Log = Callable[[str], None]
+
+
+class Item(NamedTuple):
+    """A file of both languages, or a pair of plain files, and a function that yields its rows."""
+
+    name: str
+    read: Callable[[], Iterable[RawRow]]
+
+
+class SkippedFiles:
+    """A report of files that could not be read. It names the first ones, and counts the others."""
+
+    def __init__(self, folder: Path, log: Log) -> None:
+        self.folder, self.log = folder, log
+        self.reasons: list[str] = []
+        self.partly_read = 0
+
+    def add(self, reason: str, pairs: int = 0) -> None:
+        """Report a file, of which some pairs may have been read before the error."""
+        if pairs:
+            self.partly_read += 1
+            self.log(f"read in part: {reason}. Its first {pairs:,} pairs are kept.")
+            return
+        self.reasons.append(reason)
+        if len(self.reasons) <= MAX_NAMED:
+            self.log(f"skipped: {reason}")
+
+    def finish(self, items: int) -> None:
+        """Report the number of skipped files. Raises UserError with the first reasons if all of them were skipped."""
+        skipped = len(self.reasons)
+        if skipped > MAX_NAMED:
+            self.log(f"skipped in {self.folder}: {skipped:,} of {items:,} files; the first {MAX_NAMED} are named above")
+        if skipped and skipped == items:
+            first = "; ".join(self.reasons[:MAX_NAMED])
+            others = f"; and {skipped - MAX_NAMED:,} more" if skipped > MAX_NAMED else ""
+            raise UserError(f"no file in {self.folder} can be read: {first}{others}" if skipped > 1 else first)
+
+
+def read_folder(
+    folder: Path, languages: tuple[str, str], columns: tuple[int, int] | None, log: Log
+) -> Iterator[RawRow]:
+    """Yield the pairs of all files in a folder and its subfolders, or in a zip archive.
+
+    Files that cannot be read are skipped and reported to `log`. Raises UserError if there is no file of a supported
+    format, or none that can be read.
+    """
+    with ExitStack() as stack:
+        skipped = SkippedFiles(folder, log)
+        paths = _files_in(folder, stack, skipped)
+        with_reader = [path for path in paths if has_reader(path)]
+        pairs, others = pair_plain_files([path for path in paths if not has_reader(path)], languages)
+        items = [_item(path, languages, columns, log) for path in with_reader]
+        items += [Item(str(pair[0]), partial(_read_pair, pair, languages, log)) for pair in pairs]
+        if not items and is_zip(folder) and len(others) == 1:
+            items = [_item(others.pop(), languages, columns, log, explicit=True)]
+        if not (items or skipped.reasons):
+            raise UserError(
+                f"{folder}{' has' if is_zip(folder) else ' and the folders in it have'} no file in a supported format: "
+                f"{ENDINGS}, also compressed; and no two plain files whose names end in .{languages[0]} and "
+                f".{languages[1]}{_such_as(others)}"
+            )
+        if others:
+            endings = Counter(path.suffix or "without an ending" for path in others).most_common(5)
+            counts = ", ".join(f"{count:,} {ending}" for ending, count in endings)
+            log(f"skipped in {folder}: {counts}, such as {others[0].name}; supported endings: {ENDINGS}")
+        failures = len(skipped.reasons)
+        for item in sorted(items):
+            read = 0
+            try:
+                for row in item.read():
+                    yield row
+                    read += not isinstance(row, UnreadableRow)
+            except UserError as error:
+                skipped.add(str(error), read)
+        skipped.finish(failures + len(items))
+
+
+def _such_as(others: Sequence[Path]) -> str:
+    return f"; it has {len(others):,} other files, such as {others[0].name}" if others else ""
+
+
+def _item(
+    path: Path, languages: tuple[str, str], columns: tuple[int, int] | None, log: Log, *, explicit: bool = False
+) -> Item:
+    """Return a file of both languages, whose format its ending or else its content says."""
+
+    def read() -> Iterable[RawRow]:
+        ending = ending_of(path) if has_reader(path) else ending_by_content(path) or ".tsv"
+        return read_file(path, ending, languages, columns, log, explicit=explicit)
+
+    return Item(str(path), read)
+
+
+def _read_pair(pair: tuple[Path, Path], languages: tuple[str, str], log: Log) -> Iterator[RawRow]:
+    """Yield the pairs of two plain files. Raises UserError before the first if their lines differ in number."""
+    check_counts(*pair)
+    yield from read_parallel(pair[0], pair[1], languages, log)
+
+
+def _files_in(folder: Path, stack: ExitStack, skipped: SkippedFiles) -> list[Path]:
+    """Return the files in a folder, its subfolders and zip archives in them. The archives stay open on the stack.
+
+    Reports subfolders and archives that cannot be read. Raises UserError if `folder` itself cannot be read.
+    """
+    if is_zip(folder):
+        return _members_in(folder, stack)
+    files = []
+
+    def on_error(error: OSError) -> None:
+        failure = f"cannot read {error.filename}: {error.strerror}"
+        if error.filename == str(folder):
+            raise UserError(failure)
+        skipped.add(failure)
+
+    for parent, subfolders, names in os.walk(folder, onerror=on_error):
+        subfolders.sort()
+        for path in (Path(parent, name) for name in sorted(names)):
+            if not path.is_file() and path.exists():  # a pipe or a device, which could block
+                skipped.add(f"{path} is not a regular file")
+            elif path.suffix.lower() == ".zip" and is_zip(path):
+                try:
+                    files += _members_in(path, stack)
+                except UserError as error:
+                    skipped.add(str(error))
+            else:
+                files.append(path)
+    return files
+
+
+def _members_in(path: Path, stack: ExitStack) -> list[Path]:
+    """Return the paths of the files in a zip archive, which stays open on the stack."""
+    members = members_of(path, stack.enter_context(open_archive(path)))
+    check_members(path, members)
+    return [path / name for name in members]
+
+
+def pair_plain_files(paths: Sequence[Path], languages: tuple[str, str]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return the pairs of plain files whose names differ in the requested languages only, and the other files.
+
+    The language is at the end of the name (`Books.de-en.de`, `news_de.txt`) or all of it (`de.txt`). An exact code wins
+    over that of a variety: for `pt`, a file in `pt` over one in `pt_BR`.
+    """
+    groups: dict[tuple[Path, str, str], tuple[dict[str, Path], dict[str, Path]]] = defaultdict(lambda: ({}, {}))
+    for path in paths:
+        stem = without_compression(path.name)
+        end = ".txt" if stem.lower().endswith(".txt") else ""
+        stem = stem.removesuffix(stem[len(stem) - len(end) :])
+        for position in (0, *(match.end() for match in re.finditer("[._-]", stem))):
+            code = stem[position:]
+            for side, language in enumerate(languages):
+                if _CODE.fullmatch(code) and matches_language(code, language):
+                    groups[path.parent, stem[:position], end][side][code] = path
+    pairs: list[tuple[Path, Path]] = []
+    for codes in groups.values():
+        if all(codes):
+            source, target = (side[_code_for(side, language)] for side, language in zip(codes, languages, strict=True))
+            pairs.append((source, target))
+    paired = {path for pair in pairs for path in pair}
+    return pairs, [path for path in paths if path not in paired]
+
+
+def _code_for(codes: Iterable[str], language: str) -> str:
+    """Return the code that names a language, or else the shortest that names a variety of it."""
+    return min(codes, key=lambda code: (not matches_language(language, code), len(code), code))
