@@ -21,7 +21,10 @@ NEUTRAL_WORDS = {"text", "texts", "sentence", "sentences", "segment", "segments"
 
 MAX_LENGTH = 40  # characters of a column's name
 
-_TAG = re.compile(r"[a-z]{2,3}(_[a-z]{4})?(_([a-z]{2}|[0-9]{3}))?")
+# A code with an optional script and region. `en_id` holds identifiers rather than the English of Indonesia.
+_TAG = re.compile(r"[a-z]{2,3}(_[a-z]{4})?(_((?!id)[a-z]{2}|[0-9]{3}))?")
+
+NUMBERING = {"id", "no"}  # codes that rather name a column of identifiers or numbers, if another could be meant
 
 
 class Header(NamedTuple):
@@ -54,6 +57,7 @@ def _sides_of(field: str, languages: tuple[str, str]) -> list[tuple[int, int]]:
     """Return the sides that a column's name may stand for, each with a rank: 0 for an exact code, 2 for a word."""
     if len(field) > MAX_LENGTH:
         return []
+    field = re.sub(r"\((simplified|traditional)\)", "", field, flags=re.IGNORECASE)  # Chinese
     words = [word for word in _words(field) if word not in NEUTRAL_WORDS]
     sides = {SIDE_WORDS[word] for word in words if word in SIDE_WORDS}
     name = "_".join(word for word in words if word not in SIDE_WORDS)
@@ -69,10 +73,13 @@ def _words(name: str) -> list[str]:
 
 
 def _rank(name: str, language: str, other: str) -> int | None:
-    """Return 0 if a name is the code of a language, 1 if it is its name or the code of a variety, or None."""
+    """Return 0 if a name is the code of a language, 1 for its name or the code of a variety, 3 if it may be neither.
+
+    Return None for any other name.
+    """
     if _TAG.fullmatch(name) and is_known_language(name):
         if matches_language(name, language) and matches_language(language, name):
-            return 0
+            return 3 if name in NUMBERING else 0
         if matches_language(name, language) or matches_language(language, name):
             return 1
     return 1 if name in _names(language, other) else None
