@@ -39,26 +39,31 @@ Splits = Mapping[str, Iterable[Pair]]  # the pairs of each of SPLITS
 SplitsAndCard = tuple[Splits, dict[str, Any]]  # a corpus that is not written yet
 
 
-def check_replaceable(folder: Path, extensions: tuple[str, ...]) -> None:
-    """Raise UserError unless a corpus whose files have these extensions can take the place of `folder`.
+def check_out(out: str | Path, extensions: tuple[str, ...], *inputs: str | Path) -> None:
+    """Raise UserError unless a corpus whose files have these extensions can take the place of `out`.
 
-    The folder is a path without symbolic links. It must be absent, empty, or such a corpus, and it must be possible to
-    replace it: neither the current folder nor a mount point.
+    The folder must be absent, empty, or such a corpus. It must hold none of the inputs of a command.
     """
+    if not str(out):
+        raise UserError("--out is empty; name a folder")
+    folder = real_path(out)
     name = folder.name or str(folder)
     if os.path.islink(folder):  # although `real_path` has followed links
         raise UserError(f"--out {name} is a symbolic link to itself; name a new folder")
-    if not os.path.exists(folder):
-        return
+    if os.path.exists(folder):
+        _check_replaceable(folder, name, extensions)
+    for path in inputs:
+        if real_path(path) == folder:
+            raise UserError(f"--out {out} is the corpus that this command reads; name another folder")
+        if real_path(path).is_relative_to(folder):
+            raise UserError(f"--out {out} holds {path}, an input of this command; name another folder")
+
+
+def _check_replaceable(folder: Path, name: str, extensions: tuple[str, ...]) -> None:
     if not folder.is_dir():
         raise UserError(f"--out {name} is a file; name a new folder")
-    with suppress(FileNotFoundError):  # the current folder may be deleted
-        if os.path.samefile(folder, os.curdir):
-            raise UserError(f"--out {name} is the folder that you are in; name a new one in it, such as --out corpus")
-    if os.path.ismount(folder):
-        raise UserError(f"--out {name} is a mount point, which cannot be replaced; name a new folder in it")
     try:
-        names = {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir()} - {_partial_folder(folder).name}
     except OSError as error:
         raise UserError(f"cannot read --out {name}: {error.strerror or error}") from None
     corpus_files, which = {CARD, *(f"{split}.{ext}" for split in SPLITS for ext in extensions)}, "this"
@@ -68,16 +73,6 @@ def check_replaceable(folder: Path, extensions: tuple[str, ...]) -> None:
         raise UserError(f"--out {name} holds {others[0]}, which is not part of {which} corpus; name a new folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot replace --out {name}: permission denied; name a new folder")
-
-
-def check_not_in_place(out: str | Path, *inputs: str | Path) -> None:
-    """Raise UserError if a command would replace what it reads: `out` is one of its inputs, or holds one."""
-    folder = real_path(out)
-    for path in inputs:
-        if real_path(path) == folder:
-            raise UserError(f"--out {out} is the corpus that this command reads; name another folder")
-        if real_path(path).is_relative_to(folder):
-            raise UserError(f"--out {out} holds {path}, an input of this command; name another folder")
 
 
 def check_model_languages(name: str, translator: Translator, corpus: str | Path, languages: tuple[str, ...]) -> None:
@@ -138,16 +133,15 @@ def sorted_drops(dropped: Mapping[str, int]) -> list[tuple[str, int]]:
 def new_corpus(out: str | Path, extensions: tuple[str, ...], *inputs: str | Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `out` once the block ends without an error.
 
-    The folder is `OUT.part`, and a lock keeps other processes out of it. `extensions` are those of the corpus's files,
-    and `inputs` what the block reads. An earlier corpus stays complete until the new one is, and processes that have
-    opened its files can read them to the end.
+    The folder is `OUT.part`, beside or in `out`, and a lock keeps other processes out of it. `extensions` are those of
+    the corpus's files, and `inputs` what the block reads. An earlier corpus stays complete until the new one is, and
+    processes that have opened its files can read them to the end.
 
     Raises UserError before the block if `out` cannot be written or must not be replaced, so that nobody waits in vain.
     """
+    check_out(out, extensions, *inputs)
     folder = real_path(out)
-    check_replaceable(folder, extensions)
-    check_not_in_place(out, *inputs)
-    partial = folder.with_name(folder.name + ".part")
+    partial = _partial_folder(folder)
     new_parents = [parent for parent in partial.parents if not os.path.exists(parent)]
     make_folder(partial)
     try:
@@ -175,6 +169,18 @@ def new_corpus(out: str | Path, extensions: tuple[str, ...], *inputs: str | Path
         lock.release()
 
 
+def _is_fixed(folder: Path) -> bool:
+    """Return True if another folder cannot take the place of this one: a mount point, or the current folder."""
+    with suppress(OSError):  # the folder is new, or the current folder was deleted
+        return os.path.ismount(folder) or os.path.samefile(folder, os.curdir)
+    return False
+
+
+def _partial_folder(folder: Path) -> Path:
+    """Return the folder in which the files of a corpus wait until they are complete, on the same disk."""
+    return (folder if _is_fixed(folder) else folder.parent) / f"{folder.name}.part"
+
+
 def _check_abandoned(partial: Path) -> None:
     """Raise UserError if a folder holds files that no process of ours left behind."""
     try:
@@ -194,18 +200,27 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 def _replace_folder(folder: Path, new: Path) -> None:
-    """Rename `new` to `folder`. An earlier folder of this name is moved aside before, and removed afterwards."""
+    """Let the files of `new` take the place of those in `folder`.
+
+    An earlier folder is moved aside before, and removed afterwards. If it must stay, the files are moved into it, the
+    card last, so that it is no corpus while it is half of one.
+    """
     if not folder.exists():
         new.rename(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True) as aside:
-        earlier = Path(aside, folder.name)
-        folder.rename(earlier)
-        try:
-            new.rename(folder)
-        except BaseException:
-            earlier.rename(folder)
-            raise
+    elif _is_fixed(folder):
+        (folder / CARD).unlink(missing_ok=True)
+        for path in sorted(new.iterdir(), key=lambda path: path.name == CARD):
+            path.replace(folder / path.name)
+        new.rmdir()
+    else:
+        with tempfile.TemporaryDirectory(prefix=f"{new.name}.", dir=new.parent, ignore_cleanup_errors=True) as aside:
+            earlier = Path(aside, folder.name)
+            folder.rename(earlier)
+            try:
+                new.rename(folder)
+            except BaseException:
+                earlier.rename(folder)
+                raise
 
 
 def _write_split(paths: Sequence[Path], pairs: Iterable[Pair]) -> int:

@@ -52,7 +52,7 @@ def add_commands(commands: Commands) -> None:
     p.add_argument(
         "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
     )
-    p.add_argument("text", metavar="FILE", help="text in the target language, one sentence per line, plain or gzipped")
+    p.add_argument("text", metavar="FILE", help="text in the target language, one sentence per line, plain or compressed")
     p.add_argument("--corpus", required=True, metavar="DIR", help="the corpus with the original pairs")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
     p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default: 5)")
@@ -61,7 +61,7 @@ def add_commands(commands: Commands) -> None:
 
 def distill(a: argparse.Namespace) -> int:
     """Run `dragoman distill` and return its exit status."""
-    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
+    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_out, new_corpus, write_pairs
     from dragoman.translate.distillation.distil import distilled_corpus
     from dragoman.translate.evaluation.reranking import assemble
     from dragoman.translate.training.run import Run
@@ -70,16 +70,16 @@ def distill(a: argparse.Namespace) -> int:
         raise UserError(f"--count {a.count} exceeds --beam {a.beam}; give at most {a.beam}, or a larger beam")
     runs = [Run(folder) for folder in a.runs]
     corpus = Corpus(a.corpus) if a.corpus else runs[0].corpus()
-    check_not_in_place(a.out, corpus.folder)
+    check_out(a.out, corpus.languages, corpus.folder)
     translator = assemble(runs)
     check_model_languages(a.runs[0], translator, corpus.folder, corpus.languages)
     translator.check_beam(a.beam)
-    with _resumable_work(a.out, corpus.languages) as (journal, progress):
+    with _resumable_work(a.out) as (journal, progress), new_corpus(a.out, corpus.languages) as partial:
         splits, card = distilled_corpus(
             runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
             with_original=not a.without_original, progress=progress,
         )  # fmt: skip
-        counts = write_corpus(a.out, corpus.languages, splits, card)
+        counts = write_pairs(partial, corpus.languages, splits, card)["pairs"]
     print(f"{a.out}: {counts['train']:,} train")
     if fewer := card["distilled"]["fewer"]:
         amount = "no complete translation" if a.count == 1 else f"fewer than {a.count} complete translations"
@@ -92,14 +92,14 @@ def distill(a: argparse.Namespace) -> int:
 def backtranslate(a: argparse.Namespace) -> int:
     """Run `dragoman backtranslate` and return its exit status."""
     from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
-    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_not_in_place, write_corpus
+    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_out, new_corpus, write_pairs
     from dragoman.translate.corpus.readers.lines import read_byte_lines
     from dragoman.translate.distillation.backtranslate import back_translate
     from dragoman.translate.evaluation.engine import translator_of
     from dragoman.translate.training.run import Run
 
     run, corpus = Run(a.reverse), Corpus(a.corpus)
-    check_not_in_place(a.out, a.corpus)
+    check_out(a.out, corpus.languages, a.corpus, a.text)
     left_out: Counter[str] = Counter()
     text = (
         pair.target for pair in usable_pairs(((line, line) for line in read_byte_lines(a.text)), count_drops(left_out))
@@ -107,11 +107,11 @@ def backtranslate(a: argparse.Namespace) -> int:
     translator = translator_of(run)
     check_model_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     translator.check_beam(a.beam)
-    with _resumable_work(a.out, corpus.languages) as (journal, progress):
+    with _resumable_work(a.out) as (journal, progress), new_corpus(a.out, corpus.languages) as partial:
         splits, card = back_translate(
             run, translator, corpus, text, journal, beam=a.beam, left_out=left_out, progress=progress
         )
-        counts = write_corpus(a.out, corpus.languages, splits, card)
+        counts = write_pairs(partial, corpus.languages, splits, card)["pairs"]
     back_translated = card["back_translated"]
     print(f"{a.out}: {counts['train']:,} train, {back_translated['lines']:,} of them back-translated")
     for reason, count in back_translated["left_out"].items():
@@ -120,16 +120,14 @@ def backtranslate(a: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _resumable_work(out: str, languages: tuple[str, str]) -> Iterator[tuple[Path, ProgressCallback]]:
+def _resumable_work(out: str) -> Iterator[tuple[Path, ProgressCallback]]:
     """Yield the path of a journal beside the corpus to write, and a progress callback; lock the work meanwhile.
 
     The journal is removed once the block ends without an error. Raises UserError when another process holds the lock.
     """
-    from dragoman.translate.corpus.folder import check_replaceable
     from dragoman.translate.progress import bar
 
     folder = real_path(out)
-    check_replaceable(folder, languages)
     journal, lock_file = (folder.with_name(folder.name + ending) for ending in (".journal", ".lock"))
     make_folder(journal.parent)
     lock = acquire_lock(lock_file, f"{out} is being written", "name another folder")
