@@ -10,6 +10,7 @@ none of them loads PyTorch.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from dragoman.runtime.series import Series
     from dragoman.runtime.translation import Hypothesis, Translation
     from dragoman.runtime.translator import Translator
+
+# Imported without this variable, onnxruntime 1.29 or newer writes a device id to the home folder and looks up a host.
+# A program that imports onnxruntime before dragoman sets it itself.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 __all__ = [

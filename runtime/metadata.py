@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dragoman.runtime.contract import CHECKSUM_KEY, CONTRACTS, METADATA_PREFIX, PRECISIONS, SCHEMA
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.normalisation import VERSION
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any], int)
 
@@ -47,6 +48,7 @@ class Metadata:
         series: Only in forecasters: variables, window, horizon and season.
         max_sentences: The number of sentences that nearly all training sources stay within. A translator drops
             sentences beyond what it has seen, so text with more of them is translated in parts, too.
+        normalisation: Version of the rules by which text is normalised.
     """
 
     source_language: str
@@ -65,6 +67,7 @@ class Metadata:
     labels: list[str] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)
     max_sentences: int = 1
+    normalisation: int = VERSION
 
     def to_props(self) -> dict[str, str]:
         """Return the metadata as `metadata_props`, with the prefix `dragoman.` and string values."""
@@ -79,6 +82,7 @@ class Metadata:
             "target_tokenizer": "" if joint else base64.b64encode(self.target_tokenizer).decode(),
             "max_source": str(self.max_source),
             "max_sentences": str(self.max_sentences),
+            "normalisation": str(self.normalisation),
         }
         for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series"):
             values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
@@ -129,6 +133,7 @@ class Metadata:
             task=task,
             labels=read("labels", list, "[]"),
             series=read("series", dict, "{}"),
+            normalisation=read("normalisation", int, "1"),
         )
         metadata._check()
         return metadata
@@ -139,6 +144,11 @@ class Metadata:
             raise ModelFileError(
                 f"the model's precision is {self.precision!r}, and this version of Dragoman runs "
                 f"{' and '.join(PRECISIONS)}; install a newer version"
+            )
+        if self.normalisation > VERSION:
+            raise ModelFileError(
+                f"the model's text is normalised by version {self.normalisation} of the rules, and this version of "
+                f"Dragoman knows them up to {VERSION}; install a newer version"
             )
         required_defaults = ("beam_size", "length_penalty", "max_length") if self.task == "translate" else ()
         for name in required_defaults:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.metadata import Metadata
-from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.segmentation import FULL_WIDTH, count_sentences, is_spaced, split_text
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -51,13 +50,13 @@ class PartSplitter:
     def split(self, text: str) -> list[Part]:
         """Return the parts of a text with any number of lines."""
         if "\n" not in text and "\r" not in text:
-            return self._split_line(normalise(text))
+            return self._split_line(self._tokenizer.normalise(text))
         if not text.islower():  # in a text without capitals, a small letter does not show that a sentence continues
             text = _WRAP.sub(lambda wrap: " " if wrap[1].islower() else wrap[0], text)
         parts: list[Part] = []
         lines = _LINE_BREAKS.split(text)
         for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
-            line_parts = self._split_line(normalise(line))
+            line_parts = self._split_line(self._tokenizer.normalise(line))
             if breaks and line_parts:
                 line_parts[-1].separator = line_parts[-1].target_separator = breaks
             elif breaks:

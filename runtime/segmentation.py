@@ -7,31 +7,39 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from dragoman.runtime.abbreviations import abbreviations
+
 # A sentence may end after its closing punctuation and the quotes or brackets that follow. German and Czech close with “
 # or «, French with a space and ». Full-width punctuation needs no space after it. The sets include Arabic, Urdu,
 # Devanagari, Armenian, Ethiopic and Burmese punctuation. No match starts inside a run of punctuation; otherwise a long
-# run would take quadratic time.
-_SENTENCE_END = re.compile(r"(?:(?<![.!?…؟۔।॥։።။])[.!?…؟۔।॥։።။]+(?:[\"'”“’‘»«›‹)\]]| [»›])*(?= )|[。！？]+[”’」』）]*)")
+# run would take quadratic time. Punctuation marks may have spaces between them, as in `. . .`.
+_ENDS = ".!?…؟۔।॥։။"
+
+
+def _sentence_end(ends: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?:(?<![{ends}])[{ends}]+(?: [{ends}]+(?= ))*(?:[\"'”“’‘»«›‹)\]]| [»›])*(?= )|[。！？｡።፧]+[”’」』）》]*)"
+    )
+
+
+_SENTENCE_END = _sentence_end(_ENDS)
+# Greek asks with a semicolon, and Armenian often ends sentences with a colon.
+_SENTENCE_END_OF = {"el": _sentence_end(_ENDS + ";"), "hy": _sentence_end(_ENDS + ":")}
 _CLAUSE_END = re.compile(r"(?:[,;:—–،؛՝፣፤၊](?= )|[，、；：])")
 _WORD_END = re.compile(r"(?= )")
 
-_OPENING = re.compile(r"[ \"'“”„«»‹›(\[]*")  # spaces, quotes and brackets before the next word
-_LAST_WORD = re.compile(r"[^\W_]+$")
-_LOOK_BACK = 12  # characters, more than any abbreviation below has
+_OPENING = re.compile(r"[ \"'“”„«»‹›(\[¿¡—–-]*")  # spaces, quotes, brackets and dashes before the next word
+_LAST_WORD = re.compile(r"[^\s!-/:-@\[-`{-~\xa1-\xbf\u2010-\u205e]+$")  # no spaces or punctuation; marks are letters
+_LOOK_BACK = 12  # characters, more than any abbreviation has
 
-# A full stop after one of these never ends a sentence.
-_TITLES = {*"mr mrs ms dr prof st mme mlle hr fr sra gen col sgt capt lt rev mt vs bzw approx".split()}
-# A full stop after one of these does not end a sentence if a number follows ("no. 5", "Jan. 5").
-_BEFORE_NUMBER = {
-    *"no nos nr fig figs art abb vol p pp ch sec ca tel".split(),
-    *"jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split(),
-}
-# Languages that write ordinal numbers with a full stop, by their ISO 639 codes.
-_ORDINALS = {
-    *"de deu ger gsw lb ltz da dan nb nob nn nno no nor fo fao is isl ice fi fin et est lv lav eu eus hu hun".split(),
+# Languages that write ordinal numbers with a full stop, by their ISO 639 codes. After it, German writes nouns with a
+# capital; in the other languages a capital starts a sentence.
+_GERMAN = {*"de deu ger gsw lb ltz".split()}
+_ORDINALS = _GERMAN | {
+    *"da dan nb nob nn nno no nor fo fao is isl ice fi fin et est lv lav eu eus hu hun".split(),
     *"cs ces cze sk slk sl slv hr hrv sr srp bs bos hsb dsb pl pol tr tur".split(),
 }
-FULL_WIDTH = tuple("。！？，、；：”’」』）")  # punctuation that needs no space after it
+FULL_WIDTH = tuple("。！？｡።፧，、；：”’」』）》")  # punctuation that needs no space after it
 
 # Languages written without spaces between words, by their codes in BCP 47 and ISO 639.
 UNSPACED = {*"zh zho cmn yue ja jpn th tha lo lao km khm my mya bo bod dz dzo".split()}
@@ -112,12 +120,15 @@ def _ends(pattern: re.Pattern[str], text: str) -> list[int]:
 
 
 def _sentence_ends(text: str, language: str) -> list[int]:
-    lower_case, ordinals = text.islower(), _primary_language(language) in _ORDINALS
-    return [
-        match.end()
-        for match in _SENTENCE_END.finditer(text)
-        if not _sentence_continues(text, match, lower_case, ordinals)
-    ]
+    language = _primary_language(language)
+    pattern = _SENTENCE_END_OF.get(language, _SENTENCE_END)
+    ends: list[int] = []
+    rules: _Rules | None = None
+    for match in pattern.finditer(text):
+        rules = rules or _Rules(text, language)
+        if not rules.continues(match, ends[-1] if ends else 0):
+            ends.append(match.end())
+    return ends
 
 
 def _units(text: str, find_ends: EndFinder) -> list[str]:
@@ -127,33 +138,59 @@ def _units(text: str, find_ends: EndFinder) -> list[str]:
     return [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True) if start < end]
 
 
-def _sentence_continues(text: str, match: re.Match[str], lower_case: bool, ordinals: bool) -> bool:
-    """Return whether a sentence continues after punctuation that could end it.
+class _Rules:
+    """Rules that tell the end of a sentence from a full stop inside it, for one text."""
 
-    Args:
-        text: The whole text.
-        match: A match of _SENTENCE_END in it.
-        lower_case: The text has no capitals, so a small letter after the punctuation says nothing.
-        ordinals: The language writes ordinal numbers with a full stop.
-    """
-    start, end = match.span()
-    if match[0][0] in FULL_WIDTH:
-        return False
-    opening = _OPENING.match(text, end)
-    assert opening
-    next_character = text[opening.end() : opening.end() + 1]
-    if next_character.islower() and not lower_case:
-        return True
-    last_word = _LAST_WORD.search(text, max(0, start - _LOOK_BACK), start)
-    if match[0] != "." or not last_word:
-        return False
-    word = last_word[0]
-    if len(word) == 1 and word.isalpha():
-        # An initial, "z. B." or "p.m."; but "I" may end a sentence, and so may a small letter in Russian.
-        return word not in "Ii" and (word.isascii() or word.isupper())
-    if word.isdecimal():
-        return len(word) <= 2 and (ordinals or last_word.start() == 0)
-    return word.lower() in _TITLES or (next_character.isdecimal() and word.lower() in _BEFORE_NUMBER)
+    def __init__(self, text: str, language: str) -> None:
+        self.text = text
+        self.lower_case = text.islower()  # then a small letter after the punctuation says nothing
+        self.german, self.ordinals = language in _GERMAN, language in _ORDINALS
+        self.before_words, self.before_numbers = abbreviations(language)
+
+    def continues(self, match: re.Match[str], sentence_start: int) -> bool:
+        """Return whether the sentence continues after punctuation that could end it, a match of _SENTENCE_END."""
+        start, end = match.span()
+        if match[0][0] in FULL_WIDTH:
+            return self.text[end : end + 1] in (*"とっ、，",)  # what is said in quotes is part of a sentence
+        opening = _OPENING.match(self.text, end)
+        assert opening
+        next_character = self.text[opening.end() : opening.end() + 1]
+        if next_character.islower() and not self.lower_case:
+            return True
+        last_word = self._word_before(start)
+        if match[0] != "." or not last_word:
+            return False
+        if last_word[0].isdecimal():
+            return self._is_ordinal(last_word, sentence_start, next_character)
+        return self._is_abbreviation(last_word, next_character)
+
+    def _word_before(self, end: int) -> re.Match[str] | None:
+        return _LAST_WORD.search(self.text, max(0, end - _LOOK_BACK), end)
+
+    def _is_ordinal(self, number: re.Match[str], sentence_start: int, next_character: str) -> bool:
+        """Return whether a number with a full stop numbers a list or is an ordinal."""
+        start = number.start()
+        if len(number[0]) > 2:
+            return False
+        if start - sentence_start <= 2 and not self.text[sentence_start:start].strip(" ("):
+            return True
+        before = self._word_before(start - 2) if self.text[max(0, start - 2) : start] == ". " else None
+        if before and before[0].lower() in self.before_numbers:  # "Nr. 5."
+            return False
+        return self.german or (self.ordinals and (self.lower_case or next_character.isdecimal()))
+
+    def _is_abbreviation(self, last_word: re.Match[str], next_character: str) -> bool:
+        word, before = last_word[0].lower(), self.text[max(0, last_word.start() - 2) : last_word.start()]
+        if len(word) == 1 and (before[-1:] == "°" or (before[:1].isdecimal() and before[-1:] == " ")):
+            return False  # a unit: "5 m", "20 °C"
+        if word in self.before_words or (word in self.before_numbers and next_character.isdecimal()):
+            return True
+        if len(word) > 1 or not word.isalpha():
+            return False
+        if word == "m" and before.lower() in ("a.", "p."):  # "5 p.m."; a small letter would continue
+            return False
+        # An initial or "z. B."; but "I" may end a sentence, and so may a small letter in Russian.
+        return word != "i" and (word.isascii() or last_word[0].isupper())
 
 
 def _with_leading_spaces(original: str, segments: list[Segment]) -> list[Segment]:

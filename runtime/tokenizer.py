@@ -8,14 +8,20 @@ import sentencepiece
 
 from dragoman.runtime.contract import BOS, EOS, PAD, UNK
 from dragoman.runtime.metadata import ModelFileError
-from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.normalisation import VERSION, normalise
 
 
 class Tokenizer:
-    """A SentencePiece model with Dragoman's special ids. Other models raise ModelFileError."""
+    """A SentencePiece model with Dragoman's special ids, and the normalisation of its text.
 
-    def __init__(self, model: bytes) -> None:
-        self.model = model
+    Attributes:
+        model: The serialised SentencePiece model.
+        normalisation: Version of the rules of `normalise`.
+    """
+
+    def __init__(self, model: bytes, normalisation: int = VERSION) -> None:
+        """Load a SentencePiece model. Raise ModelFileError for one with other special ids."""
+        self.model, self.normalisation = model, normalisation
         self.processor = sentencepiece.SentencePieceProcessor()
         try:
             self.processor.LoadFromSerializedProto(model)
@@ -34,9 +40,13 @@ class Tokenizer:
         size: int = self.processor.GetPieceSize()
         return size
 
+    def normalise(self, text: str) -> str:
+        """Return a text normalised as in the training of the model."""
+        return normalise(text, self.normalisation)
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, closed by `</s>`. The text is normalised first."""
-        ids: list[int] = self.processor.EncodeAsIds(normalise(text))
+        ids: list[int] = self.processor.EncodeAsIds(self.normalise(text))
         return [*ids, EOS]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -46,7 +56,7 @@ class Tokenizer:
         """
         size = len(self)
         text: str = self.processor.DecodeIds([int(i) for i in ids if EOS < i < size])
-        return normalise(text)
+        return self.normalise(text)
 
     def subwords(self, ids: Sequence[int]) -> list[str]:
         """Return the subword of each id, with `▁` for a space."""

@@ -15,6 +15,8 @@ from dragoman.runtime.labelling import Classifier, Tagger
 from dragoman.runtime.series import read_series
 from dragoman.runtime.translator import Translator
 from dragoman.translate.files import read_rows
+from dragoman.translate.training.run import Run
+from dragoman.translate.training.run_metadata import metadata_of
 
 # Written by commit 35c52c7, the last one before 0.2.0.
 BEFORE = Path(__file__).parent / "files" / "35c52c7"
@@ -68,3 +70,10 @@ def test_a_run_folder_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [(row["kind"], row["step"]) for row in found] == [(row["kind"], row["step"]) for row in expected]
     for row, before in zip(found, expected, strict=True):
         assert row["loss"] == pytest.approx(before["loss"], rel=1e-3)
+
+
+def test_a_run_folder_keeps_its_normalisation(tmp_path: Path) -> None:
+    run = Run(shutil.copytree(BEFORE / "run", tmp_path / "run"))
+    assert [tokenizer.normalisation for tokenizer in run.tokenizers()] == [1, 1]
+    assert metadata_of(run).normalisation == 1
+    assert run.source_tokenizer().normalise("a\u00a0b\u200b") == "a\u00a0b\u200b"

@@ -15,13 +15,14 @@
 // - checks neither the file's checksum nor its self-test.
 #include <onnxruntime_cxx_api.h>
 #include <sentencepiece_processor.h>
-#include <unicode/normalizer2.h>
-#include <unicode/unistr.h>
 
 #include <array>
+#include <cstdlib>
 #include <iostream>
 #include <regex>
 #include <vector>
+
+#include "normalisation.h"
 
 namespace {
 constexpr int64_t EOS = 3;  // `</s>`; ids 0 to 2 are `<pad>`, `<unk>` and `<s>`
@@ -40,26 +41,6 @@ std::string from_base64(const std::string& text) {
     return out;
 }
 
-// Returns a line in Unicode NFC, without control characters, with single spaces and none at either end, like normalise
-// in runtime/normalisation.py.
-std::string normalise(const std::string& line) {
-    UErrorCode status = U_ZERO_ERROR;
-    icu::UnicodeString result;
-    const auto text = icu::UnicodeString::fromUTF8(line);  // invalid UTF-8 becomes U+FFFD
-    for (int32_t i = 0; i < text.length(); i = text.moveIndex32(i, 1)) {
-        const UChar32 c = text.char32At(i);
-        if (c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0x2028 || c == 0x2029) {
-            if (!result.isEmpty() && !result.endsWith(u' ')) result.append(u' ');
-        } else if (!(c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0xfeff)) {
-            result.append(c == 0x2581 ? u'_' : c);  // SentencePiece writes U+2581 for a space
-        }
-    }
-    if (result.endsWith(u' ')) result.truncate(result.length() - 1);
-    std::string out;
-    icu::Normalizer2::getNFCInstance(status)->normalize(result, status).toUTF8String(out);
-    return out;
-}
-
 struct Translator {
     explicit Translator(const std::string& path) : session_(nullptr) {
         Ort::SessionOptions options;
@@ -74,6 +55,9 @@ struct Translator {
         check(source_.LoadFromSerializedProto(source));
         check(target_.LoadFromSerializedProto(target.empty() ? source : target));
         max_source_ = std::stoul(metadata("max_source"));
+        const std::string normalisation = metadata("normalisation");
+        normalisation_ = normalisation.empty() ? 1 : std::stoi(normalisation);
+        if (normalisation_ > NORMALISATION) throw std::runtime_error(path + " needs a newer version of this program");
         const std::string defaults = metadata("defaults");
         beam_size = std::stoll(number(defaults, "beam_size"));
         max_length_ = std::stoll(number(defaults, "max_length"));
@@ -82,7 +66,7 @@ struct Translator {
 
     std::string operator()(const std::string& line) {
         std::vector<int> subword_ids;
-        check(source_.Encode(normalise(line), &subword_ids));
+        check(source_.Encode(normalise(line, normalisation_), &subword_ids));
         if (subword_ids.empty()) return "";  // the line is empty or has only spaces
         std::vector<int64_t> source(subword_ids.begin(), subword_ids.end());
         source.push_back(EOS);
@@ -112,7 +96,7 @@ struct Translator {
         }
         std::string text;
         check(target_.Decode(translation, &text));
-        return normalise(text);
+        return normalise(text, normalisation_);
     }
 
     template <typename T>
@@ -144,6 +128,7 @@ struct Translator {
     Ort::Session session_;
     sentencepiece::SentencePieceProcessor source_, target_;
     size_t max_source_ = 0;
+    int normalisation_ = 1;
     int64_t max_length_ = 0;
     float length_penalty_ = 1;
     int64_t beam_size = 1;
@@ -151,6 +136,7 @@ struct Translator {
 }  // namespace
 
 int main(int argc, char** argv) try {
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before the first call of ONNX Runtime, which may else contact a host
     if (argc < 2) throw std::runtime_error("usage: dragoman FILE.onnx [BEAM] < source > translation");
     Translator translate(argv[1]);
     if (argc > 2) translate.beam_size = std::stoll(argv[2]);

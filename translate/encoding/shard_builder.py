@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def build(
         total = int(corpus.card.get("pairs", {}).get("train", 0))
         rows = shards = 0
         with ordered_map(total) as map_:
-            for sides in map_(_index_words, _read_shards(corpus)):
+            normalisation = tokenizers[0].normalisation
+            for sides in map_(partial(_index_words, normalisation=normalisation), _read_shards(corpus)):
                 for side, (lines, shard_words) in enumerate(sides):
                     numbers = words[names[side]].add(shard_words.numbers, shard_words.counts)
                     _write(beside, f"{side}-{shards:05}", LINE_ARRAYS, (numbers[lines.flat], lines.ends))
@@ -62,7 +64,7 @@ def build(
             for name, tokenizer in zip(names, tokenizers, strict=True):
                 if not (beside / f"{name}.pieces").exists():
                     if description["augmented"]:
-                        variants = words[name].add_variants(seed, corpus.card.get("tags", []))
+                        variants = words[name].add_variants(seed, corpus.card.get("tags", []), tokenizer.normalise)
                         _write(beside, name, dict.fromkeys(VARIANTS, np.int32), variants)
                     _write_segmentations(beside, name, tokenizer, words[name], config, seed, map_, progress)
         manifest = {
@@ -106,13 +108,14 @@ def _read_shards(corpus: Corpus) -> Iterator[tuple[bytes, bytes]]:
             yield b"".join(sides[0]), b"".join(sides[1])
 
 
-def _index_words(sides: tuple[bytes, bytes]) -> list[tuple[Ragged, WordIndex]]:
+def _index_words(sides: tuple[bytes, bytes], normalisation: int) -> list[tuple[Ragged, WordIndex]]:
     """Return the lines of each side as numbers of words, and the index of those words. It runs in a pool process."""
     out = []
     for side in sides:
         words = WordIndex()
         lines = side.decode("utf-8").removesuffix("\n").split("\n")
-        out.append((ragged([words.number(word) for word in normalise(line).split(" ")] for line in lines), words))
+        split_lines = (normalise(line, normalisation).split(" ") for line in lines)
+        out.append((ragged([words.number(word) for word in line] for line in split_lines), words))
     return out
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.runtime.normalisation import normalise
 from dragoman.translate.encoding.augmentation import bare, title, typo, upper
 
 VARIANTS = ("upper", "title", "bare", "typos")  # keys of AugmentConfig
@@ -36,10 +35,13 @@ class WordIndex:
         """Count words as often as `counts` says and return their numbers."""
         return np.fromiter(map(self.number, words, counts), np.int32)
 
-    def add_variants(self, seed: int, tags: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+    def add_variants(
+        self, seed: int, tags: Sequence[str], normalise: Callable[[str], str]
+    ) -> list[npt.NDArray[np.int32]]:
         """Add the variants of all words, and return for each of VARIANTS the number of every word's variant.
 
         A variant is its own variant. So are tags, which must stay as they are, and words that would become empty.
+        `normalise` is that of the tokenizer.
         """
         changes = (upper, title, bare, lambda word: typo(word, random.Random(f"{seed} {word}")))
         words, counts = [*self.numbers], [max(1, count // OCCURRENCES_PER_VARIANT) for count in self.counts]

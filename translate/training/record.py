@@ -11,17 +11,28 @@ from dragoman.translate.files import write_json
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.state import Position
 
-# Keys that a resumption may change: the limits that end training, and with them the rest of the schedule.
-RESUMABLE = ("training.epochs", "training.minutes", "training.patience", "training.checkpoint_minutes")
+# Keys that a resumption may change: mostly the limits that end training, and with them the rest of the schedule.
+RESUMABLE = (
+    "training.epochs",
+    "training.minutes",
+    "training.patience",
+    "training.checkpoint_minutes",
+    "data.corpus",  # only its place may change: `Task.check_corpus` compares the text
+)
 
 
 def check_folder(run: Run, config: Config, *, resume: bool) -> bool:
     """Return True if the folder holds a checkpoint to resume from, and False if training starts from scratch.
 
     Raises UserError when a run would be overwritten, when there is nothing to resume, or when the configuration differs
-    in a key that is not RESUMABLE. A folder without a checkpoint may be overwritten: there is nothing to lose.
+    in a key that is not RESUMABLE. A folder without weights may be overwritten: there is nothing to lose.
     """
     has_checkpoint = run.path("last.safetensors").exists()
+    if not has_checkpoint and (weights := _weights_in(run)):
+        raise UserError(
+            f"{run.folder} holds {weights} of an earlier training, and no last.safetensors to resume that from; choose "
+            "another name, or remove the folder"
+        )
     if has_checkpoint and not resume:
         raise UserError(f"{run.folder} already holds a run; continue it with --resume, or choose another name")
     if resume and not run.folder.exists():
@@ -33,9 +44,17 @@ def check_folder(run: Run, config: Config, *, resume: bool) -> bool:
     return has_checkpoint
 
 
+def _weights_in(run: Run) -> str:
+    """Return the name of a file with weights of this or an earlier training, or nothing."""
+    for path in (run.path("model.safetensors"), *sorted(run.folder.glob("step-*.safetensors"))):
+        if path.is_file() and path.stat().st_size:
+            return path.name
+    return ""
+
+
 def start_from_scratch(run: Run, config: Config) -> None:
     """Remove what a killed start left behind, and write config.json."""
-    for path in (run.path("metrics.jsonl"), *run.folder.glob("step-*.safetensors")):
+    for path in (run.path("metrics.jsonl"), run.path("run.json"), *run.folder.glob("step-*.safetensors")):
         path.unlink(missing_ok=True)
     run.write_config(config)
 
@@ -71,6 +90,7 @@ def training_facts(p: Position, weights: str, seed: int) -> dict[str, Any]:
         "steps": p.step,
         "epochs": round(p.epoch - p.skipped, 2) if p.skipped else p.epoch,
         "target_tokens_per_second": round(p.tokens / max(p.seconds, 1e-9)),
+        **({"skipped_steps": p.skipped_steps} if p.skipped_steps else {}),
         "weights": weights,
         "seed": seed,
     }

@@ -14,6 +14,7 @@ lock                  the process that trains
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,12 @@ from filelock import FileLock
 from torch import nn
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import real_path
+from dragoman.runtime.metadata import ModelFileError
+from dragoman.runtime.normalisation import VERSION
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import Config, from_tree, to_tree
+from dragoman.translate.corpus.folder import CARD, Corpus
 from dragoman.translate.files import LOCK, acquire_lock, write_json
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
@@ -45,13 +50,15 @@ class Run:
         """Read one of the run's JSON files. Raises UserError when it is missing or damaged."""
         try:
             value: dict[str, Any] = json.loads(self.path(name).read_text("utf-8"))
-            return value
         except FileNotFoundError:
             raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
         except NotADirectoryError:
             raise UserError(f"{self.folder} is a file; give the folder of a training run") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {self.path(name)}: {error}") from None
+            raise UserError(f"cannot read {self.path(name)}: {error}; restore it from a copy") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{self.path(name)} holds no JSON object; restore it from a copy")
+        return value
 
     def lock(self) -> FileLock:
         """Lock the folder for this process. Raises UserError when another process holds the lock."""
@@ -65,21 +72,71 @@ class Run:
         """Write config.json."""
         write_json(self.path("config.json"), to_tree(config))
 
+    def corpus(self) -> Corpus:
+        """Return the corpus that the run was trained on, from whatever folder this process was started in."""
+        return self.find_corpus(self.config().data.corpus)
+
+    def find_corpus(self, given: str) -> Corpus:
+        """Return the corpus that `data.corpus` names, given its value.
+
+        A run that has started recorded the place of its corpus (see `corpus_place`). It counts unless config.json was
+        edited since. The path relative to the run comes first: both may have been copied elsewhere. A run of earlier
+        versions did not record it: the path is then relative to the current folder, or to the one that holds `runs`.
+        Of several folders, the one with the text of the training counts.
+
+        Raises UserError when there is no corpus.
+        """
+        if not self.path("run.json").exists():
+            return Corpus(given)
+        facts = self.read_json("run.json")
+        place = facts.get("corpus_place", {})
+        if place.get("given") == given:
+            places = [self.folder / place["from_run"], Path(place["absolute"])]
+        else:
+            places = [Path(given), self.folder / ".." / ".." / given]
+        places = [*dict.fromkeys(map(real_path, places))]
+        corpora = [Corpus(folder) for folder in places if (folder / CARD).exists()]
+        if not corpora:
+            raise UserError(
+                f"{given}, the corpus of {self.folder}, is not a corpus now: there is no {CARD} in "
+                f"{' or '.join(map(str, places))}; put the corpus back there"
+            )
+        if len(corpora) > 1:
+            corpora.sort(key=lambda corpus: corpus.digest() != facts.get("corpus_sha256"))
+        return corpora[0]
+
+    def corpus_place(self, given: str, corpus: Corpus) -> dict[str, str]:
+        """Return the place of the corpus in three forms for run.json; given: the value of `data.corpus`.
+
+        They stay out of config.json, which exported files repeat: others need not learn the names of a user's folders.
+        """
+        return {
+            "given": given,
+            "absolute": os.path.abspath(corpus.folder),
+            "from_run": os.path.relpath(real_path(corpus.folder), real_path(self.folder)),
+        }
+
     def source_tokenizer(self) -> Tokenizer:
         """Return the tokenizer of the input text. Classifiers and taggers have no other."""
-        return Tokenizer(self._tokenizer_model("source"))
+        return self._tokenizer("source")
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
         """Return the source and the target tokenizer, which are one object if the vocabulary is joint."""
-        source, target = (self._tokenizer_model(side) for side in ("source", "target"))
-        source_tokenizer = Tokenizer(source)
-        return source_tokenizer, source_tokenizer if target == source else Tokenizer(target)
+        source, target = (self._tokenizer(side) for side in ("source", "target"))
+        return source, source if target.model == source.model else target
 
-    def _tokenizer_model(self, side: str) -> bytes:
+    def normalisation(self) -> int:
+        """Return the version of the rules that the run's text is normalised by; a run that starts has the newest."""
+        return int(self.read_json("run.json").get("normalisation", 1)) if self.path("run.json").exists() else VERSION
+
+    def _tokenizer(self, side: str) -> Tokenizer:
+        path = self.path(f"{side}.model")
         try:
-            return self.path(f"{side}.model").read_bytes()
+            return Tokenizer(path.read_bytes(), self.normalisation())
         except OSError as error:
             raise UserError(f"{self.folder} has no tokenizer: {error.strerror}: {error.filename}") from None
+        except ModelFileError as error:
+            raise UserError(f"{path} is damaged: {error}; restore it from a copy") from None
 
     def trained(self, model: Network) -> Network:
         """Load the final weights into a network of this run's shape, and prepare it for inference."""

@@ -9,12 +9,26 @@ from dragoman.runtime.metadata import Metadata
 from dragoman.translate.training.run import Run
 
 # The keys of run.json that the model card repeats.
-CARD_KEYS = ("corpus", "training", "scores", "parameters", "commit", "command")
+CARD_KEYS = ("corpus", "corpus_sha256", "training", "scores", "parameters", "commit", "command")
 
 
 def card_of(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the model card of a run, given the contents of its run.json."""
     return {key: facts[key] for key in CARD_KEYS if key in facts}
+
+
+def corpus_digests(card: dict[str, Any]) -> set[str]:
+    """Return the digests of the corpus in a model card, and of the corpora that its synthetic text was made from.
+
+    The set is empty if the card does not say, like those of earlier versions.
+    """
+    digests = {card.get("corpus_sha256")}
+    for key in ("distilled", "back_translated"):
+        synthetic = card.get("corpus", {}).get(key)
+        while synthetic:
+            digests.add(synthetic.get("corpus_sha256"))
+            synthetic = synthetic.get("before")
+    return set() if None in digests else {digest for digest in digests if digest}
 
 
 def metadata_of(run: Run) -> Metadata:
@@ -42,4 +56,5 @@ def metadata_of(run: Run) -> Metadata:
         config=run.read_json("config.json"),
         card=card_of(facts),
         self_test={},
+        normalisation=source.normalisation,
     )
