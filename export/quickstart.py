@@ -24,7 +24,7 @@ from dragoman.runtime.progress import format_duration
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import from_tree
 from dragoman.translate.corpus.builders.cldr import build_cldr, parse_locale
-from dragoman.translate.corpus.folder import Corpus, write_corpus
+from dragoman.translate.corpus.folder import Corpus, new_corpus, write_pairs
 from dragoman.translate.corpus.languages import parse_pair
 from dragoman.translate.evaluation.engine import TorchEngine, translate_all
 from dragoman.translate.evaluation.metrics import score
@@ -69,8 +69,8 @@ def run_quickstart(
     if run.folder.exists() and not run.path("config.json").exists():
         raise UserError(f"--out {folder} has a folder run/ that is not a training run; name another folder")
     log(f"building a corpus of {phrases:,} {pair} phrases from CLDR data")
-    splits, card = build_cldr(languages, phrases)
-    write_corpus(corpus, languages, splits, card)
+    with new_corpus(corpus, languages) as partial:
+        write_pairs(partial, languages, *build_cldr(languages, phrases))
     shutil.rmtree(run.folder, ignore_errors=True)  # from an earlier quickstart
     tree = msgspec.toml.decode(files("dragoman.export").joinpath("quickstart.toml").read_bytes())
     tree["training"] |= {**(training_config or {}), **({"minutes": minutes} if minutes else {})}
