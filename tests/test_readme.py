@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,9 @@ def files_of_the_reader(folder: Path) -> None:
         f'<tu><tuv xml:lang="en"><seg>{pair.source}</seg></tuv><tuv xml:lang="de"><seg>{pair.target}</seg></tuv></tu>'
         for pair in pairs
     )
+    with zipfile.ZipFile(folder / "de-en.txt.zip", "w") as archive:
+        for side, language in enumerate(("en", "de")):
+            archive.writestr(f"Books.de-en.{language}", "".join(pair[side] + "\n" for pair in pairs))
     (folder / "memory.tmx").write_text(f'<tmx version="1.4"><header/><body>{"".join(units)}</body></tmx>')
     for name in ("my", "phrases"):  # as on the pages, but trained in seconds
         toml = tiny_toml(Path("data") / name, name).replace("vocabulary = 300", "")  # each corpus fills another

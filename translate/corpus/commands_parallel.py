@@ -43,17 +43,17 @@ ESCAPES = {code: ascii(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x20
 
 def add_files(kinds: Commands) -> None:
     """Register `dragoman corpus files`."""
-    p = add_kind(kinds, "files", "Read and clean parallel text from files: UTF-8, plain or gzipped.")
+    p = add_kind(kinds, "files", "Read and clean parallel text from files: UTF-8, plain or compressed.")
     add_pair(p)
     add_out(p)
     p.add_argument(
         "files", nargs="+", metavar="FILE",
-        help="two plain text files, source first; or files that hold both languages, and folders of them: "
-        ".tsv (source, tab, target), .jsonl, .tmx, .xlf, .xliff, .po, .mo",
+        help="two plain text files, source first; or files that hold both languages, folders and zip archives: "
+        ".tsv (source, tab, target), .csv, .jsonl, .tmx, .xlf, .xliff, .sdlxliff, .mxliff, .po, .mo",
     )  # fmt: skip
     p.add_argument(
         "--columns", type=_two_columns, metavar="N,N",
-        help="the columns of source and target in a .tsv, counted from 1 (default: 1,2)",
+        help="the columns of source and target in a .tsv or .csv, counted from 1 (default: by its header, or 1,2)",
     )  # fmt: skip
     _add_cleaning(p)
     p.set_defaults(run=corpus_files)
@@ -263,8 +263,10 @@ def _disabled_rules(allow: Iterable[str]) -> Collection[str]:
 
 def _check_files(inputs: Iterable[str], dropped: str | None, outputs: Iterable[Path]) -> None:
     """Raise UserError if an input is missing, or if the file of `--dropped` is an input, or would be lost or read."""
+    from dragoman.translate.corpus.readers.archives import path_exists
+
     for path in inputs:
-        if not os.path.exists(path):
+        if not path_exists(path):
             raise UserError(f"cannot read {path}: no such file or folder")
     if not dropped:
         return

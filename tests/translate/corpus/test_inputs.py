@@ -474,3 +474,32 @@ def test_xliff_of_other_tools_and_json_lines_under_another_name(tmp_path: Path) 
         assert text_rows(tmp_path / name) == ROWS
     (tmp_path / "a.json").write_bytes(JSONL)
     assert text_rows(tmp_path / "a.json") == ROWS
+
+
+def test_notes_on_many_files_are_few_lines(tmp_path: Path) -> None:
+    for i in range(100):
+        (tmp_path / f"{i:03}.tsv").write_bytes(b"de\ten\nzwei\ttwo\n")
+        (tmp_path / f"{i:03}.tmx").write_bytes(TMX[:-13])
+    messages: list[str] = []
+    assert len(text_rows(tmp_path, log=messages.append)) == 300
+    assert len(messages) == 12
+    assert messages[-2:] == [
+        f"read in part in {tmp_path}: 100 of 200 files; the first 5 are named above",
+        f"noted in {tmp_path}: 100 of 200 files; the first 5 are named above",
+    ]
+
+
+def test_two_plain_files_without_a_line_are_named(tmp_path: Path) -> None:
+    for name in ("a.en", "a.de", "b.en", "b.de"):
+        (tmp_path / name).write_text("x\n" if name[0] == "b" else "")
+    messages: list[str] = []
+    assert text_rows(tmp_path, log=messages.append) == [("x", "x")]
+    assert messages == [f"skipped: {tmp_path}/a.en has no pair of a source and a target"]
+
+
+def test_formats_are_known_by_content_in_linear_time(tmp_path: Path) -> None:
+    for start in (b"\n" * 4000, b" \n" * 2000, b"#\t\n" * 1300, b"\t" * 4000 + b"\n"):
+        (tmp_path / "a").write_bytes(start + b"one\teins\n")
+        assert text_rows(tmp_path / "a")[-1] == ("one", "eins")
+    (tmp_path / "a").write_bytes(b"\n# by\n \n#, fuzzy\n" + PO)
+    assert text_rows(tmp_path / "a") == ROWS

@@ -75,6 +75,11 @@ def members_of(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
     return dict(sorted(members.items()))
 
 
+def path_exists(path: str | Path) -> bool:
+    """Return True if a path is that of a file, a folder, a pipe, or a member of a zip archive that exists."""
+    return Path(path).exists() or split_member_path(Path(path)) is not None
+
+
 def split_member_path(path: Path) -> tuple[Path, str] | None:
     """Split the path of a member into the path of its archive and its path in that, or return None."""
     archive = next((parent for parent in path.parents if parent in _open_archives or is_zip(parent)), None)

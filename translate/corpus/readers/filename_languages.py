@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.languages import format_pair, is_known_language, matches_language
+from dragoman.translate.corpus.readers.compression import without_compression
 
 
 def check_direction(paths: Sequence[str], languages: tuple[str, str], log: Callable[[str], None]) -> None:
@@ -15,7 +16,7 @@ def check_direction(paths: Sequence[str], languages: tuple[str, str], log: Calla
 
     A model trained on them would learn the wrong direction. Names of other languages are reported to `log`.
     """
-    names = [Path(path.removesuffix(".gz")).suffix[1:] for path in paths]
+    names = [Path(without_compression(path)).suffix[1:] for path in paths]
     if len(names) == 2 and (names[0] == names[1] or not all(map(is_known_language, names))):  # `my.en.txt my.de.txt`
         names = [_language_in_name(path, languages) for path in paths]
     if len(names) != 2 or names[0] == names[1] or not all(names):

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import copyfileobj
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.archives import is_zip, split_member_path
+from dragoman.translate.corpus.readers.archives import is_zip, path_exists
 from dragoman.translate.corpus.readers.folders import Log, read_folder
 from dragoman.translate.corpus.readers.foreign import JSON, foreign_by_name, refuse
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
@@ -49,7 +49,7 @@ def _read_input(
     path: Path, languages: tuple[str, str], log: Log, columns: tuple[int, int] | None, *, is_only: bool
 ) -> Iterator[RawRow]:
     """Yield the pairs of a file of both languages, a folder or an archive. `is_only`: it is the only input."""
-    if not (path.exists() or split_member_path(path)):
+    if not path_exists(path):
         raise UserError(f"cannot read {path}: no such file")
     if path.is_dir() or is_zip(path):
         yield from read_folder(path, languages, columns, log)

@@ -17,8 +17,9 @@ from dragoman.translate.corpus.readers.archives import is_zip, members_of, open_
 from dragoman.translate.corpus.readers.compression import without_compression
 from dragoman.translate.corpus.readers.foreign import check_members
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
+from dragoman.translate.corpus.readers.language_selection import rank_tags
 from dragoman.translate.corpus.readers.parallel import check_counts, read_parallel
-from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
+from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, require_pairs
 
 MAX_NAMED = 5  # skipped files that are named one by one
 
@@ -34,30 +35,43 @@ class Item(NamedTuple):
     read: Callable[[], Iterable[RawRow]]
 
 
-class SkippedFiles:
-    """A report of files that could not be read. It names the first ones, and counts the others."""
+class FolderReport:
+    """A report on the files of a folder. It names the first of each kind, and counts the others."""
 
     def __init__(self, folder: Path, log: Log) -> None:
-        self.folder, self.log = folder, log
-        self.reasons: list[str] = []
-        self.partly_read = 0
+        self.folder, self._log = folder, log
+        self.reasons: list[str] = []  # of skipped files
+        self._counts: Counter[str] = Counter()
 
-    def add(self, reason: str, pairs: int = 0) -> None:
-        """Report a file, of which some pairs may have been read before the error."""
+    def _log_first(self, kind: str, line: str) -> None:
+        self._counts[kind] += 1
+        if self._counts[kind] <= MAX_NAMED:
+            self._log(line)
+
+    def note(self, line: str) -> None:
+        """Report a file that is read."""
+        self._log_first("noted", line)
+
+    def skip(self, reason: str, pairs: int = 0) -> None:
+        """Report a file that cannot be read, or of which only some pairs could be read."""
         if pairs:
-            self.partly_read += 1
-            self.log(f"read in part: {reason}. Its first {pairs:,} pairs are kept.")
-            return
-        self.reasons.append(reason)
-        if len(self.reasons) <= MAX_NAMED:
-            self.log(f"skipped: {reason}")
+            self._log_first("read in part", f"read in part: {reason}. Its first {pairs:,} pairs are kept.")
+        else:
+            self.reasons.append(reason)
+            self._log_first("skipped", f"skipped: {reason}")
 
-    def finish(self, items: int) -> None:
-        """Report the number of skipped files. Raises UserError with the first reasons if all of them were skipped."""
+    def finish(self, files: int) -> None:
+        """Report the number of files of each kind, if not all were named.
+
+        Raises UserError with the first reasons if all files were skipped.
+        """
+        for kind, count in self._counts.items():
+            if count > MAX_NAMED:
+                self._log(
+                    f"{kind} in {self.folder}: {count:,} of {files:,} files; the first {MAX_NAMED} are named above"
+                )
         skipped = len(self.reasons)
-        if skipped > MAX_NAMED:
-            self.log(f"skipped in {self.folder}: {skipped:,} of {items:,} files; the first {MAX_NAMED} are named above")
-        if skipped and skipped == items:
+        if skipped and skipped == files:
             first = "; ".join(self.reasons[:MAX_NAMED])
             others = f"; and {skipped - MAX_NAMED:,} more" if skipped > MAX_NAMED else ""
             raise UserError(f"no file in {self.folder} can be read: {first}{others}" if skipped > 1 else first)
@@ -72,15 +86,15 @@ def read_folder(
     format, or none that can be read.
     """
     with ExitStack() as stack:
-        skipped = SkippedFiles(folder, log)
-        paths = _files_in(folder, stack, skipped)
+        report = FolderReport(folder, log)
+        paths = _files_in(folder, stack, report)
         with_reader = [path for path in paths if has_reader(path)]
         pairs, others = pair_plain_files([path for path in paths if not has_reader(path)], languages)
-        items = [_item(path, languages, columns, log) for path in with_reader]
-        items += [Item(str(pair[0]), partial(_read_pair, pair, languages, log)) for pair in pairs]
+        items = [_item(path, languages, columns, report.note) for path in with_reader]
+        items += [Item(str(pair[0]), partial(_read_pair, pair, languages, report.note)) for pair in pairs]
         if not items and is_zip(folder) and len(others) == 1:
-            items = [_item(others.pop(), languages, columns, log, explicit=True)]
-        if not (items or skipped.reasons):
+            items = [_item(others.pop(), languages, columns, report.note, explicit=True)]
+        if not (items or report.reasons):
             raise UserError(
                 f"{folder}{' has' if is_zip(folder) else ' and the folders in it have'} no file in a supported format: "
                 f"{ENDINGS}, also compressed; and no two plain files whose names end in .{languages[0]} and "
@@ -90,16 +104,16 @@ def read_folder(
             endings = Counter(path.suffix or "without an ending" for path in others).most_common(5)
             counts = ", ".join(f"{count:,} {ending}" for ending, count in endings)
             log(f"skipped in {folder}: {counts}, such as {others[0].name}; supported endings: {ENDINGS}")
-        failures = len(skipped.reasons)
-        for item in sorted(items):
+        failures = len(report.reasons)
+        for item in sorted(items, key=lambda item: item.name):
             read = 0
             try:
                 for row in item.read():
                     yield row
                     read += not isinstance(row, UnreadableRow)
             except UserError as error:
-                skipped.add(str(error), read)
-        skipped.finish(failures + len(items))
+                report.skip(str(error), read)
+        report.finish(failures + len(items))
 
 
 def _such_as(others: Sequence[Path]) -> str:
@@ -121,10 +135,10 @@ def _item(
 def _read_pair(pair: tuple[Path, Path], languages: tuple[str, str], log: Log) -> Iterator[RawRow]:
     """Yield the pairs of two plain files. Raises UserError before the first if their lines differ in number."""
     check_counts(*pair)
-    yield from read_parallel(pair[0], pair[1], languages, log)
+    yield from require_pairs(pair[0], read_parallel(pair[0], pair[1], languages, log))
 
 
-def _files_in(folder: Path, stack: ExitStack, skipped: SkippedFiles) -> list[Path]:
+def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path]:
     """Return the files in a folder, its subfolders and zip archives in them. The archives stay open on the stack.
 
     Reports subfolders and archives that cannot be read. Raises UserError if `folder` itself cannot be read.
@@ -137,18 +151,18 @@ def _files_in(folder: Path, stack: ExitStack, skipped: SkippedFiles) -> list[Pat
         failure = f"cannot read {error.filename}: {error.strerror}"
         if error.filename == str(folder):
             raise UserError(failure)
-        skipped.add(failure)
+        report.skip(failure)
 
     for parent, subfolders, names in os.walk(folder, onerror=on_error):
         subfolders.sort()
         for path in (Path(parent, name) for name in sorted(names)):
             if not path.is_file() and path.exists():  # a pipe or a device, which could block
-                skipped.add(f"{path} is not a regular file")
+                report.skip(f"{path} is not a regular file")
             elif path.suffix.lower() == ".zip" and is_zip(path):
                 try:
                     files += _members_in(path, stack)
                 except UserError as error:
-                    skipped.add(str(error))
+                    report.skip(str(error))
             else:
                 files.append(path)
     return files
@@ -180,12 +194,9 @@ def pair_plain_files(paths: Sequence[Path], languages: tuple[str, str]) -> tuple
     pairs: list[tuple[Path, Path]] = []
     for codes in groups.values():
         if all(codes):
-            source, target = (side[_code_for(side, language)] for side, language in zip(codes, languages, strict=True))
+            source, target = (
+                side[rank_tags(sorted(side), language)[0]] for side, language in zip(codes, languages, strict=True)
+            )
             pairs.append((source, target))
     paired = {path for pair in pairs for path in pair}
     return pairs, [path for path in paths if path not in paired]
-
-
-def _code_for(codes: Iterable[str], language: str) -> str:
-    """Return the code that names a language, or else the shortest that names a variety of it."""
-    return min(codes, key=lambda code: (not matches_language(language, code), len(code), code))

@@ -15,7 +15,7 @@ from dragoman.translate.corpus.readers.csv_table import read_csv
 from dragoman.translate.corpus.readers.gettext import read_po
 from dragoman.translate.corpus.readers.jsonl import read_jsonl
 from dragoman.translate.corpus.readers.lines import open_unpacked
-from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
+from dragoman.translate.corpus.readers.rows import RawRow, require_pairs
 from dragoman.translate.corpus.readers.tmx import read_tmx
 from dragoman.translate.corpus.readers.tsv import read_table
 from dragoman.translate.corpus.readers.xliff import read_xliff
@@ -52,7 +52,7 @@ READERS: dict[str, Reader] = {
 TABLE_READERS: dict[str, TableReader] = {".tsv": read_table, ".csv": read_csv}
 ENDINGS = ", ".join([*TABLE_READERS, *READERS])  # for messages
 
-PO_START = re.compile(r"(\s*#.*\n|\s*\n)*\s*msg(ctxt|id)\s")
+PO_START = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t]*msg(?:ctxt|id)\s")
 XML_START = re.compile(r"\s*<[?!a-zA-Z]")
 XML_ROOT = re.compile(r"<(?:\w+:)?(tmx|xliff)\b", re.IGNORECASE)
 
@@ -102,9 +102,4 @@ def read_file(
         rows = table_reader(path, languages, columns, log)
     else:
         rows = READERS[ending](path, languages, explicit)
-    has_pair = False
-    for row in rows:
-        has_pair = has_pair or not isinstance(row, UnreadableRow)
-        yield row
-    if not has_pair:
-        raise UserError(f"{path} has no pair of a source and a target")
+    return require_pairs(path, rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.languages import is_known_language, matches_language
 from dragoman.translate.corpus.readers.catalogues import Message, read_catalogue
+from dragoman.translate.corpus.readers.compression import without_compression
 from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, must_reverse
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 
@@ -82,7 +83,7 @@ def _language_in_path(path: Path, languages: tuple[str, str]) -> str:
     the file's name and in the name of the folder above LC_MESSAGES. It must be a two-letter code that CLDR knows, with
     or without a region.
     """
-    stem = path.name.removesuffix(".gz").rpartition(".")[0]
+    stem = without_compression(path.name).rpartition(".")[0]
     stem_parts = [stem, *re.split("[-.]", stem)[:0:-1]]
     folders = [folder.name for folder in path.parents[:3]]
     language_places = [*stem_parts, *folders[1:2]] if folders[:1] == ["LC_MESSAGES"] else stem_parts

@@ -14,8 +14,9 @@ from dragoman.translate.corpus.languages import is_known_language, matches_langu
 # The words that name a side of a pair, and words that may stand beside them or beside a language. The list is strict,
 # because the first pair of a table must not be taken for a header: no word of one side translates one of the other.
 SIDE_WORDS = {
-    **dict.fromkeys(("source", "src", "original"), 0),
-    **dict.fromkeys(("target", "tgt", "trg", "translation", "translated", "reference", "ref"), 1),
+    **dict.fromkeys(("source", "sources", "src", "original"), 0),
+    **dict.fromkeys(("target", "targets", "tgt", "trg", "translation", "translations", "translated"), 1),
+    **dict.fromkeys(("reference", "references", "ref"), 1),
 }
 NEUTRAL_WORDS = {"text", "texts", "sentence", "sentences", "segment", "segments", "string", "strings"}
 

@@ -44,3 +44,13 @@ def check_rows(path: Path, rows: Iterable[tuple[int, RawRow]]) -> Iterator[RawRo
             readable += 1
         yield row
     check_majority()
+
+
+def require_pairs(path: Path, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+    """Yield rows. Raises UserError at the end if none of them was a pair."""
+    has_pair = False
+    for row in rows:
+        has_pair = has_pair or not isinstance(row, UnreadableRow)
+        yield row
+    if not has_pair:
+        raise UserError(f"{path} has no pair of a source and a target")
