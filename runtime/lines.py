@@ -6,6 +6,7 @@ import codecs
 import io
 import re
 import select
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
@@ -24,8 +25,8 @@ REFUSED = {
     codecs.BOM_UTF32_LE: "is UTF-32; save it as UTF-8",
     codecs.BOM_UTF32_BE: "is UTF-32; save it as UTF-8",
 }
+_NO_TEXT = {"Cc", "Cn", "Co", "Cs"}  # Unicode categories of characters that no plain text holds
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
 
 
 def unpacker(start: bytes) -> Callable[[BinaryIO], BinaryIO] | None:
@@ -110,7 +111,7 @@ def _transcode(start: bytes, chunks: Iterator[bytes], name: str) -> Iterator[byt
         if decoder.getstate()[0]:  # half a character at the end
             yield b"\xff"
         return
-    if is_utf16(start):
+    if not start.startswith(codecs.BOM_UTF8) and is_utf16(start):
         raise UserError(f"{name} looks like UTF-16 without a byte order mark; save it as UTF-8")
     yield start.removeprefix(codecs.BOM_UTF8)
     yield from chunks
@@ -119,14 +120,15 @@ def _transcode(start: bytes, chunks: Iterator[bytes], name: str) -> Iterator[byt
 def is_utf16(start: bytes) -> bool:
     """Return True if the start of a text without a byte order mark is UTF-16.
 
-    It then has zero bytes. Decoded, it has no control characters, and line feeds unless zero bytes are many.
+    It then has zero bytes. Decoded, its line feeds are line feeds, and it has only assigned characters.
     """
     zeros = start.count(0)
     if len(start) < 4 or not zeros:
         return False
     for encoding in UTF16.values():
         text = start[: len(start) // 2 * 2].decode(encoding, "replace").removesuffix("\ufffd")  # half a pair
-        if not _NO_TEXT.search(text) and (4 * zeros >= len(start) or "\n" in text):
+        probable = "\n" in text if b"\n" in start else 4 * zeros >= len(start)
+        if probable and not any(c == "\ufffd" or unicodedata.category(c) in _NO_TEXT for c in {*text} - {*"\t\n\r"}):
             return True
     return False
 

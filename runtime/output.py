@@ -64,7 +64,7 @@ class PartialOutput:
         self._partial, self._journal = partial_paths(path)
         self._compress = compressor(path)
         self.n_lines, self.digest = 0, ""
-        self._consistent = True  # False while results are being written
+        self._consistent = True  # False while results are being written, and after an error in it
         self._member: BinaryIO | None = None  # the part of a compressed file that follows the last checkpoint
         is_new = not self._partial.exists()
         self._file = open(self._partial, "a+b")  # noqa: SIM115 (closed by `finish` or `keep`)
@@ -161,11 +161,13 @@ class PartialOutput:
 
     def _flush(self) -> int:
         """Bring all results to the disk, and return the size of the partial file."""
+        self._consistent = False  # nothing can be known about a file whose flush fails
         if self._member:
             self._member.close()  # further results go to another member
             self._member = None
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._consistent = True
         return os.fstat(self._file.fileno()).st_size
 
     def finish(self) -> None:

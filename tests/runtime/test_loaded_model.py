@@ -45,7 +45,7 @@ def test_a_copy_gives_the_same_results(name: str, duplicate: Callable[[Any], Any
     model = dragoman.load(FILES / f"{name}.onnx", threads=2)
     other: Any = duplicate(model)
     assert other is not model
-    assert type(other) is type(model)
+    assert other.__class__ == model.__class__
     assert other.metadata == model.metadata
     assert other.path == model.path == str(FILES / f"{name}.onnx")
     assert other.checksum == model.checksum
