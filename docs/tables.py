@@ -76,17 +76,31 @@ def titles() -> dict[str, dict[str, str]]:
     return found
 
 
+def references(row: dict[str, Any]) -> int:
+    """Return the number of references of a score; rows of earlier versions, which do not say, have one."""
+    return int(row.get("references", 1))
+
+
 def groups(rows: Rows) -> list[tuple[str, Rows]]:
-    """Return the rows of each corpus, pair and test set under a heading; runs in the order of runs.toml."""
+    """Return the rows of each corpus, pair, test set and number of references under a heading.
+
+    Runs are in the order of runs.toml.
+    """
     order, runs = [*HEADINGS], [*titles()]
 
     def place(row: dict[str, Any]) -> tuple[Any, ...]:
         key = (row["corpus"], row["pair"])
-        return order.index(key) if key in order else len(order), *key, row["set"], runs.index(row["run"])
+        return (
+            order.index(key) if key in order else len(order),
+            *key,
+            row["set"],
+            references(row),
+            runs.index(row["run"]),
+        )
 
-    found: dict[tuple[str, str, str], Rows] = {}
+    found: dict[tuple[Any, ...], Rows] = {}
     for row in sorted(rows, key=place):
-        found.setdefault((row["corpus"], row["pair"], row["set"]), []).append(row)
+        found.setdefault((row["corpus"], row["pair"], row["set"], references(row)), []).append(row)
     names = {key: HEADINGS.get((key[0], key[1]), ", ".join(filter(None, key[:2]))) for key in found}
     return [(names[key], found[key]) for key in found]
 
@@ -104,7 +118,9 @@ def results(rows: Rows) -> str:
             for metric, value in r["metrics"].items()
         }
         searched = f", beam {mine[0]['beam']}" if mine[0]["beam"] else ""
-        out += [f"### {heading}\n", f"Test set `{mine[0]['set']}`{searched}. Cells: {' / '.join(precisions)}.\n"]
+        several = f", {references(mine[0])} references" if references(mine[0]) > 1 else ""
+        described = f"Test set `{mine[0]['set']}`{several}{searched}. Cells: {' / '.join(precisions)}.\n"
+        out += [f"### {heading}\n", described]
         labels = [f"{metric}, {protocol}" if protocol in PROTOCOLS else metric for protocol, metric in columns]
         out += [f"| run | {' | '.join(labels)} |", "|---|" + "---|" * len(columns)]
         for run in dict.fromkeys(r["run"] for r in mine):
@@ -138,7 +154,7 @@ def details(rows: Rows) -> str:
                 "|---|---|---|---|---|",
             ]
             out += [
-                f"| {r['protocol']} | {r['precision']} | {r['evaluated_at']} | {r['machine']} | `{r['command']}` |"
+                f"| {r['protocol']} | {r['precision']} | {r['evaluated_at']} | {r['machine']} | {code(r['command'])} |"
                 for r in scored
             ]
             out.append("")
@@ -155,7 +171,7 @@ def summary(rows: Rows) -> str:
     found = {
         (r["pair"], r["run"], r["protocol"], r["precision"]): r["metrics"]["BLEU"]["score"]
         for r in rows
-        if (r["corpus"], r["set"], r["beam"]) == ("multi30k", "test_2016_flickr", 5)
+        if (r["corpus"], r["set"], references(r), r["beam"]) == ("multi30k", "test_2016_flickr", 1, 5)
     }
     out = ["| BLEU of test_2016, beam 5 | lc.tok | int8, lc.tok | cased | int8, cased |", "|---|---|---|---|---|"]
     for title, pair, runs in SUMMARY:

@@ -256,7 +256,7 @@ def _measure(run: Run) -> dict[str, Any]:
         "milliseconds_a_sentence": _decoding_time(translator, test),
         "exact": exact_by_length([p.source for p in pairs], output, [[p.target for p in pairs]]),
         "trained_to": corpus.card.get("length"),
-        "gradient_norms": [[r["step"], r["gradient_norm"]] for r in metrics if r["kind"] == "train"],
+        "gradient_norms": [[r["step"], r["gradient_norm"]] for r in metrics if r.get("gradient_norm") is not None],
     }
 
 
