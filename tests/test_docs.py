@@ -17,7 +17,6 @@ import pytest
 
 from dragoman.runtime.contract import BOS, CONTRACTS, EOS, METADATA_PREFIX, PAD, PRECISIONS, UNK
 from dragoman.runtime.metadata import Metadata, read_model_file
-from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translator import Translator
 from tiny import ROOT, script
 
@@ -149,31 +148,24 @@ def test_the_checksum_entry_has_the_bytes_of_the_table() -> None:
     assert f"IR version {model.ir_version}, opset {model.opset_import[0].version})" in section(FORMAT, "Container")
 
 
-def test_the_minimal_host_translates_as_the_runtime_does() -> None:
+def test_the_minimal_host_translates_as_the_runtime_does(tiny_file: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", FORMAT, re.DOTALL)
-    lines = ["12", "345", "", "6 7 8", "\u2581 a\u0308\x07 \xa0 9", "no number"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(EXAMPLE)],
-        input="".join(line + "\n" for line in lines),
-        capture_output=True, encoding="utf-8", check=True,
-    )  # fmt: skip
-    translated = Translator.load(EXAMPLE).translate(lines)
-    assert done.stdout.splitlines() == [result.text for result in translated]
+    lines = ["12", "345", "", "6 7 8", "\u2581 a\u0308\x07 \xa0 9", "3\u200b4\u2003\u200d5", "\ufeff", "no number"]
+    host = [sys.executable, "-c", code]
+    text = "".join(line + "\n" for line in lines)
+    done = subprocess.run([*host, str(tiny_file)], input=text, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.splitlines() == [result.text for result in Translator.load(tiny_file).translate(lines)]
+    old = subprocess.run([*host, str(EXAMPLE)], input=text, capture_output=True, encoding="utf-8", check=False)
+    assert old.returncode == 1
+    assert "a file with the older normalisation" in old.stderr
 
 
 def test_the_minimal_host_normalises_as_the_runtime_does() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", FORMAT, re.DOTALL)
     names: dict[str, Any] = {"re": re, "unicodedata": unicodedata}
     exec(code[code.index("SPACES =") : code.index("def translate")], names)
-    for text in (
-        "a\tb\u2028c\x85",
-        " \u2581\ufeff x \x00 ",
-        "a\u0308\u00a0b",
-        "\ud800 \x7f\x9f",
-        "e\u0301  \u0301",
-        "",
-    ):
-        assert names["normalise"](text) == normalise(text)
+    for case in json.loads((ROOT / "runtime" / "fixtures" / "normalisation.json").read_text("utf-8")):
+        assert names["normalise"](case["text"]) == case["2"], ascii(case["text"])
 
 
 @needs_sphinx
