@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -55,7 +56,7 @@ class OneByteAtATime(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # a buffer has no type before 3.12
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 (a buffer has no type before Python 3.12)
         byte = self.data[self.place : self.place + 1]
         self.place += len(byte)
         buffer[: len(byte)] = byte

@@ -42,8 +42,8 @@ USES: dict[str, Callable[[Any], object]] = {
     "duplicate", [copy.copy, copy.deepcopy, *(lambda m, n=n: pickle.loads(pickle.dumps(m, n)) for n in range(2, 6))]
 )
 def test_a_copy_gives_the_same_results(name: str, duplicate: Callable[[Any], Any]) -> None:
-    model = dragoman.load(FILES / f"{name}.onnx", threads=2)
-    other: Any = duplicate(model)
+    model: Any = dragoman.load(FILES / f"{name}.onnx", threads=2)
+    other = duplicate(model)
     assert other is not model
     assert other.__class__ == model.__class__
     assert other.metadata == model.metadata
@@ -97,6 +97,7 @@ def test_errors_and_results_can_be_pickled() -> None:
     assert str(error) == "so"
 
 
+@pytest.mark.slow  # each process loads the packages
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_other_processes_translate(method: str) -> None:
     model = Translator.load(FILES / "float32.onnx")

@@ -448,6 +448,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow  # starts four processes one after another
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_command_is_resumed(how: signal.Signals, ending: str, model: str) -> None:
