@@ -19,6 +19,12 @@ from dragoman.runtime.metadata import Metadata, ModelFileError, read_model_file
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
 MAX_THREADS = 1024
 
+# Follows the message of a failed self-test.
+VNNI_REMEDY = (
+    "; the file was exported with `--target vnni`, for processors with VNNI, so export the run again with `--int8` "
+    "alone, which makes a file for any processor"
+)
+
 # ONNX Runtime's messages about an operator that a build lacks.
 _MISSING_OPERATOR = (
     r"Could not find an implementation for ([\w.:]+)",
@@ -130,6 +136,8 @@ def load_as(
 ) -> Loaded:
     """Load a file made by `dragoman export` with the factory for its task.
 
+    A file for `vnni` is always tested, because other processors compute something else without an error.
+
     Raises:
         ModelFileError: The file cannot be read, is damaged, is not a Dragoman model, cannot run here, is for a task
             without a factory, or fails its self-test.
@@ -145,9 +153,18 @@ def load_as(
             )
         model = factories[metadata.task](session, metadata)
         model.path = os.path.abspath(path)
+        for_vnni = metadata.quantisation.get("target") == "vnni"
+        if self_test or for_vnni:
+            _run_self_test(model, VNNI_REMEDY if for_vnni else "")
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     return_memory()
-    if self_test:
-        model.self_test()
     return model
+
+
+def _run_self_test(model: Loadable, remedy: str) -> None:
+    """Run a model's self-test. Raise ModelFileError, with a remedy at its end, if it fails."""
+    try:
+        model.self_test()
+    except ModelFileError as error:
+        raise ModelFileError(f"{error}{remedy}") from None
