@@ -157,6 +157,21 @@ def test_columns_of_the_user_win_over_the_header(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("ending", [".tsv", ".csv"])
+def test_a_header_in_other_words_is_dropped_if_the_user_names_the_columns(tmp_path: Path, ending: str) -> None:
+    for header, is_header in (
+        (("sentence_id", "nepali_sentences", "translation_tamang"), True),
+        (("ID", "text_a", "text_b"), True),
+        (("1", "file_name", "nom_fichier"), False),
+        (("menu.id", "file_name", "nom_fichier"), False),
+        (("id", "name", "Name"), False),
+    ):
+        table = "\n".join(("," if ending == ".csv" else "\t").join(row) for row in (header, ("7", "one", "two")))
+        rows = read(tmp_path / f"a{ending}", table, ("ne", "taj"), columns=(2, 3))
+        assert pairs_of(rows) == [header[1:]] * (not is_header) + [("one", "two")]
+        assert problems_of(rows) == ["header row"] * is_header
+
+
 def test_a_header_is_dropped_once(tmp_path: Path) -> None:
     rows = read(tmp_path / "a.tsv", "\n\nen\tde\nen\tde\na\tb\n")
     assert (pairs_of(rows), problems_of(rows)) == ([("en", "de"), ("a", "b")], ["header row"])

@@ -28,6 +28,10 @@ _TAG = re.compile(r"[a-z]{2,3}(_[a-z]{4})?(_((?!id)[a-z]{2}|[0-9]{3}))?")
 NUMBERING = {"id", "no"}  # codes that rather name a column of identifiers or numbers, if another could be meant
 
 
+IDENTIFIERS = {"id", "sentence_id", "segment_id", "row_id", "idx", "index"}  # names of columns
+_SNAKE_CASE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+", re.IGNORECASE)
+
+
 class Header(NamedTuple):
     """A header row, as the columns of source and target, counted from 1, and their names."""
 
@@ -52,6 +56,18 @@ def find_header(fields: Sequence[str], languages: tuple[str, str]) -> Header | N
     if source == target:
         return None
     return Header((source + 1, target + 1), (fields[source].strip(), fields[target].strip()))
+
+
+def names_columns(fields: Sequence[str], columns: tuple[int, int]) -> bool:
+    """Return True if the first row of a table names the two columns that the user chose, in words of their own.
+
+    Both names are identifiers of several words, such as `yoruba_sentences`, and a further column holds identifiers.
+    """
+    if max(columns) > len(fields):
+        return False
+    chosen = [fields[column - 1].strip() for column in columns]
+    others = {field.strip().lower() for index, field in enumerate(fields, 1) if index not in columns}
+    return all(_SNAKE_CASE.fullmatch(name) for name in chosen) and not others.isdisjoint(IDENTIFIERS)
 
 
 def _sides_of(field: str, languages: tuple[str, str]) -> list[tuple[int, int]]:

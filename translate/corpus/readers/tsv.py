@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.headers import find_header
+from dragoman.translate.corpus.readers.headers import find_header, names_columns
 from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS, RawRow, UnreadableRow, check_rows
@@ -84,9 +84,10 @@ def columns_of_header(
 
     `log` receives the choice if it differs from the user's `columns`, or from the first two.
     """
-    header = find_header([field.decode("utf-8", "replace") for field in first_row], languages)
+    fields = [field.decode("utf-8", "replace") for field in first_row]
+    header = find_header(fields, languages)
     if header is None:
-        return None
+        return columns if columns and names_columns(fields, columns) else None
     (source, target), names = header
     if columns is None and header.columns != (1, 2):
         log(f"{path}: by its header, source is column {source} ({names[0]}) and target column {target} ({names[1]})")
