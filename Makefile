@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check fast slow mutants format docs dist results bench bench-train clean
+.PHONY: quickstart test check fast slow mutants fuzz fixtures format docs dist results bench bench-train clean
 
 quickstart: .venv/installed
 	$(BIN)/dragoman quickstart
@@ -28,6 +28,14 @@ slow: .venv/installed
 # Remove one line of the training recipe at a time and report what no test notices; some minutes.
 mutants: .venv/installed
 	$(BIN)/python tests/mutants.py
+
+# 100,000 random lines through `translate` and 2,000 damaged files through `corpus files`; half an hour.
+fuzz: .venv/installed
+	$(BIN)/python tests/fuzz.py
+
+# What hosts in other languages test their text handling against.
+fixtures: .venv/installed
+	$(BIN)/python tests/write_fixtures.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
