@@ -312,7 +312,7 @@ def test_unsupported_files_in_a_folder_are_reported(tmp_path: Path) -> None:
 def test_line_break_codes_separate_words(tmp_path: Path) -> None:
     text = XLIFF1.replace('Hello <x id="1"/>world', 'Hello<x id="1" ctype="lb"/>world')
     assert read(tmp_path / "a.xlf", text)[0] == ("Hello world", "Hallo Welt")
-    text = TMX.replace("<seg>One</seg>", "<seg>One<ph>&lt;br /&gt;</ph>two<ph>{x}</ph>.</seg>")
+    text = TMX.replace("<seg>One</seg>", "<seg>One<ph>&lt;br /&gt;</ph>two<ph>&lt;/b&gt;</ph>.</seg>")
     assert read(tmp_path / "a.tmx", text)[1] == ("One two.", "Eins")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.readers.declared_encodings import ascii_superset
 from dragoman.translate.corpus.readers.lines import read_bytes
 
 MO_MAGIC = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
@@ -122,13 +122,7 @@ def _header_text(message: Message) -> str:
 def _encoding_of(header: str) -> str:
     """Return the encoding that a header declares, or UTF-8 if Python does not know it as a superset of ASCII."""
     declared = _CHARSET.search(header)
-    try:
-        codec = codecs.lookup(declared[1] if declared else "utf-8")
-        if string.printable.encode().decode(codec.name, "surrogateescape") == string.printable:
-            return codec.name
-    except (LookupError, ValueError):
-        pass
-    return "utf-8"
+    return (ascii_superset(declared[1]) if declared else None) or "utf-8"
 
 
 def _parse_po(data: bytes) -> Iterator[Message]:

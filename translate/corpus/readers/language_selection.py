@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.languages import matches_language
@@ -12,9 +14,14 @@ class LanguageMismatch(UserError):
     """A file has no text in the requested pair of languages."""
 
 
-def find_text(texts: dict[str, str], language: str) -> str | None:
-    """Return the first text whose language tag matches a language, or None. `texts` maps tags to texts."""
-    return next((text for tag, text in texts.items() if matches_language(tag, language)), None)
+def specificity(tag: str) -> int:
+    """Return the number of subtags of a language tag. Of several that match a language, the lowest is the best."""
+    return len(re.split("[-_]", tag))
+
+
+def rank_tags(tags: Iterable[str], language: str) -> list[str]:
+    """Return the tags that match a language, the best first; equally good ones in their order."""
+    return sorted((tag for tag in tags if matches_language(tag, language)), key=specificity)
 
 
 def must_reverse(file_languages: tuple[str, ...], languages: tuple[str, str]) -> bool | None:

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from dragoman.translate.corpus.languages import format_pair
-from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, describe_pairs, find_text
-from dragoman.translate.corpus.readers.rows import RawRow
-from dragoman.translate.corpus.readers.xml_text import LANGUAGE_ATTRIBUTE, iterate_elements, text_of
+from dragoman.translate.corpus.languages import format_pair, matches_language
+from dragoman.translate.corpus.readers.inline_codes import pair_of, text_of
+from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, describe_pairs, specificity
+from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
+from dragoman.translate.corpus.readers.xml_elements import LANGUAGE_ATTRIBUTE, iterate_elements
+
+FURTHER_TEXT = "a further text in the same language, in one unit of a translation memory"
 
 
 def read_tmx(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
     """Yield the units of a translation memory that have both languages.
 
-    Raises LanguageMismatch if no unit has both.
+    If a unit has several texts in a language (`pt-BR` and `pt`), the others are yielded as unreadable, so that they are
+    counted. Raises LanguageMismatch if no unit has both languages.
     """
     other_pairs: Counter[str] = Counter()
     found = False
     for unit, _ in iterate_elements(path, "tu"):
-        texts = _texts_by_language(unit)
-        source, target = (find_text(texts, language) for language in languages)
-        if source is not None and target is not None:
+        segments = _segments(unit)
+        sources, targets = (_rank_segments(segments, language) for language in languages)
+        if sources and targets:
             found = True
-            yield source, target
+            yield pair_of(sources[0], targets[0])
+            for texts in (sources, targets):
+                yield from (UnreadableRow(FURTHER_TEXT, text.encode()) for text in _further_texts(texts))
         elif not found:
-            other_pairs.update(format_pair(a, b) for a, b in combinations(sorted(texts), 2))
+            other_pairs.update(format_pair(a, b) for a, b in combinations(sorted({tag for tag, _ in segments}), 2))
     if not found:
         raise LanguageMismatch(f"{path} has no unit in {'-'.join(languages)}; {describe_pairs(other_pairs)}")
 
 
-def _texts_by_language(unit: ElementTree.Element) -> dict[str, str]:
-    """Return the first text of a unit in each language, by language tag."""
-    texts: dict[str, str] = {}
-    for variant in unit:
-        language = variant.get(LANGUAGE_ATTRIBUTE) or variant.get("lang")
-        segment = variant.find("{*}seg")
-        if language and segment is not None:
-            texts.setdefault(language, text_of(segment))
-    return texts
+def _segments(unit: Element) -> list[tuple[str, Element]]:
+    """Return the language tag and the segment of each variant of a unit."""
+    tags = ((variant.get(LANGUAGE_ATTRIBUTE) or variant.get("lang") or "").strip() for variant in unit)
+    segments = (variant.find("{*}seg") for variant in unit)
+    return [(tag, segment) for tag, segment in zip(tags, segments, strict=True) if tag and segment is not None]
+
+
+def _rank_segments(segments: Sequence[tuple[str, Element]], language: str) -> list[Element]:
+    """Return the segments in a language, the best first. An empty one is the last."""
+    matching = [(tag, segment) for tag, segment in segments if matches_language(tag, language)]
+    if len(matching) > 1:
+        matching.sort(key=lambda pair: (not text_of(pair[1]).strip(), specificity(pair[0])))
+    return [segment for _, segment in matching]
+
+
+def _further_texts(segments: Sequence[Element]) -> list[str]:
+    """Return the texts of all but the first segment that differ from it and are not empty."""
+    first, *others = (text_of(segment).strip() for segment in segments) if len(segments) > 1 else [""]
+    return [text for text in others if text not in {"", first}]
