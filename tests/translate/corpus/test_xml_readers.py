@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import usable_pairs
 from dragoman.translate.corpus.readers import xml_elements
+from dragoman.translate.corpus.readers.jsonl import read_jsonl
 from dragoman.translate.corpus.readers.language_selection import LanguageMismatch
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 from dragoman.translate.corpus.readers.tmx import FURTHER_TEXT, read_tmx
@@ -240,3 +241,9 @@ def test_segments_of_xliff_2_are_pairs(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "a.xliff", text) == [("One dog.", "Ein Hund."), ("Two cats.", "Zwei Katzen.")]
     with pytest.raises(LanguageMismatch, match="it has en-de"):
         rows_of(tmp_path / "a.xliff", text, ("en", "fr"))
+
+
+def test_json_lines_prefer_the_language_itself_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"en-US": "one", "pt-BR": "um (BR)", "pt": "um"}\n{"en": "two", "pt-PT": "dois", "pt_BR": "x"}\n')
+    assert [*read_jsonl(path, EN_PT)] == [("one", "um"), ("two", "dois")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dragoman.translate.corpus.languages import matches_language
+from dragoman.translate.corpus.readers.language_selection import rank_tags
 from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, check_rows
 
@@ -26,7 +26,7 @@ def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) ->
             return UnreadableRow("not JSON", line)
         texts = value.get("translation", value) if isinstance(value, dict) else None
         if isinstance(texts, dict):
-            varieties = tuple(next((key for key in texts if matches_language(key, code)), code) for code in languages)
+            varieties = tuple(next(iter(rank_tags(texts, code)), code) for code in languages)
             for source, target in (languages, varieties, ("source", "target")):
                 if isinstance(texts.get(source), str) and isinstance(texts.get(target), str):
                     return texts[source], texts[target]
