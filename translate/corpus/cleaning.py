@@ -9,12 +9,12 @@ from functools import cache
 from itertools import islice
 
 import regex
-from ftfy.badness import is_bad
 
 from dragoman.runtime.normalisation import has_control_characters, normalise
 from dragoman.translate.corpus.deduplication import Duplicates
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.languages import script_of
+from dragoman.translate.corpus.mojibake import Mojibake
 from dragoman.translate.corpus.number_matching import numbers_differ
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 from dragoman.translate.corpus.rules import MAX_CHARACTERS, RATIO, RULES, SLACK
@@ -43,11 +43,6 @@ def is_untranslated(pair: Pair) -> bool:
 def is_too_long(pair: Pair) -> bool:
     """Return True if a side is longer than a sentence or a paragraph."""
     return max(len(pair.source), len(pair.target)) > MAX_CHARACTERS
-
-
-def is_mojibake(pair: Pair) -> bool:
-    """Return True if a side was decoded with the wrong encoding, by ftfy's heuristic."""
-    return is_bad(pair.source) or is_bad(pair.target)
 
 
 class LengthRatio:
@@ -103,13 +98,13 @@ class Cleaner:
 
         The usual length ratio is estimated on the pairs of `sample` that the rules on single pairs accept.
         """
-        wrong_script = WrongScript(languages)
-        single = (is_untranslated, is_too_long, is_mojibake, wrong_script, numbers_differ)
+        wrong_script, mojibake = WrongScript(languages), Mojibake(languages)
+        single = (is_untranslated, is_too_long, mojibake, wrong_script, numbers_differ)
         rules: dict[str, Rule] = {
             "duplicate": Duplicates(near=False),
             "same": is_untranslated,
             "long": is_too_long,
-            "mojibake": is_mojibake,
+            "mojibake": mojibake,
             "script": wrong_script,
             "ratio": LengthRatio([pair for pair in sample if not any(rule(pair) for rule in single)]),
             "numbers": numbers_differ,

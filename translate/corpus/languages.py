@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, localedata
 from babel.core import get_global
 
 from dragoman.runtime.errors import UserError
@@ -80,3 +81,29 @@ def script_of(tag: str) -> str | None:
         if key in likely_subtags:
             return next((subtag for subtag in likely_subtags[key].split("_")[1:] if len(subtag) == 4), None)
     return None
+
+
+@cache
+def letters_of(tag: str) -> frozenset[str] | None:
+    """Return the letters outside ASCII in CLDR's texts of a language, or None if CLDR has no texts.
+
+    Babel lacks CLDR's lists of letters. Its texts, such as the names of places, have nearly all letters of a language,
+    and some of other languages.
+    """
+    language = primary_subtag(tag)
+    if not localedata.exists(language):
+        return None
+    texts = _texts_in(localedata.load(language))
+    return frozenset(c for text in texts for c in text + text.lower() if c.isalpha() and not c.isascii())
+
+
+def _texts_in(data: object) -> Iterable[str]:
+    """Yield all strings in nested mappings and sequences."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, Mapping):
+        for value in data.values():
+            yield from _texts_in(value)
+    elif isinstance(data, list | tuple):
+        for value in data:
+            yield from _texts_in(value)
