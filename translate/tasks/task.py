@@ -6,6 +6,7 @@ The trainer uses a task only through this interface. Each task implements it in 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -14,9 +15,9 @@ from torch import nn
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import Config
-from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.encoding.batching import Batch
 from dragoman.translate.encoding.ragged import Ints
+from dragoman.translate.evaluation.engine import torch_precision
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.distributed import Workers
 from dragoman.translate.training.run import Run
@@ -48,12 +49,13 @@ class Task:
         Raises UserError if there is no corpus, or if it is for another task.
         """
         self.config, self.run, self.workers, self.display = config, run, workers, display
-        self.corpus = Corpus(config.data.corpus)
+        self.corpus = run.find_corpus(config.data.corpus)
         if self.corpus.task != config.task:
             raise UserError(
                 f"{self.corpus.folder} is a corpus to {self.corpus.task}, and the configuration has "
                 f'task = "{config.task}"; both need the same task'
             )
+        self.stamp = self.corpus.stamp()
         self.digest = self.corpus.digest()
 
     def prepare(self, prepared: bool) -> None:
@@ -94,12 +96,13 @@ class Task:
         raise NotImplementedError
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """Return the settings of the final scores, for the run's record."""
-        return {}
+        """Return the settings of the final scores, for the run's record: at least the precision of the computation."""
+        return {"precision": torch_precision(self.workers.device)}
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of the data that run.json records."""
-        return {"corpus": self.corpus.card, "corpus_sha256": self.digest}
+        place = self.run.corpus_place(self.config.data.corpus, self.corpus)
+        return {"corpus": self.corpus.card, "corpus_sha256": self.digest, "corpus_place": place}
 
     def short_rows(self, lengths: Ints, use: str = "train on") -> Ints:
         """Return the rows of at most data.max_length ids, given the lengths of all, and report how many are left out.
@@ -126,3 +129,10 @@ class Task:
                 f"{self.corpus.folder} is not the corpus that {self.run.folder} was started with; "
                 "resume with that corpus, or start a new run under another name"
             )
+
+    def check_unchanged(self) -> None:
+        """Raise UserError if the corpus was changed or replaced while it was read: the run might mix two corpora."""
+        if self.corpus.stamp() != self.stamp:
+            if self.workers.main:
+                shutil.rmtree(self.run.path("shards"), ignore_errors=True)  # of text that `digest` may not describe
+            raise UserError(f"{self.corpus.folder} was changed while it was read; start the training again")

@@ -140,7 +140,11 @@ class TranslationTask(Task):
         """Train the source and target tokenizers, one for both if joint, and write them to the run's folder."""
         c = self.config.tokenizer
         lines = self.corpus.lines
-        count = sum(1 for _ in lines("train", 0))
+        count, target_count = (sum(1 for _ in lines("train", side)) for side in (0, 1))
+        if count != target_count:
+            raise UserError(f"{self.corpus.folder}: train has {count:,} source and {target_count:,} target lines")
+        if not count:
+            raise UserError(f"{self.corpus.folder} has no training pairs; make the corpus from text that has some")
         card = self.corpus.card
         # Distillation adds pairs and no words, so a student gets the vocabulary size of its teachers.
         vocabulary = c.vocabulary or default_vocabulary(count - card.get("distilled", {}).get("added", 0))
@@ -200,8 +204,13 @@ class TranslationTask(Task):
         return {s.metric: round(s.score, 2) for s in scores}
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """Return beam, evaluation protocol and number of sentences of the final scores."""
-        return {"beam": self.config.search.beam_size, "protocol": "cased", "sentences": len(self._scored_pairs)}
+        """Return beam, evaluation protocol, number of sentences and precision of the final scores."""
+        return {
+            **super().evaluation_settings(),
+            "beam": self.config.search.beam_size,
+            "protocol": "cased",
+            "sentences": len(self._scored_pairs),
+        }
 
     @property
     def _scored_pairs(self) -> list[Pair]:
