@@ -115,6 +115,9 @@ def files_of_the_reader(folder: Path) -> None:
     pairs = number_pairs(300)
     for side, language in enumerate(("en", "de")):
         (folder / f"my.{language}").write_text("".join(pair[side] + "\n" for pair in pairs))
+    for name, own in (("dev", number_pairs(320)[300:]), ("test", number_pairs(340)[320:])):
+        for side, language in enumerate(("en", "de")):
+            (folder / f"{name}.{language}").write_text("".join(pair[side] + "\n" for pair in own))
     (folder / "more.de").write_text("".join(pair.target + "\n" for pair in number_pairs(340)[300:]))
     (folder / "table.tsv").write_text("".join(f"x\t{pair.source}\t{pair.target}\n" for pair in pairs))
     rows = (json.dumps({"en": pair.source, "de": pair.target}) for pair in pairs)
