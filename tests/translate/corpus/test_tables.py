@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers.files import read_files
-from dragoman.translate.corpus.readers.headers import find_header
+from dragoman.translate.corpus.readers.headers import find_header, other_languages
 from dragoman.translate.corpus.readers.legacy_encodings import guess_encoding
 from dragoman.translate.corpus.readers.lines import read_strict
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
@@ -146,6 +146,24 @@ def test_no_language_name_and_its_translation_are_a_header() -> None:
         for code, name in english.items():
             if code in translated:
                 assert find_header([name, translated[code]], ("en", target)) is None
+                assert not other_languages([name, translated[code]], 10)
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".csv"])
+def test_a_header_of_other_languages_is_refused(tmp_path: Path, ending: str) -> None:
+    separator = "," if ending == ".csv" else "\t"
+    sentences = f"This is a sentence about a house.{separator}Wannan jumla ce game da gida.\n" * 5
+    for header in ("en,hau", "eng_Latn,hau_Latn", "English,Hausa", "sentence_en,sentence_ha", "hau,fr", "id,en,fr"):
+        width = header.count(",") - 1
+        body = "".join(f"{separator.join('7' * width)}{separator * width}{line}\n" for line in sentences.splitlines())
+        with pytest.raises(
+            UserError, match=r"its header names .* and .*, not en-de; if this row is a pair, give --col"
+        ):
+            read(tmp_path / f"a{ending}", header.replace(",", separator) + "\n" + body)
+        if ending == ".tsv":
+            assert len(read(tmp_path / f"a{ending}", header.replace(",", separator) + "\n" + body, columns=(1, 2))) == 6
+    with pytest.raises(UserError, match="its header names English and French, not en-de"):
+        read(tmp_path / f"a{ending}", f"English{separator}French\none{separator}un\n")
 
 
 def test_columns_of_the_user_win_over_the_header(tmp_path: Path) -> None:

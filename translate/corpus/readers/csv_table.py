@@ -42,7 +42,7 @@ def read_csv(
     first = next(rows)
     header_columns = None
     if not isinstance(first[1], UnreadableRow):
-        header_columns = columns_of_header(path, first[1], languages, columns, log)
+        header_columns = columns_of_header(path, first[1], first_lines, languages, columns, log)
         if header_columns:
             yield UnreadableRow(HEADER, layout.separator.encode().join(first[1]))
     body = rows if header_columns else chain([first], rows)

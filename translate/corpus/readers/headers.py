@@ -28,6 +28,8 @@ _TAG = re.compile(r"[a-z]{2,3}(_[a-z]{4})?(_((?!id)[a-z]{2}|[0-9]{3}))?")
 NUMBERING = {"id", "no"}  # codes that rather name a column of identifiers or numbers, if another could be meant
 
 
+MIN_TEXT_LENGTH = 40  # characters of a line of a table that holds sentences, on both sides
+
 IDENTIFIERS = {"id", "sentence_id", "segment_id", "row_id", "idx", "index"}  # names of columns
 _SNAKE_CASE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+", re.IGNORECASE)
 
@@ -68,6 +70,33 @@ def names_columns(fields: Sequence[str], columns: tuple[int, int]) -> bool:
     chosen = [fields[column - 1].strip() for column in columns]
     others = {field.strip().lower() for index, field in enumerate(fields, 1) if index not in columns}
     return all(_SNAKE_CASE.fullmatch(name) for name in chosen) and not others.isdisjoint(IDENTIFIERS)
+
+
+def other_languages(fields: Sequence[str], line_length: float) -> list[str]:
+    """Return the fields of a table's first row that name languages, if it is a header of at least two.
+
+    `line_length` is the usual length of the other lines. Codes are words, too, so a list of words may begin with two of
+    them (`to`, `zu`); they are a header only over longer text. Names are a header anywhere: no language's name is the
+    translation of another's.
+    """
+    codes: dict[str, str] = {}  # the name of a column by the language that it stands for
+    names: dict[str, str] = {}
+    for field in fields:
+        name = "_".join(word for word in _words(field) if word not in NEUTRAL_WORDS and word not in SIDE_WORDS)
+        if len(field) > MAX_LENGTH or name in NUMBERING:
+            continue
+        if _TAG.fullmatch(name) and is_known_language(name):
+            codes.setdefault(primary_subtag(name), field.strip())
+        elif name in _english_names():
+            names.setdefault(_english_names()[name], field.strip())
+    found = codes | names if line_length >= MIN_TEXT_LENGTH else names
+    return [*found.values()] if len(found) > 1 else []
+
+
+@cache
+def _english_names() -> dict[str, str]:
+    """Return the codes of languages by their English names."""
+    return {"_".join(_words(name)): code for code, name in Locale("en").languages.items()}
 
 
 def _sides_of(field: str, languages: tuple[str, str]) -> list[tuple[int, int]]:

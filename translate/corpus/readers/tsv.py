@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.headers import find_header, names_columns
+from dragoman.translate.corpus.languages import format_pair
+from dragoman.translate.corpus.readers.headers import find_header, names_columns, other_languages
+from dragoman.translate.corpus.readers.language_selection import LanguageMismatch
 from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS, RawRow, UnreadableRow, check_rows
@@ -54,7 +57,7 @@ def read_table(
     first_row = next(((number, fields) for number, fields in rows if any(fields)), None)
     if first_row is None:
         return
-    header_columns = columns_of_header(path, first_row[1], languages, columns, log)
+    header_columns = columns_of_header(path, first_row[1], first_lines, languages, columns, log)
     if header_columns:
         yield UnreadableRow(HEADER, b"\t".join(first_row[1]))
     elif columns is None:
@@ -76,18 +79,27 @@ def read_table(
 def columns_of_header(
     path: Path,
     first_row: Sequence[bytes],
+    first_lines: Sequence[str],
     languages: tuple[str, str],
     columns: tuple[int, int] | None,
     log: Callable[[str], None],
 ) -> tuple[int, int] | None:
     """Return the columns that a header names, or None if the first row is a pair.
 
-    `log` receives the choice if it differs from the user's `columns`, or from the first two.
+    `log` receives the choice if it differs from the user's `columns`, or from the first two. Raises LanguageMismatch
+    for a header that names other languages.
     """
     fields = [field.decode("utf-8", "replace") for field in first_row]
     header = find_header(fields, languages)
+    if header is None and columns:
+        return columns if names_columns(fields, columns) else None
     if header is None:
-        return columns if columns and names_columns(fields, columns) else None
+        if others := other_languages(fields, median(map(len, first_lines))):
+            raise LanguageMismatch(
+                f"{path}: its header names {' and '.join(others[:5])}, not {format_pair(*languages)}; if this row is a "
+                "pair, give --columns 1,2"
+            )
+        return None
     (source, target), names = header
     if columns is None and header.columns != (1, 2):
         log(f"{path}: by its header, source is column {source} ({names[0]}) and target column {target} ({names[1]})")
