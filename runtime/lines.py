@@ -4,105 +4,85 @@ from __future__ import annotations
 
 import codecs
 import io
-import re
 import select
 import unicodedata
-import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
+from dragoman.runtime.compression import Decompressed, method_of
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.foreign import check_start
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 READ_SIZE = 1 << 16  # bytes that are read at once
 BATCH_BYTES = 1 << 20  # a batch with more has no further line, which bounds the memory that long lines take
 START_SIZE = 10  # bytes by which the formats below are recognised
 
-# First bytes of files that hold no plain text, and advice.
-REFUSED = {
-    b"\x28\xb5\x2f\xfd": "is compressed with zstd; decompress it, or use gzip, bzip2 or xz",
-    b"PK\x03\x04": "is a zip archive, or a document that is one; unpack it, or save it as plain text",
-    b"%PDF-": "is a PDF file; save it as plain text",
-    codecs.BOM_UTF32_LE: "is UTF-32; save it as UTF-8",
-    codecs.BOM_UTF32_BE: "is UTF-32; save it as UTF-8",
-}
+REMEDY = "give plain text in UTF-8, perhaps compressed with gzip, bzip2 or xz"
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the first bytes of an archive, and of one without members
 _NO_TEXT = {"Cc", "Cn", "Co", "Cs"}  # Unicode categories of characters that no plain text holds
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-def unpacker(start: bytes) -> Callable[[BinaryIO], BinaryIO] | None:
-    """Return a function that decompresses a file with these first bytes, or None if it is not compressed."""
-    # Imported here, because a command without compressed files does not need them.
-    if start.startswith(b"\x1f\x8b"):
-        import gzip
+class Rejoined(io.RawIOBase):
+    """A stream with the bytes that were read from its start put back. A pipe cannot be rewound."""
 
-        return lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file))
-    if re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", start):
-        import bz2
-
-        return lambda file: cast(BinaryIO, bz2.BZ2File(file))
-    if start.startswith(b"\xfd7zXZ\0"):
-        import lzma
-
-        return lambda file: cast(BinaryIO, lzma.LZMAFile(file))
-    return None
-
-
-class Continued(io.RawIOBase):
-    """A stream of bytes whose start was read already, and is given again."""
-
-    def __init__(self, start: bytes, stream: BinaryIO) -> None:
-        self._start, self._stream = start, stream
+    def __init__(self, start: bytes, rest: BinaryIO | io.BufferedIOBase) -> None:
+        self._start, self._rest = start, rest
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # a buffer has no type before 3.12
-        """Read the rest of the start, or else from the stream, and return the number of bytes."""
-        size = len(buffer)
-        data, self._start = self._start[:size], self._start[size:]
-        data = data or _read_some(self._stream, size)
-        buffer[: len(data)] = data
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer, at first with the start, and return the number of bytes."""
+        view = memoryview(buffer)
+        data = self._start or _read_some(self._rest, len(view))
+        self._start = data[len(view) :]
+        data = data[: len(view)]
+        view[: len(data)] = data
         return len(data)
 
 
-def _read_some(stream: BinaryIO, size: int) -> bytes:
+def _read_some(stream: BinaryIO | io.BufferedIOBase | io.RawIOBase, size: int) -> bytes:
     """Return up to `size` bytes that one read gives, without waiting for more; empty at the end."""
     return stream.read1(size) if isinstance(stream, io.BufferedIOBase) else stream.read(size)
+
+
+def _read_start(stream: BinaryIO | io.RawIOBase) -> bytes:
+    """Return the start of a stream: START_SIZE bytes or more, unless there is a line feed before."""
+    start = b""
+    while len(start) < START_SIZE and b"\n" not in start and (data := _read_some(stream, READ_SIZE)):
+        start += data
+    return start
 
 
 def utf8_chunks(stream: BinaryIO, name: str) -> Iterator[bytes]:
     """Yield a text as UTF-8 bytes: decompressed, without a byte order mark, and from UTF-16 if there is such a mark.
 
-    Bytes that are no text in the encoding stay invalid UTF-8. Raises UserError, which begins with `name`, for another
-    format or encoding, and for any error while the stream is read.
+    Bytes that are no text in the encoding stay invalid UTF-8. Raises UserError, with `name`, for another format or
+    encoding, and for any error while the stream is read.
     """
+    source: BinaryIO | io.RawIOBase = stream
     try:
-        start = b""
-        while len(start) < START_SIZE and b"\n" not in start:
-            if not (data := _read_some(stream, READ_SIZE)):
-                break
-            start += data
-        chunks = iter(lambda: _read_some(stream, READ_SIZE), b"")
-        if unpack := unpacker(start):
-            unpacked = unpack(cast(BinaryIO, io.BufferedReader(Continued(start, stream))))
-            start = _read_some(unpacked, READ_SIZE)
-            chunks = iter(lambda: _read_some(unpacked, READ_SIZE), b"")
-        yield from _transcode(start, chunks, name)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    except Exception as error:
-        if type(error).__name__ == "LZMAError":  # its module is not imported before it is needed
-            raise UserError(f"cannot read {name}: {error}") from None
-        raise
+        start = _read_start(stream)
+        if method := method_of(start):
+            source = Decompressed(io.BufferedReader(Rejoined(start, stream)), method, name)
+            start = _read_start(source)
+        yield from _transcode(start, iter(lambda: _read_some(source, READ_SIZE), b""), name)
+    except OSError as error:
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from None
 
 
 def _transcode(start: bytes, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield the UTF-8 of a decompressed text, given its start and the chunks that follow."""
-    if advice := next((advice for magic, advice in REFUSED.items() if start.startswith(magic)), ""):
-        raise UserError(f"{name} {advice}")
-    if start[257:262] == b"ustar":
-        raise UserError(f"{name} is a tar archive; unpack it, and give one of its files")
+    check_start(name, start, REMEDY)
+    if start.startswith(ZIP):
+        raise UserError(f"{name} is a zip archive, or a document that is one; unpack it, or save it as plain text")
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise UserError(f"{name} is UTF-32; save it as UTF-8")
     if encoding := UTF16.get(start[:2]):
         decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
         yield decoder.decode(start[2:]).encode("utf-8", "surrogatepass")

@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 
 from copying import file_of
 from dragoman.runtime.commands import main
+from dragoman.runtime.compression import method_of
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.lines import REFUSED, UTF16, is_utf16, read_line_batches, unpacker
+from dragoman.runtime.foreign import MAGIC
+from dragoman.runtime.lines import UTF16, ZIP, is_utf16, read_line_batches
 from dragoman.runtime.translator import Translator
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -44,7 +46,11 @@ def read(data: bytes, max_lines: int = 100) -> list[bytes]:
 
 def is_other(data: bytes) -> bool:
     """Return True for bytes that are taken for another format than UTF-8 without a byte order mark."""
-    return bool(unpacker(data)) or is_utf16(data) or data.startswith((*UTF16, codecs.BOM_UTF8, *REFUSED))
+    return bool(method_of(data)) or is_utf16(data) or is_foreign(data) or data.startswith((*UTF16, codecs.BOM_UTF8))
+
+
+def is_foreign(data: bytes) -> bool:
+    return data.startswith((*ZIP, codecs.BOM_UTF32_LE)) or any(pattern.match(data) for pattern, _ in MAGIC)
 
 
 class OneByteAtATime(io.RawIOBase):
@@ -73,7 +79,7 @@ def test_every_encoding_and_compression_gives_the_same_lines(
 ) -> None:
     text = ending.join(lines) + ("" if last_is_open and lines[-1] else ending)
     data = ENCODE[encoding](text)
-    assume(not (data.startswith((*REFUSED,)) or (encoding == "UTF-8" and is_other(data))))
+    assume(not (is_foreign(data) or (encoding == "UTF-8" and is_other(data))))
     data = PACK[pack](data)
     assert [line.decode() for line in read(data)] == lines
     stream = io.BufferedReader(OneByteAtATime(data))
@@ -143,10 +149,10 @@ CHINESE = "我们看到了一只狗。\n第一行在这里，一二三四五六�
             for text in ("ab\n", "Grüße\r\n", "Привет, мир\n", CHINESE, "日本語\n" * 9, "𝒳𝒴\n", "\n\n\n")
         ),
         (archive("zip"), "notes is a zip archive"),
-        (archive("tar"), "notes is a tar archive; unpack it"),
-        (archive("tar.gz"), "notes is a tar archive; unpack it"),
+        (archive("tar"), "notes is a tar archive; give plain text"),
+        (archive("tar.gz"), "notes is a tar archive; give plain text"),
         (b"\x28\xb5\x2f\xfd\x24\x04\x21\x00\x00one\n", "notes is compressed with zstd"),
-        (b"%PDF-1.7\n", "notes is a PDF file"),
+        (b"%PDF-1.7\n", "notes is a PDF document; give plain text"),
         (codecs.BOM_UTF32_LE + "a\n".encode("utf-32-le"), "notes is UTF-32"),
         (codecs.BOM_UTF32_BE + "a\n".encode("utf-32-be"), "notes is UTF-32"),
     ],
@@ -154,7 +160,7 @@ CHINESE = "我们看到了一只狗。\n第一行在这里，一二三四五六�
 def test_other_formats_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(data)
-    if not unpacker(data):
+    if not method_of(data):
         with pytest.raises(UserError, match=message):
             read(gzip.compress(data))
 

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dragoman.runtime import compression
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers import compression
 from dragoman.translate.corpus.readers.conll import read_tags
 from dragoman.translate.corpus.readers.files import read_files
 from dragoman.translate.corpus.readers.lines import read_byte_lines, read_bytes, read_lenient, read_strict
@@ -226,6 +226,11 @@ def test_zips_of_other_formats(tmp_path: Path) -> None:
     make_zip(tmp_path / "folder" / "x.zip", OPUS)
     (tmp_path / "folder" / "y.tsv").write_bytes(TABLE)
     assert text_rows(tmp_path / "folder") == ROWS * 2
+    for name in ("__MACOSX/._a.en", "__MACOSX/._a.de", "a.en", "a.de", "._a.de", "._b.tsv"):
+        path = tmp_path / "unpacked" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(OPUS[f"Books.de-en.{name[-2:]}"] if name[:2] == "a." else b"\0\5\x16\7")
+    assert text_rows(tmp_path / "unpacked") == ROWS
     catalogue = {"app/de/LC_MESSAGES/app.po": PO.replace(b"Language", b"X-No")}
     assert text_rows(make_zip(tmp_path / "po.zip", catalogue)) == ROWS
 

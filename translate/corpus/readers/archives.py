@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import IO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from dragoman.runtime.compression import check_expansion
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.compression import check_expansion
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the latter is an archive without members
 
 # Errors of the standard library about damaged archives, and about methods of compression that it lacks.
 ZIP_ERRORS = (BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError)
 DIRECTORY_ERRORS = (*ZIP_ERRORS, ValueError, IndexError, OverflowError, struct.error)
+
+# The folder and the beginning of the names of files that macOS adds to archives and to disks of other systems.
+MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
 
 IS_ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 
@@ -61,14 +64,15 @@ def open_archive(path: Path, file: IO[bytes] | None = None) -> Iterator[ZipFile]
 
 
 def members_of(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
-    """Return the files of an archive by their path in it, without what the Finder of macOS adds.
+    """Return the files of an archive by their path in it, without what macOS adds.
 
     Raises UserError for a decompression bomb.
     """
     members = {}
     for info in archive.infolist():
         parts = [part for part in info.filename.split("/") if part not in ("", ".")]
-        if not info.is_dir() and parts and ".." not in parts and parts[0] != "__MACOSX":
+        is_of_macos = MACOS_FOLDER in parts or any(part.startswith(MACOS_PREFIX) for part in parts)
+        if not info.is_dir() and parts and ".." not in parts and not is_of_macos:
             members["/".join(parts)] = info
     infos = members.values()
     check_expansion(path, sum(info.compress_size for info in infos), sum(info.file_size for info in infos))

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.languages import format_pair, is_known_language, matches_language
-from dragoman.translate.corpus.readers.compression import without_compression
 
 
 def check_direction(paths: Sequence[str], languages: tuple[str, str], log: Callable[[str], None]) -> None:

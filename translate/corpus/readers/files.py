@@ -9,9 +9,9 @@ from pathlib import Path
 from shutil import copyfileobj
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.foreign import JSON, foreign_by_name, refuse
 from dragoman.translate.corpus.readers.archives import is_zip, path_exists
 from dragoman.translate.corpus.readers.folders import Log, read_folder
-from dragoman.translate.corpus.readers.foreign import JSON, foreign_by_name, refuse
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
 from dragoman.translate.corpus.readers.parallel import read_parallel
 from dragoman.translate.corpus.readers.rows import RawRow

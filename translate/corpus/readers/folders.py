@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.foreign import check_members
 from dragoman.translate.corpus.languages import matches_language
-from dragoman.translate.corpus.readers.archives import is_zip, members_of, open_archive
-from dragoman.translate.corpus.readers.compression import without_compression
-from dragoman.translate.corpus.readers.foreign import check_members
+from dragoman.translate.corpus.readers.archives import MACOS_FOLDER, MACOS_PREFIX, is_zip, members_of, open_archive
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
 from dragoman.translate.corpus.readers.language_selection import rank_tags
 from dragoman.translate.corpus.readers.parallel import check_counts, read_parallel
@@ -139,9 +139,10 @@ def _read_pair(pair: tuple[Path, Path], languages: tuple[str, str], log: Log) ->
 
 
 def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path]:
-    """Return the files in a folder, its subfolders and zip archives in them. The archives stay open on the stack.
+    """Return the files in a folder, its subfolders and zip archives in them, but not what macOS adds.
 
-    Reports subfolders and archives that cannot be read. Raises UserError if `folder` itself cannot be read.
+    The archives stay open on the stack. Reports subfolders and archives that cannot be read. Raises UserError if
+    `folder` itself cannot be read.
     """
     if is_zip(folder):
         return _members_in(folder, stack)
@@ -154,8 +155,8 @@ def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path
         report.skip(failure)
 
     for parent, subfolders, names in os.walk(folder, onerror=on_error):
-        subfolders.sort()
-        for path in (Path(parent, name) for name in sorted(names)):
+        subfolders[:] = sorted({*subfolders} - {MACOS_FOLDER})
+        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(MACOS_PREFIX)):
             if not path.is_file() and path.exists():  # a pipe or a device, which could block
                 report.skip(f"{path} is not a regular file")
             elif path.suffix.lower() == ".zip" and is_zip(path):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers.catalogues import MO_MAGIC
-from dragoman.translate.corpus.readers.compression import without_compression
 from dragoman.translate.corpus.readers.csv_table import read_csv
 from dragoman.translate.corpus.readers.gettext import read_po
 from dragoman.translate.corpus.readers.jsonl import read_jsonl

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.languages import is_known_language, matches_language
 from dragoman.translate.corpus.readers.catalogues import Message, read_catalogue
-from dragoman.translate.corpus.readers.compression import without_compression
 from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, must_reverse
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
-from typing import TYPE_CHECKING
 
+from dragoman.runtime.compression import Decompressed, method_of
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.foreign import MAGIC_BYTES, check_members, check_start
+from dragoman.runtime.lines import Rejoined, is_utf16
 from dragoman.translate.corpus.readers.archives import (
     MAGIC,
     members_of,
@@ -20,34 +22,9 @@ from dragoman.translate.corpus.readers.archives import (
     open_member,
     split_member_path,
 )
-from dragoman.translate.corpus.readers.compression import Decompressed, method_of
-from dragoman.translate.corpus.readers.foreign import MAGIC_BYTES, check_members, check_start
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 BUFFER = 1 << 17
 MAX_LINE = 1 << 26  # bytes; a longer line is no text, and would fill the memory
-
-
-class Rejoined(io.RawIOBase):
-    """A stream with the bytes that were read from its start put back. A pipe cannot be rewound."""
-
-    def __init__(self, start: bytes, rest: io.BufferedIOBase) -> None:
-        self.start, self.rest = start, rest
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill a buffer, at first with the start."""
-        view = memoryview(buffer)
-        data = self.start or self.rest.read1(len(view))
-        self.start = data[len(view) :]
-        data = data[: len(view)]
-        view[: len(data)] = data
-        return len(data)
 
 
 @contextmanager
@@ -125,14 +102,13 @@ def read_byte_lines(path: str | Path) -> Iterator[bytes]:
     """
     with open_unpacked(path) as file:
         start = file.peek()[:MAGIC_BYTES]
-        first_line = start.partition(b"\n")[0]
         if start.startswith(codecs.BOM_UTF32_LE):
             raise UserError(f"{path} is UTF-32; save it as UTF-8")
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             for text in io.TextIOWrapper(file, "utf-16", "replace", newline="\n"):
                 yield text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r").encode()
             return
-        if 3 * first_line.count(0) > len(first_line):
+        if is_utf16(start):
             raise UserError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
         if start.startswith(codecs.BOM_UTF8):
             file.read(len(codecs.BOM_UTF8))

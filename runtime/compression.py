@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
 import re
 import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -74,6 +71,18 @@ class GzipMember:
         return result
 
 
+def _bzip2_member() -> Decompressor:
+    import bz2  # some builds of Python lack it
+
+    return bz2.BZ2Decompressor()
+
+
+def _xz_member() -> Decompressor:
+    import lzma  # some builds of Python lack it
+
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ)
+
+
 class Method(NamedTuple):
     """A compression method."""
 
@@ -84,8 +93,8 @@ class Method(NamedTuple):
 
 METHODS = (
     Method("gzip", re.compile(rb"\x1f\x8b"), GzipMember),
-    Method("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
-    Method("xz", re.compile(rb"\xfd7zXZ\0"), partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)),
+    Method("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _bzip2_member),
+    Method("xz", re.compile(rb"\xfd7zXZ\0"), _xz_member),
 )
 
 
@@ -150,7 +159,7 @@ class Decompressed(io.RawIOBase):
                     raise UserError(f"cannot read {self.path}: its {self.method.name} data is truncated")
             try:
                 data = self.member.decompress(block, size)
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            except Exception as error:  # the errors of zlib, bz2 and lzma have no common base class
                 raise UserError(f"cannot read {self.path}: its {self.method.name} data is damaged ({error})") from None
         return data
 

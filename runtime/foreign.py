@@ -1,4 +1,4 @@
-"""Formats that are recognised to be refused, and what to do about each."""
+"""Formats that are recognised to be refused, and what to do about each where parallel text is read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.compression import without_compression
 
 
 class Foreign(NamedTuple):
@@ -69,15 +69,15 @@ MAGIC = [(re.compile(form.magic, re.DOTALL), form) for form in FOREIGN if form.m
 MAGIC_BYTES = 512  # the first bytes that show a format
 
 
-def refuse(path: str | Path, form: Foreign) -> UserError:
-    """Return the error about a file in a foreign format."""
-    return UserError(f"{path} {form.description}; {form.remedy}")
+def refuse(path: str | Path, form: Foreign, remedy: str = "") -> UserError:
+    """Return the error about a file in a foreign format. remedy: another one than for parallel text."""
+    return UserError(f"{path} {form.description}; {remedy or form.remedy}")
 
 
-def check_start(path: str | Path, start: bytes) -> None:
-    """Raise UserError if the first MAGIC_BYTES of a file show a foreign format."""
+def check_start(path: str | Path, start: bytes, remedy: str = "") -> None:
+    """Raise UserError, with the remedy if it is given, if the first MAGIC_BYTES of a file show a foreign format."""
     if form := next((form for pattern, form in MAGIC if pattern.match(start)), None):
-        raise refuse(path, form)
+        raise refuse(path, form, remedy)
 
 
 def foreign_by_name(path: Path) -> Foreign | None:
