@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import real_path
 from dragoman.runtime.normalisation import normalise
@@ -256,6 +258,18 @@ class Lines:
                 raise UserError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+class _Card(msgspec.Struct):
+    """The entries of a corpus card that training relies on; it may have others."""
+
+    source_language: str
+    target_language: str
+    task: str = "translate"
+    pairs: dict[str, int] = {}
+    labels: list[str] = []
+    tags: list[str] = []
+    distilled: dict[str, Any] = {}
+
+
 class Corpus:
     """An existing corpus folder."""
 
@@ -264,13 +278,15 @@ class Corpus:
         self.folder = Path(folder)
         try:
             self.card: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
-            self.task: str = self.card.get("task", "translate")
-            self.languages: tuple[str, str] = (self.card["source_language"], self.card["target_language"])
+            typed = msgspec.convert(self.card, _Card)
+            self.task, self.languages = typed.task, (typed.source_language, typed.target_language)
+            self.labels = typed.labels
             self.extensions = ("csv",) if self.task == "forecast" else self.languages
         except FileNotFoundError:
             raise UserError(f"{folder} is not a corpus: it has no {CARD}; make one with `dragoman corpus`") from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{self.folder / CARD} is not a valid corpus card; make the corpus again") from None
+        except (OSError, ValueError, msgspec.ValidationError) as error:
+            card = self.folder / CARD
+            raise UserError(f"{card} is not a valid corpus card: {error}; make the corpus again") from None
 
     def digest(self) -> str:
         """Return the SHA-256 of the training and validation files, without line feeds at their ends."""

@@ -130,12 +130,13 @@ class LabellingTask(Task):
         Raises UserError if there are no validation texts, or if labels do not fit.
         """
         c, task = self.config, self.config.task
-        self.labels: list[str] = self.corpus.card["labels"]
+        self.labels = self.corpus.labels
         self.unit = "texts" if task == "classify" else "words"
         self.metric = "macro-F1" if task == "classify" else "entity F1" if is_chunked(self.labels) else "accuracy"
         train, valid = ([*self._read_checked(part)] for part in ("train", "valid"))
-        if not valid:
-            raise UserError(f"{self.corpus.folder} has no validation texts; training needs some to select its weights")
+        if not (train and valid):
+            part = "validation texts; training needs some to select its weights" if train else "training texts"
+            raise UserError(f"{self.corpus.folder} has no {part}")
         if prepared:
             if self.workers.main:
                 self.check_corpus()
