@@ -134,6 +134,23 @@ def test_an_unknown_encoding_is_utf8(charset: str) -> None:
     assert translated(parse(b"# \xff\n#~ \xff\n#| \xff\n" + text.encode())) == [message("a", "ä")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_marks(encoding: str) -> None:
+    text = 'msgid "a"\r\nmsgstr "ä\\xe2\\x82\\xac"\r\n'
+    if encoding == "utf-32":
+        with pytest.raises(UserError, match=r"a\.po is not a valid gettext catalogue"):
+            parse(text.encode(encoding))
+        return
+    assert translated(parse(text.encode(encoding))) == [message("a", "ä€")]
+    with pytest.raises(UserError):
+        parse(text.encode(encoding)[:-1] + b"\xd8" if encoding == "utf-16" else b"\xff")
+
+
+def test_a_domain_without_quotation_marks() -> None:
+    text = 'domain one\nmsgid "a"\nmsgstr "b"\ndomain two\nmsgid "domain x"\nmsgstr "c"\n'
+    assert translated(parse(HEADER + text)) == [message("a", "b"), message("domain x", "c")]
+
+
 def test_messages_that_are_not_certain_are_dropped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "de.po"
     path.write_text(

@@ -205,6 +205,18 @@ def test_placeholders_without_a_native_form_drop_the_pair(tmp_path: Path, name: 
     assert row(tmp_path / name, text) == MISSING_TEXT
 
 
+def test_codes_that_trados_studio_defines_in_the_header(tmp_path: Path) -> None:
+    definitions = (
+        '<header><tag-defs xmlns="http://sdl.com/FileTypes/SdlXliff/1.0">'
+        '<tag id="1"><ph name="br">&lt;br/&gt;</ph></tag>'
+        '<tag id="2"><bpt name="b">&lt;b&gt;</bpt><ept name="b">&lt;/b&gt;</ept></tag>'
+        '<tag id="3"><ph name="x">{0}</ph></tag><tag id="4"><st>x</st></tag></tag-defs></header><body>'
+    )
+    text = xliff1('Sa<g id="2">ve</g><x id="1"/>file <x id="3"/>.', 'Datei<x id="1"/><x id="3"/> sichern.')
+    expected = ("Save file {0}.", "Datei {0} sichern.")
+    assert row(tmp_path / "a.xlf", text.replace("<body>", definitions)) == expected
+
+
 def test_a_dropped_pair_can_be_read_in_the_list_of_dropped_pairs(tmp_path: Path) -> None:
     path = tmp_path / "a.tmx"
     path.write_text(tmx("Enter <ph/>'s PIN", "PIN <ph/> eingeben"))

@@ -33,6 +33,7 @@ _TOKEN = re.compile(
     | " (?P<text> [^"\\\n]* (?: \\. [^"\\\n]* )* ) "
     | (?P<unclosed> " [^\n]* )
     | (?P<index> \[ [ \t\r\v\f\n]* [0-9]+ [ \t\r\v\f\n]* \] )
+    | (?P<solaris> domain [ \t]+ [^"\s]+ )     # the name of a domain without quotation marks
     | (?P<keyword> [A-Za-z_]+ )
     | (?P<other> . )""",
     re.VERBOSE,
@@ -126,7 +127,13 @@ def _encoding_of(header: str) -> str:
 
 
 def _parse_po(data: bytes) -> Iterator[Message]:
-    """Yield the finished and the untranslated messages of a PO file, the header among them even if it is fuzzy."""
+    """Yield the finished and the untranslated messages of a PO file, the header among them even if it is fuzzy.
+
+    Byte order marks are read, too, although msgfmt rejects them.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield from _messages(data.decode("utf-16"), "utf-8")
+        return
     data = data.removeprefix(codecs.BOM_UTF8)
     # ISO 8859-1 has a character for each byte, so it shows the header of a file whose encoding is not known yet.
     text = data.decode("latin-1")
@@ -202,7 +209,7 @@ def _statements(text: str) -> Iterator[_Statement]:
             line += token["index"].count("\n")
         elif kind == "text" and statement:
             statement.text.append(token["text"])
-        elif kind not in {"blank", "previous"}:
+        elif kind not in {"blank", "previous", "solaris"}:
             raise ValueError(f"line {line:,} has text outside quotation marks")
     if statement:
         yield _checked(statement)

@@ -107,7 +107,8 @@ def pair_of(
 ) -> tuple[str, str] | UnreadableRow:
     """Return the texts of two elements without inline codes, or the reason why they cannot be had.
 
-    `data` holds the native content of codes that XLIFF 2 stores outside the text, by its id.
+    `data` holds the native content of codes that is stored outside the text: of XLIFF 2 by the id of the data, and of
+    Trados Studio by the id of the code after a `#`.
     """
     sides = [_read(element, data or {}) for element in (source, target)]
     placeholders = {placeholder for side in sides for placeholder in side.placeholders}
@@ -194,7 +195,7 @@ def _meaning(code: ElementTree.Element, name: str, data: Mapping[str, str]) -> s
 def _natives(code: ElementTree.Element, data: Mapping[str, str]) -> list[str]:
     """Return the native content of a code and other attempts to show it, the most reliable first."""
     content = "" if local_name(code) in _WRAPPING else "".join([code.text or "", *(c.tail or "" for c in code)])
-    references = (code.get(key, "") for key in ("dataRef", "dataRefStart", "dataRefEnd"))
+    references = (*(code.get(key, "") for key in ("dataRef", "dataRefStart", "dataRefEnd")), f"#{code.get('id')}")
     shown = (code.get(key, "") for key in ("equiv-text", "equiv", "disp", "equivStart", "dispStart"))
     natives = [content, *(data.get(reference, "") for reference in references), *shown]
     memoq = [match[1] for native in natives if (match := _MEMOQ_PLACEHOLDER.match(native))]

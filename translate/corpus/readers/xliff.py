@@ -29,8 +29,12 @@ def read_xliff(path: Path, languages: tuple[str, str], explicit: bool = True) ->
     """
     pairs: Counter[str] = Counter()
     found = undeclared = False
-    for unit, ancestors in iterate_elements(path, "trans-unit", "unit"):
-        data = _original_data(unit)
+    tag_definitions: dict[str, str] = {}
+    for unit, ancestors in iterate_elements(path, "trans-unit", "unit", "tag-defs"):
+        if local_name(unit) == "tag-defs":
+            tag_definitions = _tag_definitions(unit)
+            continue
+        data = {**tag_definitions, **_original_data(unit)} if tag_definitions else _original_data(unit)
         for segment in _segments(unit):
             nodes = [segment, *([unit] if segment is not unit else []), *ancestors[::-1]]
             source, target = segment.find("{*}source"), segment.find("{*}target")
@@ -62,6 +66,15 @@ def _segments(unit: Element) -> list[Element]:
 def _original_data(unit: Element) -> dict[str, str]:
     """Return the native content of the inline codes of an XLIFF 2 unit, by its id."""
     return {data.get("id", ""): "".join(data.itertext()) for data in unit.iterfind("{*}originalData/{*}data")}
+
+
+def _tag_definitions(definitions: Element) -> dict[str, str]:
+    """Return the native content of the inline codes of a file by Trados Studio (.sdlxliff), by their id after a `#`."""
+    codes = (
+        (tag.get("id", ""), next((code for code in tag if local_name(code) in {"ph", "bpt"}), None))
+        for tag in definitions
+    )
+    return {f"#{id}": "".join(code.itertext()) for id, code in codes if code is not None}
 
 
 def _aligned(segmented_source: Element | None, source: Element, target: Element) -> list[tuple[Element, Element]]:
