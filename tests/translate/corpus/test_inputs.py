@@ -473,6 +473,20 @@ def test_office_documents_and_tar_archives_are_known_by_their_content(tmp_path: 
                 read(tmp_path / "a.tsv")
 
 
+def test_binary_files_are_no_text(tmp_path: Path) -> None:
+    for data in (
+        b"\0\0\0\1Bud1\0\0\x10",
+        b"\x7fELF\2\1\1" + b"\0" * 9 + b"\n",
+        random.Random(1).randbytes(40) + b"\0" * 9,
+    ):
+        (tmp_path / "a").write_bytes(data)
+        for read in (text_rows, read_strict):
+            with pytest.raises(UserError, match="a looks like UTF-16 without a byte order mark, or is no text"):
+                read(tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"a\0\tb, which is a text with a stray zero byte\nc\td\n")
+    assert text_rows(tmp_path / "a") == [("a\0", "b, which is a text with a stray zero byte"), ("c", "d")]
+
+
 def test_xliff_of_other_tools_and_json_lines_under_another_name(tmp_path: Path) -> None:
     for name in ("a.sdlxliff", "a.mxliff", "a.mqxliff", "a.txt", "A.SDLXLIFF"):
         (tmp_path / name).write_bytes(XLIFF)

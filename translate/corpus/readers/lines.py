@@ -24,6 +24,7 @@ from dragoman.translate.corpus.readers.archives import (
 )
 
 BUFFER = 1 << 17
+MAX_ZEROS = 10  # one byte in so many is zero in a binary file; text in UTF-8 has none
 MAX_LINE = 1 << 26  # bytes; a longer line is no text, and would fill the memory
 
 
@@ -98,7 +99,7 @@ def read_byte_lines(path: str | Path) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8 bytes, without the line feed and a carriage return before it.
 
     Lines end at line feeds only. UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8. Raises
-    UserError for UTF-16 without one, for UTF-32, and for a line above MAX_LINE.
+    UserError for UTF-16 without one, for UTF-32, for a binary file, and for a line above MAX_LINE.
     """
     with open_unpacked(path) as file:
         start = file.peek()[:MAGIC_BYTES]
@@ -110,6 +111,10 @@ def read_byte_lines(path: str | Path) -> Iterator[bytes]:
             return
         if is_utf16(start):
             raise UserError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
+        if MAX_ZEROS * start.count(0) > len(start):
+            raise UserError(
+                f"{path} looks like UTF-16 without a byte order mark, or is no text; save its text as UTF-8"
+            )
         if start.startswith(codecs.BOM_UTF8):
             file.read(len(codecs.BOM_UTF8))
         while line := file.readline(MAX_LINE):
