@@ -46,8 +46,8 @@ bench: .venv/installed .venv-peer/installed
 	$(BIN)/python bench/speed.py --record docs/results/speed.jsonl
 	$(BIN)/python docs/tables.py
 
-# Training's tokens a second against JoeyNMT's, on CORPUS (default: made phrases); eight to twelve minutes, nothing else
-# running.
+# Training's tokens a second against JoeyNMT's, and beside a busy core against alone, on CORPUS (default: made phrases);
+# ten to fourteen minutes, nothing else running.
 bench-train: .venv/installed .venv-joeynmt/installed
 	$(BIN)/python bench/training.py $(if $(CORPUS),--corpus $(CORPUS)) --record docs/results/training.jsonl
 	$(BIN)/python docs/tables.py

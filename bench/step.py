@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import dragoman.translate  # noqa: F401 (before PyTorch, whose threads it tells how to wait)  # isort: skip
 import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile

@@ -23,6 +23,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -124,11 +125,11 @@ def dragoman_rate(options: argparse.Namespace, corpus: Path, changes: list[str])
 
 
 @contextmanager
-def busy_core() -> Iterator[None]:
+def busy_core() -> Iterator[subprocess.Popen[bytes]]:
     """Keep one core busy with another process inside the block."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
 
@@ -236,7 +237,7 @@ def main() -> int:
         if options.worker:
             print(json.dumps(worker_rate(load(options.config, options.set), folder / "run", options.seconds)))
             return 0
-        origin = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
+        origin = {"commit": commit(), "machine": machine(), "command": shlex.join(["python", *sys.argv])}
         rows = []
         for row in measure(options, folder):
             rows.append({**row, **origin})

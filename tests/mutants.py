@@ -82,6 +82,27 @@ MUTANTS = (
         "for batch in self.task.validation():",
         "for batch in [next(iter(self.task.validation()))]:",
     ),
+    Mutant(
+        "only targets bound a batch",
+        "translate/encoding/batching.py",
+        "max(target[i], longest_source / SOURCE_RATIO)",
+        "target[i]",
+        "tests/translate/encoding/test_batching.py -k bounded",
+    ),
+    Mutant(
+        "the start of a resumed session is progress",
+        TRAINER,
+        "self.position.restarts += self.restarting * (now - self.clock)",
+        "pass",
+        "tests/translate/training/test_resumption.py -k start",
+    ),
+    Mutant(
+        "a diverged training goes on",
+        "translate/training/stopping.py",
+        "MAX_SKIPPED = 50",
+        "MAX_SKIPPED = 10**9",
+        "tests/translate/training/test_skipped_steps.py -k diverges",
+    ),
     Mutant("the first checkpoints are averaged", AVERAGING, "history[-c.average :]", "history[: c.average]"),
     Mutant(
         "the worst checkpoints are averaged",

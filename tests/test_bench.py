@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +45,51 @@ def test_joeynmt_gets_the_same_pairs_and_subwords(tiny_run: Path, tiny_corpus: P
     assert "{lang: en," in config
     assert "{lang: xx," in config
     assert "{{" not in config
+
+
+def test_a_busy_core_is_busy_only_inside_the_block() -> None:
+    bench = script("bench/training.py")
+    with bench.busy_core() as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize(("beside", "status"), [(60.0, 0), (30.0, 1)])
+def test_training_beside_a_busy_core_is_compared_with_itself_alone(
+    beside: float, status: int, toml: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    bench = script("bench/training.py")
+    turns: list[tuple[bool, bool]] = []
+    busy = [False]
+
+    @contextmanager
+    def busy_core() -> Iterator[None]:
+        busy[0] = True
+        yield
+        busy[0] = False
+
+    def rate(options: object, corpus: Path, changes: list[str]) -> tuple[float, int]:
+        assert corpus == tiny_corpus
+        turns.append((busy[0], bool(changes)))
+        return 50.0 if changes else beside + len(turns) if busy[0] else 100.0, 1_000_000
+
+    monkeypatch.setattr(bench, "busy_core", busy_core)
+    monkeypatch.setattr(bench, "dragoman_rate", rate)
+    file = tmp_path / "rows.jsonl"
+    words = ["training.py", "--config", str(toml), "--corpus", str(tiny_corpus), "--peer", "", "--record", str(file)]
+    monkeypatch.setattr("sys.argv", words)
+    assert bench.main() == status
+    assert ("less than 0.45" in capsys.readouterr().err) == bool(status)
+    assert turns == [(False, False), (True, False), (False, True)] * 3
+    rows = read_rows(file)
+    assert [row["against"] for row in rows] == ["lstm of as many parameters", "the same training alone"]
+    ratios = [(beside + turn) / 100 for turn in (2, 5, 8)]
+    assert rows[1]["ratio"] == ratios[1]
+    assert rows[1]["spread"] == [ratios[0], ratios[2]]
+    assert rows[1]["figure"] == "training, flagship beside a process that keeps one core busy, 1.0M parameters"
+    assert rows[1]["peer"] == 100
+    assert bench.MIN_BUSY_RATIO == 0.45
 
 
 @pytest.mark.parametrize(
