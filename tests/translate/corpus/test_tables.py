@@ -250,6 +250,8 @@ def test_csv_with_an_unquoted_separator_loses_no_word_in_silence(tmp_path: Path)
         "not valid CSV, perhaps because of a quotation mark in the wrong place",
     ]
     assert rows[-2][1] == b'"open,x\ntwo,zwei\nthree,"drei"'  # for the list of dropped pairs
+    with pytest.raises(UserError, match=r"line 3: not 2 columns; a field that holds the separator must be quoted"):
+        read(path, "en,de\none,eins\n" + "Well, yes,ja\n" * 20)
     with pytest.raises(UserError, match=r"its rows have different numbers of columns, or one, between commas or semi"):
         read(path, "Well, yes,Nun, ja\nNo,Nein\nSo, then, now,Also, dann, jetzt\n")
     with pytest.raises(UserError, match="its columns may be between commas or semicolons"):

@@ -68,7 +68,7 @@ def read_csv(
 
 
 class _Layout(NamedTuple):
-    """The separator of a table, the usual number of its columns, and the share of its rows that have so many."""
+    """The separator of a table, its number of columns, and the share of its rows that have so many."""
 
     separator: str
     columns: int
@@ -113,10 +113,11 @@ def _layout(first_lines: Sequence[str], separator: str, languages: tuple[str, st
     if not rows:
         return None
     widths = Counter(0 if isinstance(row, UnreadableRow) else len(row) for row in rows)
-    columns, count = max(widths.items(), key=lambda item: (item[1], item[0]))
-    first = rows[0]
+    columns, first = max(widths, key=lambda width: (widths[width], width)), rows[0]
     has_header = not isinstance(first, UnreadableRow) and bool(find_header([f.decode() for f in first], languages))
-    return _Layout(separator, columns, count / len(rows), has_header)
+    if has_header:
+        columns = len(first)
+    return _Layout(separator, columns, widths[columns] / len(rows), has_header)
 
 
 def _rows(lines: Iterable[bytes], separator: str) -> Iterator[tuple[int, list[bytes] | UnreadableRow]]:

@@ -138,4 +138,6 @@ def decode_strict(line: bytes, path: str | Path, number: int) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path}, line {number:,} is not UTF-8") from None
+        raise UserError(
+            f"{path}, line {number:,} is not UTF-8; convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`"
+        ) from None
