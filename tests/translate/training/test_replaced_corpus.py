@@ -52,7 +52,8 @@ def remove(folder: Path) -> None:
 def test_a_corpus_that_changes_while_it_is_encoded_is_refused(
     own_corpus: Path, own_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
-    read_shards, calls = shard_builder._read_shards, []
+    read_shards = shard_builder._read_shards
+    calls: list[int] = []
 
     def read_later(corpus: Corpus) -> object:
         if not calls:
