@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dragoman.cli import main
 from dragoman.runtime import compression
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers.conll import read_tags
@@ -336,6 +337,26 @@ def test_process_substitution_and_standard_input(tmp_path: Path) -> None:
         )
 
 
+def test_the_command_reads_archives_and_members_and_counts_headers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = [[f"{word} {i}\n" for i in range(40)] for word in ("line", "Zeile")]
+    names = ("Books.de-en.en", "Books.de-en.de")
+    path = make_zip(tmp_path / "a.zip", {n: "".join(side).encode() for n, side in zip(names, sides, strict=True)})
+    table = "de\ten\n" + "".join(f"{b[:-1]}\t{a}" for a, b in zip(*sides, strict=True))
+    (tmp_path / "a.tsv").write_text(table)
+    dropped = tmp_path / "dropped.tsv"
+    for files in ([path], [path / name for name in names], [tmp_path / "a.tsv"]):
+        options = ["--pair", "en-de", "--allow", "all", "--valid", "5", "--test", "5", "--dropped", str(dropped)]
+        assert main(["corpus", "files", *options, "--out", str(tmp_path / "out"), *map(str, files)]) == 0
+        assert "out: 30 train, 5 valid, 5 test\n" in capsys.readouterr().out
+        assert dropped.read_text() == ("header row\tde\\ten\t\n" if files[0].suffix == ".tsv" else "")
+    options = ["--pair", "en-de", "--out", str(tmp_path / "x")]
+    assert main(["corpus", "files", *options, str(path / "none"), str(path)]) == 2
+    assert "a.zip has no such file" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 # Folders with bad files.
 
 BAD = {
@@ -405,6 +426,7 @@ def test_plain_files_of_different_lengths_in_a_folder_give_no_pair(tmp_path: Pat
     assert messages[0].startswith(f"skipped: {tmp_path}/a.en has 2 lines and {tmp_path}/a.de has 1")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs in the file system")
 def test_what_is_no_file_in_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "good.tsv").write_bytes(TABLE)
     (tmp_path / "gone.tsv").symlink_to(tmp_path / "nowhere")
