@@ -267,7 +267,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     pairs = run.corpus().read("valid")[:200]
     files = {"float32": folder / "float32.onnx", "int8": folder / "int8.onnx"}
     write_atomically(files["float32"], build(run, [p.source for p in pairs[:32]])[0])
-    write_atomically(files["int8"], build_int8(run, pairs, options.target, force=True)[0])
+    write_atomically(files["int8"], build_int8(run, pairs, options.target, check_loss=False)[0])
     vocabulary = len(run.tokenizers()[1])
 
     plain = run.search()

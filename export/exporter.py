@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from dragoman.export.graph import serialize, to_onnx
-from dragoman.export.int8_check import Comparison, compare_precisions
+from dragoman.export.int8_check import Comparison, compare_files, compare_losses
 from dragoman.export.parity import Level, compare_search, parity_batches, require_parity
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.export.self_test import SELF_TESTS, self_test_of
@@ -17,8 +17,10 @@ from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
 from dragoman.translate.corpus.folder import Pair
+from dragoman.translate.encoding.batching import reversed_ids
 from dragoman.translate.evaluation.engine import TorchEngine
 from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.progress import bar
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.run_metadata import metadata_of
 
@@ -36,37 +38,62 @@ def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
 
 
 def build_int8(
-    run: Run, pairs: Sequence[Pair], target: str, *, force: bool = False, log: Callable[[str], None] = lambda _: None
+    run: Run,
+    pairs: Sequence[Pair],
+    target: str,
+    *,
+    check_loss: bool = True,
+    log: Callable[[str], None] = lambda _: None,
 ) -> tuple[bytes, list[Level], Comparison]:
     """Return the int8 file of a run, its comparison with PyTorch, and its comparison with the float32 file.
 
     pairs: the validation set, which calibrates the activations and scores both files. target: see quantize.Target.
-    Raises UserError if the file differs from PyTorch, or, without `force`, if it is slower or worse than float32.
+    Raises UserError if the file differs from PyTorch, or, with `check_loss`, if int8 raises the loss too much.
     """
     search, rows = run.search(), encode_sentences(run, [pair.source for pair in pairs])
-    log("calibrating")
+    log(f"calibrating on up to {CALIBRATION_SENTENCES} sentences of the validation set")
 
     def translate() -> None:
-        for source, length in parity_batches(rows[:CALIBRATION_SENTENCES], 32):
-            search.search(torch.from_numpy(source), torch.from_numpy(length), beam=run.config().search.beam_size)
+        beam = run.config().search.beam_size
+        with bar("calibrating", len(rows[:CALIBRATION_SENTENCES])) as progress:
+            done = 0
+            for source, length in parity_batches(rows[:CALIBRATION_SENTENCES], 32):
+                search.search(torch.from_numpy(source), torch.from_numpy(length), beam=beam)
+                done += len(length)
+                progress(done)
 
     calibration = calibrate(search, translate)
+    int8_search = quantised(search, calibration, target)
+    log(f"comparing the losses of {len(pairs):,} references of the validation set")
+    loss = compare_losses(search, int8_search, *encode_pairs(run, pairs))
+    if check_loss and (complaint := loss.complaint()):
+        raise UserError(
+            f"int8 was not written: {complaint}; leave out --int8 for a float32 file, or override this check with "
+            "--force loss"
+        )
     metadata = replace(
         metadata_of(run),
         precision="int8",
         quantisation={"target": target, "calibration": {name: [*values] for name, values in calibration.items()}},
     )
     log("exporting int8")
-    model, metadata, levels = _export_search(quantised(search, calibration, target), metadata, rows[:PARITY_SENTENCES])
+    model, metadata, levels = _export_search(int8_search, metadata, rows[:PARITY_SENTENCES])
     log("exporting float32 for comparison")
     float32_model, float32_metadata, _ = _export_search(search, metadata_of(run), rows[:PARITY_SENTENCES])
     log(f"translating {len(pairs):,} sentences of the validation set with both")
     float32, int8 = serialize(float32_model, float32_metadata), serialize(model, metadata)
-    comparison = compare_precisions(float32, int8, metadata, pairs, rows)
-    if not force and (complaint := comparison.complaint()):
-        raise UserError(f"int8 was not written: {complaint}; --force writes it anyway")
+    comparison = compare_files(float32, int8, metadata, pairs, rows, loss)
     metadata = replace(metadata, quantisation={**metadata.quantisation, "against_float32": comparison.as_dict()})
     return serialize(model, metadata), levels, comparison
+
+
+def encode_pairs(run: Run, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[list[int]]]:
+    """Return the source ids, and the target ids in decoding order, of the pairs as short as those of the training."""
+    tokenizers, longest = run.tokenizers(), run.read_json("run.json")["max_source"]
+    encoded = [[t.encode(text) for t, text in zip(tokenizers, pair, strict=True)] for pair in pairs]
+    short = [(source, target) for source, target in encoded if max(len(source), len(target)) <= longest]
+    backwards = run.config().data.right_to_left
+    return [s for s, _ in short], [reversed_ids(t) if backwards else t for _, t in short]
 
 
 def encode_sentences(run: Run, sentences: Sequence[str]) -> list[list[int]]:

@@ -36,6 +36,8 @@ CHAINED_STEPS = 30
 
 EOS_SUPPRESSED = -1e4  # a bias with which `</s>` never wins
 
+NO_HYPOTHESIS = -1e6  # the search marks an empty place of the beam with a score below this
+
 NEGLIGIBLE = -50  # log-probabilities below this are not compared; they influence nothing
 
 
@@ -71,10 +73,12 @@ class Level:
     ) -> Level:
         """Return a level that passes if enough items are equal and no number differs by more than the tolerance.
 
-        A difference of NaN counts as infinite.
+        A share below 1 is one of all sentences. It holds for a sample if chance could explain the rest (three standard
+        deviations of the binomial distribution). A difference of NaN counts as infinite.
         """
         worst = worst if math.isfinite(worst) else math.inf
-        return cls(name, compared, equal, worst, equal >= share * compared and worst <= tolerance, example)
+        enough = share * compared - 3 * math.sqrt(compared * share * (1 - share))
+        return cls(name, compared, equal, worst, equal >= enough and worst <= tolerance, example)
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -115,19 +119,19 @@ def parity_batches(rows: Sequence[Sequence[int]], batch_size: int) -> list[tuple
     return batches
 
 
-def search_settings(beam: int, metadata: Metadata) -> dict[str, Any]:
+def search_settings(beam: int, metadata: Metadata, n_best: int = 1) -> dict[str, Any]:
     """Return the search settings of a file's metadata with another beam size."""
     defaults = metadata.defaults
-    return {"beam_size": beam, "n_best": 1, "max_length": defaults["max_length"],
+    return {"beam_size": beam, "n_best": n_best, "max_length": defaults["max_length"],
             "length_penalty": defaults["length_penalty"]}  # fmt: skip
 
 
 def compare_search(
     reference: Engine, engine: Engine, batches: Sequence[tuple[Ids, Ids]], beam: int, metadata: Metadata,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, n_best: int = 1,
 ) -> Level:  # fmt: skip
-    """Compare the best hypothesis of each sentence from two engines that search the same batches."""
-    settings = search_settings(beam, metadata)
+    """Compare the `n_best` best hypotheses of each sentence from two engines that search the same batches."""
+    settings = search_settings(beam, metadata, n_best)
     equal = sentences = 0
     worst = 0.0
     example = ""
@@ -136,15 +140,22 @@ def compare_search(
             e.run(source, length, n_aligned=0, **settings) for e in (reference, engine)
         )
         for b in range(len(length)):
-            ids, other_ids = ([i for i in target[b, 0].tolist() if i != PAD] for target in (targets, other_targets))
+            ids, other_ids = (
+                [[i for i in hypothesis.tolist() if i != PAD] for hypothesis in target[b, :n_best]]
+                for target in (targets, other_targets)
+            )
             sentences += 1
             equal += ids == other_ids
             if ids != other_ids and not example:
-                example = f"sentence {sentences} gives {ids} and {other_ids}"
-            worst = larger_difference(worst, abs(float(scores[b, 0]) - float(other_scores[b, 0])))
+                k = next(k for k in range(n_best) if ids[k] != other_ids[k])
+                example = f"sentence {sentences} gives {ids[k]} and {other_ids[k]}"
+            difference = np.abs(scores[b, :n_best] - other_scores[b, :n_best])
+            found = ~((scores[b, :n_best] < NO_HYPOTHESIS) & (other_scores[b, :n_best] < NO_HYPOTHESIS))
+            worst = larger_difference(worst, float(difference[found].max(initial=0)))
         if progress:
             progress(sentences)
-    name = f"whole search, beam {beam}, batches of {max(len(length) for _, length in batches)}"
+    best = f", {n_best} best" if n_best > 1 else ""
+    name = f"whole search, beam {beam}{best}, batches of {max(len(length) for _, length in batches)}"
     limit = TOLERANCE[metadata.precision]
     return Level.of(name, sentences, equal, worst, share=limit.share, tolerance=limit.score, example=example)
 

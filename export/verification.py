@@ -23,6 +23,7 @@ from dragoman.translate.progress import bar
 from dragoman.translate.training.run import Run
 
 BATCH_SIZES = (1, 32)
+N_BEST = 2  # hypotheses that are compared, apart from the levels of the best one alone
 
 
 def verify_translator(run: Run, path: str, sentences: Sequence[str]) -> list[Level]:
@@ -47,7 +48,7 @@ def verify_translator(run: Run, path: str, sentences: Sequence[str]) -> list[Lev
     reference = TorchEngine(search)
     beam_size = metadata.defaults["beam_size"]
     settings = [(beam, batch_size) for beam in sorted({1, beam_size}) for batch_size in BATCH_SIZES]
-    total = len(rows) * (len(settings) + 7)  # six kinds of batches for the invariance, and the text
+    total = len(rows) * (len(settings) + 8)  # the n-best, six kinds of batches for the invariance, and the text
     with bar("comparing", total) as progress:
         levels = compare_steps(search, model, rows, metadata)
         for number, (beam, batch_size) in enumerate(settings):
@@ -55,6 +56,10 @@ def verify_translator(run: Run, path: str, sentences: Sequence[str]) -> list[Lev
             advance = _offset(progress, number * len(rows))
             levels.append(compare_search(reference, translator.engine, batches, beam, metadata, advance))
         advance = _offset(progress, len(settings) * len(rows))
+        batches = parity_batches(rows, BATCH_SIZES[-1])
+        beam = max(N_BEST, beam_size)
+        levels.append(compare_search(reference, translator.engine, batches, beam, metadata, advance, N_BEST))
+        advance = _offset(progress, (len(settings) + 1) * len(rows))
         levels.append(batch_invariance(model, rows, beam_size, metadata, advance))
         levels.append(compare_text(Translator(reference, metadata), translator, sentences))
         progress(total)
