@@ -41,7 +41,6 @@ SET_UP = ("make ", "pip ", "python3 -m venv ")  # lines that install or test Dra
 SMALLER = {
     "--size 20000": "--size 300",
     "dragoman cells": "dragoman cells --epochs 1 --size 300",
-    "--int8": "--int8 --force",  # the tiny network need not be faster
     # Enough for some translations of the reverse model to come to an end.
     "name=reverse": "name=reverse --set training.epochs=30 --set training.validate_every=30 --set training.lr=1e-2",
 }
