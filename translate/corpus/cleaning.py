@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 
 import regex
@@ -99,7 +99,8 @@ class Cleaner:
         The usual length ratio is estimated on the pairs of `sample` that the rules on single pairs accept.
         """
         wrong_script, mojibake = WrongScript(languages), Mojibake(languages)
-        single = (is_untranslated, is_too_long, mojibake, wrong_script, numbers_differ)
+        wrong_numbers = partial(numbers_differ, languages=languages)
+        single = (is_untranslated, is_too_long, mojibake, wrong_script, wrong_numbers)
         rules: dict[str, Rule] = {
             "duplicate": Duplicates(near=False),
             "same": is_untranslated,
@@ -107,7 +108,7 @@ class Cleaner:
             "mojibake": mojibake,
             "script": wrong_script,
             "ratio": LengthRatio([pair for pair in sample if not any(rule(pair) for rule in single)]),
-            "numbers": numbers_differ,
+            "numbers": wrong_numbers,
             # Last, because it must remember only pairs that are kept.
             "near-duplicate": Duplicates(near=True),
         }
