@@ -162,11 +162,11 @@ def _add_cleaning(p: argparse.ArgumentParser) -> None:
     """Add the options of kinds that clean parallel text and hold some out."""
     p.add_argument(
         "--valid-files", nargs="+", action="extend", default=[], metavar="FILE",
-        help="your own validation set, in the same formats as FILE (default: hold out some of the text)",
+        help="your own validation set, in any format of the text (default: hold out some of the text)",
     )  # fmt: skip
     p.add_argument(
         "--test-files", nargs="+", action="extend", default=[], metavar="FILE",
-        help="your own test set, in the same formats as FILE (default: hold out some of the text)",
+        help="your own test set, in any format of the text (default: hold out some of the text)",
     )  # fmt: skip
     p.add_argument("--valid", type=positive, metavar="N", help=f"pairs to hold out for validation {HELD_OUT_DEFAULT}")
     p.add_argument(

@@ -68,11 +68,12 @@ def _check_replaceable(folder: Path, name: str, extensions: tuple[str, ...]) -> 
         names = {path.name for path in folder.iterdir()} - {_partial_folder(folder).name}
     except OSError as error:
         raise UserError(f"cannot read --out {name}: {error.strerror or error}") from None
-    corpus_files, which = {CARD, *(f"{split}.{ext}" for split in SPLITS for ext in extensions)}, "this"
-    if CARD not in names:  # then the files are somebody's own, whatever their names are
-        corpus_files, which = set(), "a"
+    corpus, corpus_files = "a corpus", set[str]()
+    if CARD in names:  # else the files are somebody's own, whatever their names are
+        corpus += f" of {'-'.join(extensions)}"
+        corpus_files = {CARD, *(f"{split}.{extension}" for split in SPLITS for extension in extensions)}
     if others := sorted(names - corpus_files):
-        raise UserError(f"--out {name} holds {others[0]}, which is not part of {which} corpus; name a new folder")
+        raise UserError(f"--out {name} holds {others[0]}, which is not part of {corpus}; name a new folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot replace --out {name}: permission denied; name a new folder")
 

@@ -115,9 +115,9 @@ def test_a_corpus_that_is_read_or_holds_an_input_is_not_replaced(
         ([*files, "garbage", "--valid-files", "corpus/valid.en", "corpus/valid.de"], "holds corpus/valid.en, an input"),
         (
             ["corpus", "classes", "--language", "en", "corpus/train.en"],
-            "holds test.de, which is not part of this corpus",
+            "holds test.de, which is not part of a corpus of en-labels",
         ),
-        (["corpus", "series", "corpus/train.en"], "holds test.de, which is not part of this corpus"),
+        (["corpus", "series", "corpus/train.en"], "holds test.de, which is not part of a corpus of csv"),
         (["corpus", "multi30k", "--pair", "en-de", "--from", "corpus"], "is the corpus that this command reads"),
     ]:
         assert main([*command, "--out", "./corpus"]) == 2
