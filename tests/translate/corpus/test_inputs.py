@@ -172,7 +172,7 @@ def test_a_zip_of_two_plain_files_is_read_in_the_requested_direction(tmp_path: P
     assert messages[0].startswith(f"skipped in {path}: 2 without an ending, 1 .ids, 1 .xml, such as Books.de-en.ids")
     assert text_rows(f"{path}/Books.de-en.en", f"{path}/Books.de-en.de") == ROWS
     assert read_strict(f"{path}/Books.de-en.de") == ["eins", "zwei"]
-    with pytest.raises(UserError, match=r"no two plain files whose names end in \.en and \.fr; it has 6 other files"):
+    with pytest.raises(UserError, match=r"no two plain files whose names end in \.en and \.fr; found 6 other files"):
         text_rows(path, languages=("en", "fr"))
     with pytest.raises(UserError, match=r"de-en\.txt\.zip has no such file"):
         read_strict(path / "Books.de-en.fr")

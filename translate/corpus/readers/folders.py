@@ -39,14 +39,14 @@ class FolderReport:
     """A report on the files of a folder. It names the first of each kind, and counts the others."""
 
     def __init__(self, folder: Path, log: Log) -> None:
-        self.folder, self._log = folder, log
+        self.folder, self.log = folder, log
         self.reasons: list[str] = []  # of skipped files
         self._counts: Counter[str] = Counter()
 
     def _log_first(self, kind: str, line: str) -> None:
         self._counts[kind] += 1
         if self._counts[kind] <= MAX_NAMED:
-            self._log(line)
+            self.log(line)
 
     def note(self, line: str) -> None:
         """Report a file that is read."""
@@ -67,7 +67,7 @@ class FolderReport:
         """
         for kind, count in self._counts.items():
             if count > MAX_NAMED:
-                self._log(
+                self.log(
                     f"{kind} in {self.folder}: {count:,} of {files:,} files; the first {MAX_NAMED} are named above"
                 )
         skipped = len(self.reasons)
@@ -87,24 +87,8 @@ def read_folder(
     """
     with ExitStack() as stack:
         report = FolderReport(folder, log)
-        paths = _files_in(folder, stack, report)
-        with_reader = [path for path in paths if has_reader(path)]
-        pairs, others = pair_plain_files([path for path in paths if not has_reader(path)], languages)
-        items = [_item(path, languages, columns, report.note) for path in with_reader]
-        items += [Item(str(pair[0]), partial(_read_pair, pair, languages, report.note)) for pair in pairs]
-        if not items and is_zip(folder) and len(others) == 1:
-            items = [_item(others.pop(), languages, columns, report.note, explicit=True)]
-        if not (items or report.reasons):
-            raise UserError(
-                f"{folder}{' has' if is_zip(folder) else ' and the folders in it have'} no file in a supported format: "
-                f"{ENDINGS}, also compressed; and no two plain files whose names end in .{languages[0]} and "
-                f".{languages[1]}{_such_as(others)}"
-            )
-        if others:
-            endings = Counter(path.suffix or "without an ending" for path in others).most_common(5)
-            counts = ", ".join(f"{count:,} {ending}" for ending, count in endings)
-            log(f"skipped in {folder}: {counts}, such as {others[0].name}; supported endings: {ENDINGS}")
-        failures = len(report.reasons)
+        items = _find_items(folder, _files_in(folder, stack, report), languages, columns, report)
+        files = len(report.reasons) + len(items)
         for item in sorted(items, key=lambda item: item.name):
             read = 0
             try:
@@ -113,11 +97,37 @@ def read_folder(
                     read += not isinstance(row, UnreadableRow)
             except UserError as error:
                 report.skip(str(error), read)
-        report.finish(failures + len(items))
+        report.finish(files)
 
 
-def _such_as(others: Sequence[Path]) -> str:
-    return f"; it has {len(others):,} other files, such as {others[0].name}" if others else ""
+def _find_items(
+    folder: Path,
+    paths: Sequence[Path],
+    languages: tuple[str, str],
+    columns: tuple[int, int] | None,
+    report: FolderReport,
+) -> list[Item]:
+    """Return what can be read of a folder's files, and report the endings of the others.
+
+    An archive may hold a single file, whatever its ending. Raises UserError if there is nothing to read.
+    """
+    pairs, others = pair_plain_files([path for path in paths if not has_reader(path)], languages)
+    items = [_item(path, languages, columns, report.note) for path in paths if has_reader(path)]
+    items += [Item(str(pair[0]), partial(_read_pair, pair, languages, report.note)) for pair in pairs]
+    if not items and is_zip(folder) and len(others) == 1:
+        items = [_item(others.pop(), languages, columns, report.note, explicit=True)]
+    such_as = f"{len(others):,} other files, such as {others[0].name}" if others else ""
+    if not (items or report.reasons):
+        raise UserError(
+            f"{folder}{' has' if is_zip(folder) else ' and the folders in it have'} no file in a supported format: "
+            f"{ENDINGS}, also compressed; and no two plain files whose names end in .{languages[0]} and "
+            f".{languages[1]}{such_as and f'; found {such_as}'}"
+        )
+    if others:
+        endings = Counter(path.suffix or "without an ending" for path in others).most_common(5)
+        counts = ", ".join(f"{count:,} {ending}" for ending, count in endings)
+        report.log(f"skipped in {folder}: {counts}, such as {others[0].name}; supported endings: {ENDINGS}")
+    return items
 
 
 def _item(
