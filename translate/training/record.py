@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import Config, differing_keys
 from dragoman.translate.evaluation.provenance import command, commit
@@ -74,6 +76,15 @@ def record_start(run: Run, facts: dict[str, Any], *, resumed: bool) -> None:
         keys = ("command", "commit", "training", "scores", "candidates")
         facts = {**facts, **{key: before[key] for key in keys if key in before}}
     write_json(run.path("run.json"), facts)
+
+
+def record_place(run: Run, place: dict[str, str]) -> None:
+    """Record where the corpus of a run that has ended is now, if it has moved."""
+    facts, config = run.read_json("run.json"), run.config()
+    if config.data.corpus != place["given"] or facts.get("corpus_place") != place:
+        data = replace(config.data, corpus=place["given"])
+        run.write_config(replace(config, data=data))
+        write_json(run.path("run.json"), {**facts, "corpus_place": place})
 
 
 def has_results(run: Run, step: int) -> bool:

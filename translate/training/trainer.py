@@ -37,6 +37,7 @@ from dragoman.translate.training.optimizers import make_optimizers, wants_bfloat
 from dragoman.translate.training.record import (
     check_folder,
     has_results,
+    record_place,
     record_start,
     start_from_scratch,
     training_facts,
@@ -94,8 +95,11 @@ class Trainer:
         if self.workers.rank:  # each worker has dropout masks of its own
             torch.manual_seed(config.training.seed + 1_000_003 * self.workers.rank + self.position.step)
         self.ended = resuming and self._has_ended()
-        if self.workers.main and not self.ended:
-            self._record_start()
+        if self.workers.main:
+            if self.ended:
+                record_place(self.run, self.task.facts()["corpus_place"])
+            else:
+                self._record_start()
 
     def _prepare(self, resume: bool) -> bool:
         """Prepare folder and data, in the main worker first. Return True if there is a checkpoint to resume from."""

@@ -129,6 +129,22 @@ def test_a_resumption_may_name_the_new_place_of_the_corpus(
         Trainer(load(project / "tiny.toml", [f'data.corpus="{tmp_path}/new"']), folder, resume=True)
 
 
+def test_a_finished_run_learns_the_new_place_of_its_corpus(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project / "runs/tiny"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    (project / "data/my").rename(tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    Trainer(load(project / "tiny.toml", ["training.epochs=1", "data.corpus=new"]), folder, resume=True).fit()
+    monkeypatch.chdir("/")
+    assert Run(folder).corpus().folder == tmp_path / "new"
+    facts = {**json.loads(before["run.json"]), "corpus_place": Run(folder).read_json("run.json")["corpus_place"]}
+    assert Run(folder).read_json("run.json") == facts
+    changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
+    assert changed == {"config.json", "run.json"}
+
+
 def test_a_run_of_an_earlier_version_finds_its_corpus(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
