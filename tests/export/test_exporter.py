@@ -19,7 +19,7 @@ from dragoman.export.exporter import build
 from dragoman.export.graph import to_onnx
 from dragoman.export.parity import Level, batch_invariance, compare_search, compare_steps, parity_batches
 from dragoman.runtime.contract import EOS, INPUTS, OUTPUTS, PAD
-from dragoman.runtime.engine import OnnxEngine
+from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
@@ -148,6 +148,64 @@ def test_compare_search_detects_another_model(tiny_run: Path, tiny_file: Path) -
     level = compare_search(TorchEngine(search), translator.engine, parity_batches(rows, 4), 1, translator.metadata)
     assert not level.passed
     assert "first difference" in level.describe()
+
+
+class SecondChanged:
+    """An engine whose second-best hypothesis of each sentence is another, or has another score."""
+
+    def __init__(self, engine: Engine, token: int, score: float) -> None:
+        self.engine, self.token, self.score = engine, token, score
+
+    def run(self, *arrays: Array, **settings: object) -> tuple[Array, ...]:
+        target, score, attention = self.engine.run(*arrays, **settings)  # type: ignore[arg-type]  # mixed types
+        target[:, 1, 0] += self.token
+        score[:, 1] += self.score
+        return target, score, attention
+
+
+@pytest.mark.parametrize(("token", "score"), [(1, 0.0), (0, 1e-3), (0, np.nan)])
+def test_compare_search_sees_the_second_best(token: int, score: float) -> None:
+    engine, rows = TorchEngine(tiny_search(scale=SCALE)), [[5, 9, EOS], [7, EOS], [8, 8, 8, EOS]]
+    other: Any = SecondChanged(engine, token, score)
+
+    def passes(engine: Engine, n_best: int) -> bool:
+        batches = parity_batches(rows, 3)
+        return compare_search(TorchEngine(tiny_search(scale=SCALE)), engine, batches, 4, METADATA, None, n_best).passed
+
+    assert passes(engine, 2)
+    assert passes(other, 1)
+    assert not passes(other, 2)
+
+
+def test_places_without_a_hypothesis_are_not_compared() -> None:
+    class Sparse:
+        """An engine that finds one hypothesis, and marks the second place with some number far below zero."""
+
+        def __init__(self, empty: float) -> None:
+            self.empty = empty
+
+        def run(self, source: Array, *_: Array, **settings: object) -> Any:  # noqa: ANN401 (mixed types)
+            target = np.stack([source, np.zeros_like(source)], 1)
+            return target, np.tile(np.array([-1, self.empty], np.float32), (len(source), 1)), None
+
+    def compare(a: float, b: float) -> Level:
+        one, other = Sparse(a), Sparse(b)
+        return compare_search(one, other, parity_batches([[5, EOS]] * 3, 3), 2, METADATA, None, 2)
+
+    assert compare(-1e9, -1.00001e9).passed
+    assert not compare(-1e9, -2.0).passed
+    assert not compare(-1e9, np.nan).passed
+
+
+@pytest.mark.parametrize(
+    ("compared", "unequal", "share", "passes"),
+    [(64, 0, 1.0, True), (64, 1, 1.0, False), (64, 4, 0.98, True), (64, 5, 0.98, False), (1000, 33, 0.98, True),
+     (1000, 34, 0.98, False), (1, 1, 0.98, False), (20, 2, 0.98, True), (20, 3, 0.98, False)],
+)  # fmt: skip
+def test_a_share_allows_for_chance(compared: int, unequal: int, share: float, passes: bool) -> None:
+    """64 sentences of a file that differs in one of fifty have two differences or more in every third export."""
+    level = Level.of("x", compared, compared - unequal, 0.0, share=share, tolerance=0.1)
+    assert level.passed == passes
 
 
 def test_compare_search_rejects_a_score_of_nan(tiny_run: Path, tiny_file: Path) -> None:

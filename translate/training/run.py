@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from filelock import FileLock
 from torch import nn
@@ -34,6 +34,17 @@ from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import load_tensors, load_weights
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class Record(dict[str, Any]):
+    """The JSON object of a file, which names the file where a value is missing."""
+
+    def __init__(self, values: dict[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise UserError(f"{self._path} has no {key}; restore it from a copy, or train again")
 
 
 class Run:
@@ -58,7 +69,7 @@ class Run:
             raise UserError(f"cannot read {self.path(name)}: {error}; restore it from a copy") from None
         if not isinstance(value, dict):
             raise UserError(f"{self.path(name)} holds no JSON object; restore it from a copy")
-        return value
+        return Record(value, self.path(name))
 
     def lock(self) -> FileLock:
         """Lock the folder for this process. Raises UserError when another process holds the lock."""
