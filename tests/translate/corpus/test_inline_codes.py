@@ -194,6 +194,7 @@ def test_formatting_by_type(tmp_path: Path, name: str, text: str) -> None:
     [
         ("a.tmx", tmx('On<ph type="date"/>it', "x")),
         ("a.xlf", xliff1('To<x id="INTERPOLATION_1"/>it', "x")),
+        ("a.xlf", xliff1('To<x id="PH" equiv-text="this.url"/>it', "x")),
         ("a.xlf", xliff1('To<x id="1" ctype="x-variable"/>it', "x")),
         ("a.xlf", xliff1('To<x id="ICU" equiv-text="{n, plural, =1 {one} other {many}}"/>it', "x")),
         ("a.xlf", xliff1('To <g id="1"/> it', "x")),

@@ -63,7 +63,8 @@ _PLACEHOLDER = regex.compile(
 )
 _MEMOQ_PLACEHOLDER = regex.compile(r'<mq:rxt[^>]*? val="([^"]*)"')
 _PLACEHOLDER_TYPE = regex.compile(
-    r"(?:x-|xlf:)*(?:var|variable|placeholder|date|time|interpolation|icu)(?:[-_:].*)?|(?:INTERPOLATION|ICU|VAR)(?:_\w+)?",
+    r"(?:x-|xlf:)*(?:var|variable|placeholder|date|time|interpolation|icu)(?:[-_:].*)?"
+    r"|(?:INTERPOLATION|ICU|VAR|PH)(?:_\w+)?",  # identifiers of Angular
     regex.IGNORECASE,
 )
 

@@ -91,7 +91,7 @@ def _as_utf8(path: Path, file: BinaryIO) -> Iterator[bytes]:
     if name.lower().startswith(("utf-16", "utf16")) and not wide:  # converted, but the declaration was left
         encoding = "utf-8"
     if encoding is None:
-        raise UserError(f"cannot read {path}: unknown encoding: {name}; convert it to UTF-8")
+        raise UserError(f"cannot read {path}: unknown encoding {name!r}; convert it to UTF-8")
     if chunk.startswith(codecs.BOM_UTF8) or encoding in {"utf-8", "ascii"}:
         yield _without_encoding(chunk)
         while chunk := file.read(_CHUNK):
