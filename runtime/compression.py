@@ -7,12 +7,9 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from dragoman.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 BLOCK = 1 << 16  # bytes read from a compressed stream at once
 
@@ -131,7 +128,7 @@ class Decompressed(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # a buffer has no type before 3.12
         """Fill a buffer. Raises UserError for damaged, truncated or excessive data."""
         view = memoryview(buffer)
         data = self._read_some(len(view))

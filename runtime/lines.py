@@ -7,14 +7,11 @@ import io
 import select
 import unicodedata
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from dragoman.runtime.compression import Decompressed, method_of
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import check_start
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 READ_SIZE = 1 << 16  # bytes that are read at once
 BATCH_BYTES = 1 << 20  # a batch with more has no further line, which bounds the memory that long lines take
@@ -36,7 +33,7 @@ class Rejoined(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # a buffer has no type before 3.12
         """Fill a buffer, at first with the start, and return the number of bytes."""
         view = memoryview(buffer)
         data = self._start or _read_some(self._rest, len(view))
