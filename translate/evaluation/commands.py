@@ -153,9 +153,8 @@ def evaluate(a: argparse.Namespace) -> int:
         _check_corpus(model, a)
         a.other_corpus = _is_other_corpus(model, a.corpus)
         if a.other_corpus:
-            trained = "the corpora" if len(a.model) > 1 else "the corpus"
             print(
-                f"dragoman: {a.corpus} is not {trained} that {' and '.join(a.model)} learnt from, so its test set may "
+                f"dragoman: {a.corpus} is not the corpus that {' and '.join(a.model)} learnt from, so its test set may "
                 "hold training text",
                 file=sys.stderr,
             )

@@ -149,7 +149,7 @@ def test_scores_on_another_corpus_say_so(
             assert read_rows(record)[-1].get("other_corpus") == (differs or None)
             assert ("of another corpus than the training text" in page.read_text("utf-8")) == differs
     assert main(["evaluate", str(tiny_run), str(tiny_run), "--corpus", str(other)]) == 0
-    assert f"is not the corpora that {tiny_run} and {tiny_run} learnt from" in capsys.readouterr().err
+    assert f"is not the corpus that {tiny_run} and {tiny_run} learnt from" in capsys.readouterr().err
     before = json.loads((tiny_run / "run.json").read_text())
     old = tmp_path / "old"
     shutil.copytree(tiny_run, old)

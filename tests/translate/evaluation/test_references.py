@@ -13,10 +13,13 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dragoman.cli import main
+from dragoman.runtime.translator import Translator
+from dragoman.translate.evaluation import translation_evaluation
 from dragoman.translate.evaluation.metrics import exact_by_length
 from dragoman.translate.files import read_rows
 from tiny import number_pairs, script
@@ -247,3 +250,44 @@ def test_empty_files_are_refused(tiny_run: Path, tmp_path: Path, capsys: pytest.
     empty = write(tmp_path / "empty", [])
     assert main(["evaluate", str(tiny_run), "--source", empty, "--reference", empty]) == 2
     assert capsys.readouterr().err == f"dragoman: {empty} is empty; give a file with at least one line\n"
+
+
+def test_models_and_metrics_see_the_text_of_the_files(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model normalises its input by its own rules, which may be older; nobody normalises a reference."""
+    raw = ["1\u00a02", " 3\u200b  4 ", unicodedata.normalize("NFD", "é"), "\u2581"]
+    source = write(tmp_path / "source", raw)
+    translated: list[str] = []
+    scored: list[list[str]] = []
+    translate, score = Translator.translate, translation_evaluation.score
+
+    def recording_translate(self: Translator, text: list[str], **options: Any) -> Any:  # noqa: ANN401 (passed on)
+        translated.extend(text)
+        return translate(self, text, **options)
+
+    def recording_score(output: list[str], references: list[list[str]], *a: Any) -> Any:  # noqa: ANN401 (passed on)
+        scored.extend([output, *references])
+        return score(output, references, *a)
+
+    monkeypatch.setattr(Translator, "translate", recording_translate)
+    monkeypatch.setattr(translation_evaluation, "score", recording_score)
+    out = tmp_path / "out"
+    words = ["evaluate", str(tiny_run), "--source", source, "--reference", source, "--reference", source]
+    assert main([*words, "--output", str(out)]) == 0
+    assert translated == raw
+    assert scored == [out.read_text("utf-8").split("\n")[:-1], raw, raw]
+    # A corpus is read in the same way.
+    (tmp_path / "corpus").mkdir()
+    card = {"source_language": "en", "target_language": "xx"}
+    (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(card))
+    for language in ("en", "xx"):
+        write(tmp_path / "corpus" / f"test.{language}", raw)
+    translated.clear()
+    scored.clear()
+    assert main(["evaluate", str(tiny_run), "--corpus", str(tmp_path / "corpus")]) == 0
+    assert translated == raw
+    assert scored[1:] == [raw]
+    write(tmp_path / "corpus" / "test.xx", raw[:-1])
+    assert main(["evaluate", str(tiny_run), "--corpus", str(tmp_path / "corpus")]) == 2
+    assert "test.xx has 3 lines and" in capsys.readouterr().err
