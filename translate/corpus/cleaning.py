@@ -11,7 +11,7 @@ from itertools import islice
 import regex
 
 from dragoman.runtime.normalisation import has_control_characters, normalise
-from dragoman.translate.corpus.deduplication import Duplicates
+from dragoman.translate.corpus.deduplication import Duplicates, NearDuplicates
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.mojibake import Mojibake
@@ -102,7 +102,7 @@ class Cleaner:
         wrong_numbers = partial(numbers_differ, languages=languages)
         single = (is_untranslated, is_too_long, mojibake, wrong_script, wrong_numbers)
         rules: dict[str, Rule] = {
-            "duplicate": Duplicates(near=False),
+            "duplicate": Duplicates(),
             "same": is_untranslated,
             "long": is_too_long,
             "mojibake": mojibake,
@@ -110,7 +110,7 @@ class Cleaner:
             "ratio": LengthRatio([pair for pair in sample if not any(rule(pair) for rule in single)]),
             "numbers": wrong_numbers,
             # Last, because it must remember only pairs that are kept.
-            "near-duplicate": Duplicates(near=True),
+            "near-duplicate": NearDuplicates(),
         }
         assert [*rules] == [*RULES]
         self.rules = {name: rule for name, rule in rules.items() if name not in disabled}

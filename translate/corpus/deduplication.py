@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import regex
 
 from dragoman.translate.corpus.folder import Pair
+from dragoman.translate.corpus.rules import MAX_VARIANTS
 
 _NON_WORD = regex.compile(r"[\p{P}\p{S}\p{Z}]+")
 _DIGITS = regex.compile(r"\p{Nd}+")
@@ -20,26 +22,51 @@ def near_duplicate_key(text: str) -> str:
     return _NON_WORD.sub("", text.casefold()) or text
 
 
+def pattern_key(text: str) -> str:
+    """Return the `near_duplicate_key` of a text with 0 for each number. Texts that differ in numbers alone share it."""
+    return near_duplicate_key(_DIGITS.sub("0", text))
+
+
 def hash64(text: str) -> int:
     """Return a 64-bit hash of a text (BLAKE2b)."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 class Duplicates:
-    """A set of the pairs seen so far. Memory holds one 64-bit hash a pair.
+    """A set of the pairs seen so far. Memory holds one 64-bit hash a pair."""
 
-    With `near`, pairs that differ only in case, punctuation, spaces and digits count as duplicates, too.
-    """
-
-    def __init__(self, *, near: bool) -> None:
-        self.near = near
+    def __init__(self) -> None:
         self.seen: set[int] = set()
 
     def __call__(self, pair: Pair) -> bool:
         """Return True if the pair was seen before, and remember it."""
-        sides = [near_duplicate_key(_DIGITS.sub("0", side)) for side in pair] if self.near else pair
-        key = hash64("\0".join(sides))
+        key = hash64("\0".join(pair))
         if key in self.seen:
             return True
+        self.seen.add(key)
+        return False
+
+
+class NearDuplicates:
+    """A set of the pairs seen so far, without case, punctuation and spaces, and a count of each pattern of numbers.
+
+    Pairs that differ in their numbers alone have one pattern, and count as duplicates once the pattern has MAX_VARIANTS
+    pairs. Memory holds one 64-bit hash a pair, and another for each pattern with digits.
+    """
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        self.variants: Counter[int] = Counter()
+
+    def __call__(self, pair: Pair) -> bool:
+        """Return True for a near duplicate of earlier pairs, and remember other pairs."""
+        key = hash64("\0".join(map(near_duplicate_key, pair)))
+        if key in self.seen:
+            return True
+        pattern = hash64("\0".join(map(pattern_key, pair)))
+        if pattern != key:  # there are digits
+            if self.variants[pattern] == MAX_VARIANTS:
+                return True
+            self.variants[pattern] += 1
         self.seen.add(key)
         return False

@@ -26,7 +26,7 @@ def hold_out(
 ) -> list[Ints]:  # fmt: skip
     """Return the row numbers of the training, validation and test sets.
 
-    `source_keys` (rows,) are hashes of `near_duplicate_key` of each row's source. `valid` and `test` are numbers of
+    `source_keys` (rows,) are hashes of each row's source, equal for near duplicates. `valid` and `test` are numbers of
     different sources, perhaps 0; the default is DEFAULT_HELD_OUT, or a tenth of the sources of a small corpus. A
     held-out source keeps one row, and its other rows are in no set. Training rows keep their order; held-out rows are
     shuffled. Rows whose key is among `excluded`, the sources of given validation and test sets, are in no set.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.cli import main
+from dragoman.translate.corpus.builders.parallel import build_parallel
 from dragoman.translate.corpus.cleaning import Cleaner, filter_pairs
+from dragoman.translate.corpus.deduplication import pattern_key
 from dragoman.translate.corpus.folder import Corpus, Pair
-from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.corpus.readers.rows import RawRow
+from dragoman.translate.corpus.rules import MAX_VARIANTS, RULES
+from dragoman.translate.corpus.split import NEAR_HELD_OUT
 
 USUAL = [Pair("a sentence of some length", "ein Satz von einiger Länge")] * 5
 
@@ -62,6 +67,7 @@ def test_duplicates() -> None:
     pairs = [
         Pair("Page 12 of 30", "Seite 12 von 30"),
         Pair("Page 12 of 30", "Seite 12 von 30"),
+        Pair("page 12 of 30.", "Seite 12 von 30."),
         Pair("page 7 of 10.", "Seite 7 von 10."),
         Pair("Page 12 of 30", "Blatt 12 von 30"),
     ]
@@ -69,9 +75,38 @@ def test_duplicates() -> None:
     assert list(filter_pairs(pairs, ("en", "de"), (), lambda rule, pair: dropped.append((rule, pair)))) == [
         pairs[0],
         pairs[3],
+        pairs[4],
     ]
     assert dropped == [("duplicate", pairs[1]), ("near-duplicate", pairs[2])]
     assert list(filter_pairs(pairs, ("en", "de"), RULES, lambda *_: None)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("Page {n} of 300", "Seite {n} von 300"), ("page {n}, 12:{n}", "S. {n} - 12:{n}!"), ("{n} km away", "{n} km entfernt")],
+)
+def test_few_pairs_that_differ_in_numbers_alone_are_kept(source: str, target: str) -> None:
+    pairs = [Pair(source.format(n=n), target.format(n=n)) for n in range(10, 10 + 3 * MAX_VARIANTS)]
+    other = Pair("Something without numbers", "Etwas ohne Zahlen")
+    dropped: Counter[str] = Counter()
+    kept = [*filter_pairs([*pairs, other], ("en", "de"), (), lambda rule, _: dropped.update([rule]))]
+    assert kept == [*pairs[:MAX_VARIANTS], other]
+    assert dropped == {"near-duplicate": 2 * MAX_VARIANTS}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_pattern_of_numbers_is_in_training_and_held_out(tmp_path: Path, seed: int) -> None:
+    words = [a + b for a in "abcdefgh" for b in "klmnop"]
+    rows: list[RawRow] = [
+        (f"The {word} of {n} was {n}.5 km", f"{word}, {n}: {n},5 km") for word in words for n in range(20, 30)
+    ]
+    splits, card = build_parallel(rows, ("en", "de"), {}, tmp_path, 8, 8, seed)
+    pairs = {split: [*pairs] for split, pairs in splits.items()}
+    patterns = [{pattern_key(pair.source) for pair in pairs[split]} for split in ("train", "valid", "test")]
+    assert [*map(len, patterns)] == [len(words) - 16, 8, 8]
+    assert len(set.union(*patterns)) == len(words)
+    assert [len(pairs[split]) for split in ("train", "valid", "test")] == [10 * (len(words) - 16), 8, 8]
+    assert card["dropped"] == {NEAR_HELD_OUT: 9 * 16}
 
 
 def test_untranslated_pairs_do_not_affect_the_usual_length_ratio() -> None:

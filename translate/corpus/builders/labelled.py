@@ -45,7 +45,7 @@ def build_labelled(
         raise UserError(f"too few texts to train on and to hold some out: {len(texts[0])}; the format is {form}")
     _check_header(task, texts[0])
     usable = [[*usable_pairs(pairs, count_drops(dropped))] for pairs in texts]
-    is_duplicate = Duplicates(near=False)
+    is_duplicate = Duplicates()
     unique = [pair for pair in usable[0] if not is_duplicate(pair)]
     dropped["duplicate text and labels"] += len(usable[0]) - len(unique)
     moved = 0

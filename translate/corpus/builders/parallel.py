@@ -16,7 +16,7 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
-from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key
+from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key, pattern_key
 from dragoman.translate.corpus.folder import Pair, SplitsAndCard, format_drops
 from dragoman.translate.corpus.readers.rows import RawRow
 from dragoman.translate.corpus.rules import RULES
@@ -117,13 +117,15 @@ def build_parallel(
             on_drop(rule, pair)
 
     given_sets = _given_sets({split: count_read(given[split]) for split in given}, drop)
+    # Sources that differ in numbers alone are near duplicates, unless the user keeps all of those.
+    source_key = near_duplicate_key if "near-duplicate" in disabled else pattern_key
     pairs = TemporaryPairs(folder)
     hashes = array("Q")
     for pair in filter_pairs(usable_pairs(count_read(rows), drop), languages, disabled, drop):
         pairs.add(pair)
-        hashes.append(_source_key(pair))
+        hashes.append(hash64(source_key(pair.source)))
     source_keys = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
-    given_keys = [_source_key(pair) for given_set in given_sets.values() for pair in given_set]
+    given_keys = [hash64(source_key(pair.source)) for given_set in given_sets.values() for pair in given_set]
     valid, test = 0 if "valid" in given else valid, 0 if "test" in given else test
     try:
         train, valid_rows, test_rows = hold_out(source_keys, valid, test, seed, given_keys)
@@ -162,7 +164,3 @@ def _given_sets(given: Mapping[str, Iterable[RawRow]], drop: OnDrop) -> dict[str
         if not result["valid"]:
             raise UserError("every source of --valid-files is in --test-files, too; give a validation set of its own")
     return result
-
-
-def _source_key(pair: Pair) -> int:
-    return hash64(near_duplicate_key(pair.source))
