@@ -139,7 +139,7 @@ def add_reversed(kinds: Commands) -> None:
 
 def corpus_reversed(a: argparse.Namespace) -> int:
     """Run `dragoman corpus reversed`."""
-    from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair
+    from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, unchanged
     from dragoman.translate.corpus.split import drop_held_out_sources
 
     corpus = Corpus(a.corpus)
@@ -149,7 +149,8 @@ def corpus_reversed(a: argparse.Namespace) -> int:
         raise UserError(f"{a.corpus} holds back-translated text; reverse the corpus that it was made from")
 
     def build(_: Path) -> SplitsAndCard:
-        splits = {split: [Pair(pair.target, pair.source) for pair in corpus.read(split)] for split in SPLITS}
+        with unchanged(corpus):
+            splits = {split: [Pair(pair.target, pair.source) for pair in corpus.read(split)] for split in SPLITS}
         dropped: Counter[str] = Counter()
         splits = drop_held_out_sources(splits, dropped)  # a target may be in training and in a held-out split
         return splits, {**corpus.card, "dropped": dict(dropped), "reversed": True}

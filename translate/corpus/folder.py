@@ -337,6 +337,15 @@ class Corpus:
             raise UserError(f"{self.folder}: {split} has {source:,} source and {target:,} target lines") from None
 
 
+@contextmanager
+def unchanged(corpus: Corpus) -> Iterator[None]:
+    """Raise UserError at the end of a block that reads a corpus, if it was changed or replaced meanwhile."""
+    before = corpus.stamp()
+    yield
+    if corpus.stamp() != before:
+        raise UserError(f"{corpus.folder} was changed while it was read; repeat the command")
+
+
 def _read_blocks(path: Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:

@@ -16,6 +16,7 @@ from dragoman.translate.files import acquire_lock, make_folder
 
 if TYPE_CHECKING:
     from dragoman.runtime.progress import ProgressCallback
+    from dragoman.translate.corpus.folder import Corpus
 
 
 def add_commands(commands: Commands) -> None:
@@ -52,7 +53,9 @@ def add_commands(commands: Commands) -> None:
     p.add_argument(
         "reverse", metavar="RUN", help="a run that translates from the target language into the source language"
     )
-    p.add_argument("text", metavar="FILE", help="text in the target language, one sentence per line, plain or compressed")
+    p.add_argument(
+        "text", metavar="FILE", help="text in the target language, one sentence per line, plain or compressed"
+    )
     p.add_argument("--corpus", required=True, metavar="DIR", help="the corpus with the original pairs")
     p.add_argument("--out", required=True, metavar="DIR", help="the corpus folder to write")
     p.add_argument("--beam", type=positive, default=5, metavar="K", help="beam size (default: 5)")
@@ -61,7 +64,14 @@ def add_commands(commands: Commands) -> None:
 
 def distill(a: argparse.Namespace) -> int:
     """Run `dragoman distill` and return its exit status."""
-    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_out, new_corpus, write_pairs
+    from dragoman.translate.corpus.folder import (
+        Corpus,
+        check_model_languages,
+        check_out,
+        new_corpus,
+        unchanged,
+        write_pairs,
+    )
     from dragoman.translate.distillation.distil import distilled_corpus
     from dragoman.translate.evaluation.reranking import assemble
     from dragoman.translate.training.run import Run
@@ -74,7 +84,11 @@ def distill(a: argparse.Namespace) -> int:
     translator = assemble(runs)
     check_model_languages(a.runs[0], translator, corpus.folder, corpus.languages)
     translator.check_beam(a.beam)
-    with _resumable_work(a.out) as (journal, progress), new_corpus(a.out, corpus.languages) as partial:
+    with (
+        _resumable_work(a.out, corpus) as (journal, progress),
+        new_corpus(a.out, corpus.languages) as partial,
+        unchanged(corpus),
+    ):
         splits, card = distilled_corpus(
             runs, translator, corpus, journal, beam=a.beam, count=a.count, choice=a.choose,
             with_original=not a.without_original, progress=progress,
@@ -92,7 +106,14 @@ def distill(a: argparse.Namespace) -> int:
 def backtranslate(a: argparse.Namespace) -> int:
     """Run `dragoman backtranslate` and return its exit status."""
     from dragoman.translate.corpus.cleaning import count_drops, usable_pairs
-    from dragoman.translate.corpus.folder import Corpus, check_model_languages, check_out, new_corpus, write_pairs
+    from dragoman.translate.corpus.folder import (
+        Corpus,
+        check_model_languages,
+        check_out,
+        new_corpus,
+        unchanged,
+        write_pairs,
+    )
     from dragoman.translate.corpus.readers.lines import read_byte_lines
     from dragoman.translate.distillation.backtranslate import back_translate
     from dragoman.translate.evaluation.engine import translator_of
@@ -107,7 +128,11 @@ def backtranslate(a: argparse.Namespace) -> int:
     translator = translator_of(run)
     check_model_languages(a.reverse, translator, corpus.folder, corpus.languages[::-1])
     translator.check_beam(a.beam)
-    with _resumable_work(a.out) as (journal, progress), new_corpus(a.out, corpus.languages) as partial:
+    with (
+        _resumable_work(a.out, corpus) as (journal, progress),
+        new_corpus(a.out, corpus.languages) as partial,
+        unchanged(corpus),
+    ):
         splits, card = back_translate(
             run, translator, corpus, text, journal, beam=a.beam, left_out=left_out, progress=progress
         )
@@ -120,10 +145,11 @@ def backtranslate(a: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _resumable_work(out: str) -> Iterator[tuple[Path, ProgressCallback]]:
+def _resumable_work(out: str, corpus: Corpus) -> Iterator[tuple[Path, ProgressCallback]]:
     """Yield the path of a journal beside the corpus to write, and a progress callback; lock the work meanwhile.
 
-    The journal is removed once the block ends without an error. Raises UserError when another process holds the lock.
+    The journal is removed once the block ends without an error, and when the corpus was changed, since it may hold
+    translations of both texts. Raises UserError when another process holds the lock.
     """
     from dragoman.translate.progress import bar
 
@@ -131,10 +157,15 @@ def _resumable_work(out: str) -> Iterator[tuple[Path, ProgressCallback]]:
     journal, lock_file = (folder.with_name(folder.name + ending) for ending in (".journal", ".lock"))
     make_folder(journal.parent)
     lock = acquire_lock(lock_file, f"{out} is being written", "name another folder")
+    stamp = corpus.stamp()
     try:
         with bar("translating") as progress:
             yield journal, progress
         journal.unlink(missing_ok=True)
+    except UserError:
+        if corpus.stamp() != stamp:
+            journal.unlink(missing_ok=True)
+        raise
     finally:
         lock_file.unlink(missing_ok=True)
         lock.release()

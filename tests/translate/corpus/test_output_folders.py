@@ -12,7 +12,7 @@ import pytest
 from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.builders.algorithms import LANGUAGES
-from dragoman.translate.corpus.folder import SPLITS, Corpus, new_corpus, write_corpus
+from dragoman.translate.corpus.folder import SPLITS, Corpus, Pair, new_corpus, write_corpus
 from dragoman.translate.files import LOCK
 from tiny import number_pairs
 
@@ -263,3 +263,21 @@ def test_a_second_process_is_refused_before_it_reads(here: Path, capsys: pytest.
     assert main([*COPY, "--out", "new"]) == 0
     assert sorted(path.name for path in (here / "new").iterdir()) == COPY_FILES
     assert not (here / "new.part").exists()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_corpus_that_is_replaced_while_it_is_reversed_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    write_corpus("corpus", ("en", "de"), dict.fromkeys(SPLITS, number_pairs(3)), {})
+    read = Corpus.read
+
+    def replace_and_read(corpus: Corpus, name: str) -> list[Pair]:
+        if name == split:
+            write_corpus("corpus", ("en", "de"), dict.fromkeys(SPLITS, number_pairs(5)[2:]), {})
+        return read(corpus, name)
+
+    monkeypatch.setattr(Corpus, "read", replace_and_read)
+    assert main(["corpus", "reversed", "corpus", "--out", "reversed"]) == 2
+    assert "corpus was changed while it was read; repeat the command" in capsys.readouterr().err
+    assert not (here / "reversed").exists()
