@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -34,6 +35,10 @@ JOINED_WORDS = "an inline code that may separate words"
 _PAIRED = {"bpt", "ept", "bx", "ex", "it", "sc", "ec"}
 _WRAPPING = {"g", "pc"}
 _STANDALONE = {"ph", "x", "ut"}
+
+# Attributes that hold or show the native content of a code, and those with the id of data that holds it.
+_NATIVE_ATTRIBUTES = ("equiv-text", "equiv", "disp", "equivStart", "dispStart")
+_DATA_ATTRIBUTES = ("dataRef", "dataRefStart", "dataRefEnd")
 
 # Marks of codes in text. XML allows neither character.
 _UNKNOWN, _NAMELESS = "\uffff", "\ufffe"  # a code without a hint; a placeholder without a native form
@@ -111,6 +116,8 @@ def pair_of(
     `data` holds the native content of codes that is stored outside the text: of XLIFF 2 by the id of the data, and of
     Trados Studio by the id of the code after a `#`.
     """
+    if not len(source) and not len(target):
+        return source.text or "", target.text or ""
     sides = [_read(element, data or {}) for element in (source, target)]
     placeholders = {placeholder for side in sides for placeholder in side.placeholders}
     texts = source_text, target_text = [side.text for side in sides]
@@ -172,11 +179,28 @@ def _character(number: str) -> str:
 
 def _meaning(code: ElementTree.Element, name: str, data: Mapping[str, str]) -> str:
     """Return a space for a code that separates, "" for formatting, a placeholder's native content, or a mark."""
-    natives = _natives(code, data)
-    types = [value for key in ("ctype", "type", "subType") if (value := code.get(key))]
+    is_paired = name in _PAIRED or (name in _WRAPPING and bool(len(code) or code.text))
+    attributes = code.attrib
+    types = [attributes[key] for key in ("ctype", "type", "subType") if key in attributes]
+    identifier = attributes.get("id", "")
+    if identifier[:1].isupper():  # others are numbers, without a meaning
+        types.append(identifier)
+    content = "" if name in _WRAPPING else "".join([code.text or "", *(c.tail or "" for c in code)])
+    natives = [content, *(attributes[key] for key in _NATIVE_ATTRIBUTES if key in attributes)]
+    if data:
+        references = [f"#{identifier}", *(attributes[key] for key in _DATA_ATTRIBUTES if key in attributes)]
+        natives[1:1] = [data[reference] for reference in references if reference in data]
+    return _meaning_of(is_paired, tuple(filter(None, natives)), tuple(types))
+
+
+@lru_cache(128)
+def _meaning_of(is_paired: bool, natives: tuple[str, ...], types: tuple[str, ...]) -> str:
+    """Return the meaning of a code by its native content, the most reliable first, and by its types."""
+    memoq = [match[1] for native in natives if (match := _MEMOQ_PLACEHOLDER.match(native))]
+    natives = tuple(native if native.isspace() else native.strip() for native in (*memoq, *natives))
     if any(map(_BREAK_TYPE.fullmatch, types)) or any(map(_is_break, natives)):
         return " "
-    if name in _PAIRED or (name in _WRAPPING and (len(code) or code.text)):
+    if is_paired:
         return ""
     for native in natives:
         if native.startswith("&") and len(character := html.unescape(native)) == 1:
@@ -185,22 +209,11 @@ def _meaning(code: ElementTree.Element, name: str, data: Mapping[str, str]) -> s
             return "%"
         if _PLACEHOLDER.fullmatch(native):
             return native
-    types.append(code.get("id", ""))
     if any(map(_PLACEHOLDER_TYPE.fullmatch, types)) or any(map(_ICU.fullmatch, natives)):
         return _NAMELESS
     if any(map(_FORMATTING_TYPE.fullmatch, types)) or any(map(_is_formatting, natives[:1])):
         return ""
     return _UNKNOWN
-
-
-def _natives(code: ElementTree.Element, data: Mapping[str, str]) -> list[str]:
-    """Return the native content of a code and other attempts to show it, the most reliable first."""
-    content = "" if local_name(code) in _WRAPPING else "".join([code.text or "", *(c.tail or "" for c in code)])
-    references = (*(code.get(key, "") for key in ("dataRef", "dataRefStart", "dataRefEnd")), f"#{code.get('id')}")
-    shown = (code.get(key, "") for key in ("equiv-text", "equiv", "disp", "equivStart", "dispStart"))
-    natives = [content, *(data.get(reference, "") for reference in references), *shown]
-    memoq = [match[1] for native in natives if (match := _MEMOQ_PLACEHOLDER.match(native))]
-    return [native if native.isspace() else native.strip() for native in (*memoq, *natives) if native]
 
 
 def _is_break(native: str) -> bool:

@@ -12,7 +12,7 @@ from dragoman.translate.corpus.languages import format_pair, matches_language
 from dragoman.translate.corpus.readers.inline_codes import pair_of, text_of
 from dragoman.translate.corpus.readers.language_selection import LanguageMismatch, describe_pairs, specificity
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
-from dragoman.translate.corpus.readers.xml_elements import LANGUAGE_ATTRIBUTE, iterate_elements
+from dragoman.translate.corpus.readers.xml_elements import LANGUAGE_ATTRIBUTE, iterate_elements, local_name
 
 FURTHER_TEXT = "a further text in the same language, in one unit of a translation memory"
 
@@ -41,9 +41,13 @@ def read_tmx(path: Path, languages: tuple[str, str], explicit: bool = True) -> I
 
 def _segments(unit: Element) -> list[tuple[str, Element]]:
     """Return the language tag and the segment of each variant of a unit."""
-    tags = ((variant.get(LANGUAGE_ATTRIBUTE) or variant.get("lang") or "").strip() for variant in unit)
-    segments = (variant.find("{*}seg") for variant in unit)
-    return [(tag, segment) for tag, segment in zip(tags, segments, strict=True) if tag and segment is not None]
+    segments = []
+    for variant in unit:
+        tag = (variant.get(LANGUAGE_ATTRIBUTE) or variant.get("lang") or "").strip()
+        segment = next((child for child in variant if local_name(child) == "seg"), None)
+        if tag and segment is not None:
+            segments.append((tag, segment))
+    return segments
 
 
 def _rank_segments(segments: Sequence[tuple[str, Element]], language: str) -> list[Element]:
