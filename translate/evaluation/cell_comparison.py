@@ -197,11 +197,19 @@ def _trained_run(folder: Path, config: Config, reference: Run | None) -> Run:
         source, target = reference.tokenizers()
         hidden = equal_hidden(config, (len(source), len(target)), reference.read_json("run.json")["parameters"])
         config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=hidden))
-    if run.path("config.json").exists() and (differing := differing_keys(run.config(), config)):
+    if run.path("config.json").exists() and (differing := changed_keys(run, config)):
         raise UserError(f"{folder} was trained with a different {', '.join(differing)}; {REMEDY}")
     if not (run.path("run.json").exists() and "scores" in run.read_json("run.json")):
         Trainer(config, folder, resume=run.path("last.safetensors").exists()).fit()
     return run
+
+
+def changed_keys(run: Run, config: Config) -> list[str]:
+    """Return the keys in which a configuration differs from that of a run. Another path to an equal corpus is equal."""
+    keys = differing_keys(run.config(), config)
+    if "data.corpus" in keys and run.corpus().digest() == Corpus(config.data.corpus).digest():
+        keys.remove("data.corpus")
+    return keys
 
 
 def _training_rates(configs: Sequence[Config]) -> list[list[float]]:

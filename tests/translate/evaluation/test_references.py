@@ -20,7 +20,7 @@ import pytest
 from dragoman.cli import main
 from dragoman.runtime.translator import Translator
 from dragoman.translate.evaluation import translation_evaluation
-from dragoman.translate.evaluation.metrics import exact_by_length
+from dragoman.translate.evaluation.metrics import exact_by_length, score
 from dragoman.translate.files import read_rows
 from tiny import number_pairs, script
 
@@ -260,7 +260,7 @@ def test_models_and_metrics_see_the_text_of_the_files(
     source = write(tmp_path / "source", raw)
     translated: list[str] = []
     scored: list[list[str]] = []
-    translate, score = Translator.translate, translation_evaluation.score
+    translate = Translator.translate
 
     def recording_translate(self: Translator, text: list[str], **options: Any) -> Any:  # noqa: ANN401 (passed on)
         translated.extend(text)

@@ -11,6 +11,7 @@ import pytest
 from dragoman.cli import main
 from dragoman.runtime.errors import UserError
 from dragoman.translate.config import load
+from dragoman.translate.evaluation.cell_comparison import changed_keys
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
 from tiny import tiny_toml
@@ -143,6 +144,20 @@ def test_a_finished_run_learns_the_new_place_of_its_corpus(
     assert Run(folder).read_json("run.json") == facts
     changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
     assert changed == {"config.json", "run.json"}
+
+
+def test_cells_are_compared_again_from_another_folder(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(project / "runs/tiny")
+    monkeypatch.chdir(tmp_path)
+    again = load(project / "tiny.toml", ["training.epochs=1", f'data.corpus="{project}/data/my"'])
+    assert changed_keys(run, again) == []
+    shutil.copytree(project / "data/my", "other")
+    assert changed_keys(run, load(project / "tiny.toml", ["data.corpus=other"])) == ["training.epochs"]
+    Path("other/train.en").write_text("1\n" * 300)
+    changes = ["training.epochs=1", "model.cell=gru", "data.corpus=other"]
+    assert {*changed_keys(run, load(project / "tiny.toml", changes))} == {"data.corpus", "model.cell"}
 
 
 def test_a_run_of_an_earlier_version_finds_its_corpus(
