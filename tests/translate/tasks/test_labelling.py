@@ -137,6 +137,8 @@ def test_reference_labels(runs: dict[str, Path], tmp_path: Path, capsys: pytest.
     (tmp_path / "labels").write_text(labels.replace("positive", "gut"))
     assert main(["evaluate", str(runs["classify"]), *source]) == 2
     assert "the model does not know the label 'gut'" in capsys.readouterr().err
+    assert main(["evaluate", str(runs["classify"]), *source, "--reference", str(tmp_path / "labels")]) == 2
+    assert "labels are scored against one reference; give --reference once" in capsys.readouterr().err
 
 
 def test_long_held_out_texts_are_left_out(
