@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import dragoman
 from dragoman.cli import main
 from dragoman.export.graph import serialize
+from dragoman.runtime import session
 from dragoman.runtime.metadata import Metadata, ModelFileError
 from tiny import ROOT
 
@@ -95,6 +100,33 @@ def test_every_command_refuses_it(
     assert printed.out == ""
     assert len(printed.err.splitlines()) == 1
     assert "self-test failed" in printed.err
+
+
+@every_kind
+@pytest.mark.parametrize("sums", [65534.0, float("nan")])
+def test_a_processor_that_caps_sums_is_refused(
+    kind: str, sums: float, file_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The self-test of a network that is nearly always right may notice nothing."""
+    paths = [file_of(kind, target, saturates=False) for target in ("vnni", "portable")]
+    monkeypatch.setattr(session, "run_session", lambda *_: [np.full((3, 4), sums, np.float32)])
+    said = f"{paths[0]}: this processor or build of onnxruntime gives {sums:.0f} for 4 * 255 * 127, which is 129540; "
+    for load in (dragoman.load, LOADERS[kind].load):
+        with pytest.raises(ModelFileError, match=re.escape(said)):
+            load(paths[0])
+        load(paths[1])
+
+
+def test_the_model_of_the_product_is_what_its_comment_says() -> None:
+    value, tensor = helper.make_tensor_value_info, numpy_helper.from_array
+    weight, scale = tensor(np.full((4, 4), 127, np.int8), "b"), tensor(np.array(1, np.float32), "s")
+    node = helper.make_node("MatMulIntegerToFloat", ["a", "b", "s", "s"], ["y"], domain="com.microsoft")
+    inputs, outputs = [value("a", TensorProto.UINT8, ["B", 4])], [value("y", TensorProto.FLOAT, ["B", 4])]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "g", inputs, outputs, [weight, scale]), opset_imports=opsets, ir_version=10
+    )
+    assert onnx.load_from_string(base64.b64decode(session.PRODUCT_OF_127)) == model
 
 
 def test_what_differed_is_named(file_of: Callable[..., Path]) -> None:
