@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -134,7 +135,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"dragoman: {error}", file=sys.stderr)
         return 2
     except UnicodeEncodeError as error:
-        print(f"dragoman: {error.object[:200]} is not UTF-8 and cannot be used here; rename it", file=sys.stderr)
+        names = re.findall(r"[^\s\"',:;]*[\ud800-\udfff][^\s\"',:;]*", error.object)
+        print(f"dragoman: {names[0]} is not UTF-8 and cannot be used here; rename it", file=sys.stderr)
         return 2
     except OSError as error:
         # If the output cannot be flushed either, that was the error, and _flush_output has printed it. Otherwise an

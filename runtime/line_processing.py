@@ -106,7 +106,7 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process
             _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, process, lambda _: None)
             return
         name = a.input or STANDARD_INPUT
-        stream = stack.enter_context(_open(a.input)) if a.input else sys.stdin.buffer
+        stream = stack.enter_context(open_input(a.input)) if a.input else sys.stdin.buffer
         # Many lines at once, so that batches can be filled with lines of similar length.
         batches = read_line_batches(stream, a.batch_size * 16, name)
         if not (a.input or a.out) or (a.out is None and sys.stdout.isatty()):
@@ -122,7 +122,8 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process
         _process_batches(batches, name, output, process, progress, line)
 
 
-def _open(path: str) -> BinaryIO:
+def open_input(path: str) -> BinaryIO:
+    """Open a file for reading. Raises UserError."""
     try:
         return open(path, "rb")
     except OSError as error:

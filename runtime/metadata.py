@@ -85,7 +85,8 @@ class Metadata:
             "normalisation": str(self.normalisation),
         }
         for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series"):
-            values[name] = json.dumps(getattr(self, name), ensure_ascii=False)
+            value = json.dumps(getattr(self, name), ensure_ascii=False)
+            values[name] = value.encode("utf-8", "backslashreplace").decode()  # JSON's escapes for a path not in UTF-8
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
     @classmethod

@@ -7,7 +7,6 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive
@@ -90,11 +89,14 @@ def _source_ids(translator: Translator, path: str | None, n_lines: int) -> list[
     """Return the ids of a file's first lines, or of the self-test, without those that are too long for one part."""
     rows: list[list[int]]
     if path:
-        try:
-            lines = Path(path).read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
-        rows = [translator.source_tokenizer.encode(line) for line in lines[:n_lines]]
+        from dragoman.runtime.line_processing import LineWarnings, decode_lenient, open_input
+        from dragoman.runtime.lines import read_line_batches
+
+        warnings = LineWarnings()
+        with open_input(path) as file:
+            raw = next(read_line_batches(file, n_lines, path), [])
+        lines = [decode_lenient(line, n, warnings) for n, line in enumerate(raw, 1)]
+        rows = [translator.source_tokenizer.encode(line) for line in lines]
     else:
         rows = [case["source"] for case in translator.metadata.self_test["cases"]]
     limit = translator.metadata.max_source

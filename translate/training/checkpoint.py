@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,24 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _utf8_path(path: Path) -> Iterator[str]:
+    """Yield a path of a file that is UTF-8, as PyTorch requires."""
+    name = str(path)
+    if not any("\ud800" <= character <= "\udfff" for character in name):
+        yield name
+        return
+    with open(path, "rb") as file:
+        yield f"/dev/fd/{file.fileno()}"
+
+
 def load_tensors(path: Path, remedy: str = "restore it from a copy") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote: tensors by name, and facts.
 
     Raises UserError when the file is missing, or with the remedy when it is not a complete safetensors file.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with _utf8_path(path) as utf8_path, safe_open(utf8_path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {current_name(key): file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
