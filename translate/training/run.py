@@ -121,11 +121,12 @@ class Run:
 
         They stay out of config.json, which exported files repeat: others need not learn the names of a user's folders.
         """
-        return {
-            "given": given,
-            "absolute": os.path.abspath(corpus.folder),
-            "from_run": os.path.relpath(real_path(corpus.folder), real_path(self.folder)),
-        }
+        absolute = os.path.abspath(corpus.folder)
+        try:
+            from_run = os.path.relpath(real_path(corpus.folder), real_path(self.folder))
+        except ValueError:  # on Windows, there is no relative path to another drive
+            from_run = absolute
+        return {"given": given, "absolute": absolute, "from_run": from_run}
 
     def source_tokenizer(self) -> Tokenizer:
         """Return the tokenizer of the input text. Classifiers and taggers have no other."""
