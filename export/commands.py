@@ -98,8 +98,8 @@ def export(a: argparse.Namespace) -> int:
 
     run, path = Run(a.run_folder), Path(a.output)
     _check_export_options(a, run)
-    duration = "minutes, with progress" if a.int8 else "half a minute"
-    print(f"exporting and comparing with PyTorch; about {duration}", file=sys.stderr)
+    duration = "some minutes" if a.int8 else "about half a minute"
+    print(f"exporting and comparing with PyTorch; this takes {duration}", file=sys.stderr)
     with atomic_writer(path) as file:  # opened first, because the work would be lost if that failed
         data, report = _build(a, run)
         file.write(data)
