@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import shutil
@@ -14,7 +16,7 @@ import pytest
 
 from dragoman.cli import main
 from dragoman.translate.evaluation import translation_evaluation
-from dragoman.translate.files import write_atomically
+from dragoman.translate.files import write_atomically, write_json
 from tiny import ROOT, number_pairs, tiny_toml
 
 
@@ -284,3 +286,94 @@ def test_a_full_disk_is_reported_by_the_runtime(tiny_file: Path) -> None:
         assert done.stderr.endswith(NO_SPACE)
         assert "Traceback" not in done.stderr
         assert "Exception" not in done.stderr
+
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9")
+needs_byte_paths = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="every path is Unicode here")
+
+
+@needs_byte_paths
+@pytest.mark.parametrize("environment", [{}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_paths_that_are_not_utf8_work_in_every_locale(tmp_path: Path, environment: dict[str, str]) -> None:
+    model = ROOT / "tests" / "files" / "35c52c7" / "float32.onnx"
+    shutil.copy(model, tmp_path / f"{NOT_UTF8}.onnx")
+    (tmp_path / NOT_UTF8).write_text("12\n")
+
+    def run(*words: str) -> tuple[int, bytes, bytes]:
+        done = subprocess.run(
+            [sys.executable, "-m", "dragoman.runtime", *words], cwd=tmp_path, capture_output=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    name = f"{NOT_UTF8}.onnx"
+    assert run("translate", name, "--in", NOT_UTF8, "--out", f"{NOT_UTF8}.gz") == (0, b"", b"")
+    assert gzip.decompress((tmp_path / f"{NOT_UTF8}.gz").read_bytes()) == b"two one\n"
+    status, out, error = run("translate", name, "gr\u00fc\u00df", os.fsdecode(b"1\xe9"), "--json")
+    assert status == 0
+    assert [json.loads(row)["source"] for row in out.decode().splitlines()] == ["gr\u00fc\u00df", "1\ufffd"]
+    assert error == b"dragoman: line 2: byte 2 is not UTF-8 and was replaced\n"
+    assert json.loads(run("info", name, "--json")[1])["file"] == name
+    missing = f"{NOT_UTF8}2.onnx"
+    assert run("translate", missing, "x") == (
+        2,
+        b"",
+        b"dragoman: cannot read caf\\udce92.onnx: No such file or directory\n",
+    )
+    assert run("translate", name, "--beem", NOT_UTF8)[0] == 2
+
+
+@needs_byte_paths
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", NOT_UTF8],
+        ["train", str(FLAGSHIP), "--set", f"data.corpus={NOT_UTF8}"],
+        ["train", str(FLAGSHIP), "--set", f"name={NOT_UTF8}"],
+        ["corpus", "files", "--pair", "en-de", NOT_UTF8, "--out", "x"],
+        ["corpus", "reversed", NOT_UTF8, "--out", "x"],
+        ["corpus", "series", NOT_UTF8, "--out", "x"],
+        ["export", NOT_UTF8, "-o", "x"],
+        ["verify", NOT_UTF8, "--against", NOT_UTF8],
+        ["evaluate", NOT_UTF8, "--source", "x", "--reference", "y"],
+        ["plot", "curves", NOT_UTF8],
+        ["bench", NOT_UTF8],
+        ["run", NOT_UTF8],
+    ],
+)
+def test_mistakes_with_paths_that_are_not_utf8_are_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(error))
+    assert main(words) == 2
+    sys.stderr.flush()
+    last = error.getvalue().decode().splitlines()[-1]
+    assert last.startswith("dragoman: ")
+    assert "caf\\udce9" in last
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_byte_paths
+def test_a_path_that_another_package_refuses_is_one_line() -> None:
+    statement = f"raise UnicodeEncodeError('utf-8', {f'a file: {NOT_UTF8}/x.bin!'!r}, 8, 9, 'surrogates not allowed')"
+    assert run_command(statement) == (
+        2, "a line\n", "dragoman: caf\\udce9/x.bin! is not UTF-8 and cannot be used here; rename it\n",
+    )  # fmt: skip
+
+
+@needs_byte_paths
+def test_export_of_a_run_with_paths_that_are_not_utf8(
+    tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run, NOT_UTF8)
+    config = json.loads(Path(NOT_UTF8, "config.json").read_text())
+    shutil.copytree(config["data"]["corpus"], f"{NOT_UTF8}-corpus")
+    config["data"]["corpus"] = f"{NOT_UTF8}-corpus"
+    write_json(Path(NOT_UTF8, "config.json"), config)
+    assert main(["export", NOT_UTF8, "-o", f"{NOT_UTF8}.onnx"]) == 0
+    capsys.readouterr()
+    assert main(["info", f"{NOT_UTF8}.onnx", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["data"]["corpus"].endswith(f"{NOT_UTF8}-corpus")

@@ -222,7 +222,7 @@ def test_unusable_series_corpora_are_rejected(tmp_path: Path, capsys: pytest.Cap
         assert f"out: {names}" in capsys.readouterr().out
     (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i % 3},{'' if i % 5 else 7.5}\n" for i in range(100)))
     assert main(words) == 0
-    assert capsys.readouterr().err.startswith("dragoman: y is always 7.5 in training, so nothing can be learnt")
+    assert "dragoman: y is always 7.5 in training, so nothing can be learnt" in capsys.readouterr().err
     days = [date(2024, 1, 1) + timedelta(days=i) for i in range(140)]
     (tmp_path / "a.csv").write_text("day,y\n" + "".join(f"{d},{d.day}\n" for d in days if d.weekday() < 5))
     assert main([*words, "--time", "day"]) == 0

@@ -241,7 +241,9 @@ def compare(a: argparse.Namespace) -> int:
         from dragoman.translate.evaluation.report import comparison_report
         from dragoman.translate.files import write_atomically
 
-        write_atomically(Path(a.html), comparison_report(comparison, a.source or a.reference[0]).encode())
+        write_atomically(
+            Path(a.html), comparison_report(comparison, a.source or a.reference[0]).encode("utf-8", "backslashreplace")
+        )
     return 0
 
 

@@ -162,4 +162,4 @@ def _write_files(evaluation: Evaluation, translator: Translator, a: argparse.Nam
             translator, a.model, e.source, e.output, e.references, e.scores, a.protocol, a.show, e.beam,
             a.length_penalty, e.robustness, other_corpus=a.other_corpus,
         )  # fmt: skip
-        write_atomically(Path(a.report), page.encode())
+        write_atomically(Path(a.report), page.encode("utf-8", "backslashreplace"))  # a path may not be UTF-8
