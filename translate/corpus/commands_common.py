@@ -54,6 +54,8 @@ def write_and_report(
     print(f"{out}: {format_counts(card['pairs'])}")
     for reason, count in sorted_drops(card["dropped"]):
         print(f"  dropped {count:,}: {reason}")
+    if unescaped := card.get("unescaped"):
+        print(f"  unescaped {unescaped:,}: pairs with entities of HTML or Moses")
     return card
 
 

@@ -23,7 +23,7 @@ from dragoman.translate.corpus.commands_common import (
     log,
     write_and_report,
 )
-from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.corpus.rules import ALLOWED
 from dragoman.translate.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _add_cleaning(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--allow", action="append", default=[], metavar="RULE",
         help="keep the pairs that break a cleaning rule; can be repeated. RULE is all (every rule), or one of: "
-        + ", ".join(f"{name} ({description})" for name, description in RULES.items()),
+        + ", ".join(f"{name} ({description})" for name, description in ALLOWED.items()),
     )  # fmt: skip
     p.add_argument(
         "--dropped", metavar="FILE", help="write the dropped pairs to a file: rule, tab, source, tab, target"
@@ -257,9 +257,9 @@ def _disabled_rules(allow: Iterable[str]) -> Collection[str]:
     """Return the cleaning rules that `--allow` turns off. Raises UserError for an unknown rule."""
     allowed = [FORMER_RULES.get(rule, rule) for rule in allow]
     for rule in allowed:
-        if rule not in RULES and rule != "all":
-            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(RULES)}, or all")
-    return RULES if "all" in allowed else allowed
+        if rule not in ALLOWED and rule != "all":
+            raise UserError(f"--allow {rule}: there is no such rule; give one of {', '.join(ALLOWED)}, or all")
+    return ALLOWED if "all" in allowed else allowed
 
 
 def _check_files(inputs: Iterable[str], dropped: str | None, outputs: Iterable[Path]) -> None:

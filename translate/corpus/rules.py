@@ -29,3 +29,8 @@ RULES = {
     "near-duplicate": "duplicate except for case, punctuation and spaces, or one of more than "
     f"{MAX_VARIANTS} that differ in numbers alone",
 }
+
+# Changes of text, by the name that `--allow` takes to leave the text as it is.
+REPAIRS = {"entities": "entities of HTML and Moses in escaped text, which are unescaped"}
+
+ALLOWED = {**RULES, **REPAIRS}  # what `--allow` takes

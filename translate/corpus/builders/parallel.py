@@ -17,9 +17,10 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
 from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key, pattern_key
+from dragoman.translate.corpus.entities import unescape_entities
 from dragoman.translate.corpus.folder import Pair, SplitsAndCard, format_drops
 from dragoman.translate.corpus.readers.rows import RawRow
-from dragoman.translate.corpus.rules import RULES
+from dragoman.translate.corpus.rules import ALLOWED, RULES
 from dragoman.translate.corpus.split import NEAR_HELD_OUT, NEAR_TEST, hold_out, without_sources
 from dragoman.translate.encoding.ragged import Ints
 
@@ -116,12 +117,24 @@ def build_parallel(
         if on_drop:
             on_drop(rule, pair)
 
-    given_sets = _given_sets({split: count_read(given[split]) for split in given}, drop)
+    unescaped = 0
+
+    def count_unescaped() -> None:
+        nonlocal unescaped
+        unescaped += 1
+
+    def read_pairs(rows: Iterable[RawRow], drop: OnDrop) -> Iterator[Pair]:
+        pairs = usable_pairs(count_read(rows), drop)
+        if "entities" in disabled:
+            return pairs
+        return unescape_entities(pairs, count_unescaped, lambda pair: drop("empty", pair))
+
+    given_sets = _given_sets(given, read_pairs, drop)
     # Sources that differ in numbers alone are near duplicates, unless the user keeps all of those.
     source_key = near_duplicate_key if "near-duplicate" in disabled else pattern_key
     pairs = TemporaryPairs(folder)
     hashes = array("Q")
-    for pair in filter_pairs(usable_pairs(count_read(rows), drop), languages, disabled, drop):
+    for pair in filter_pairs(read_pairs(rows, drop), languages, disabled, drop):
         pairs.add(pair)
         hashes.append(hash64(source_key(pair.source)))
     source_keys = np.frombuffer(hashes, np.uint64) if hashes else np.zeros(0, np.uint64)
@@ -137,11 +150,17 @@ def build_parallel(
         drop(NEAR_HELD_OUT, pair)
     held_out = {"valid": pairs.take(valid_rows), "test": pairs.take(test_rows), **given_sets}
     splits = {"train": pairs.select(train), **held_out}
-    rules = [name for name in RULES if name not in disabled]
+    rules = [name for name in ALLOWED if name not in disabled]
+    if unescaped:
+        card = {**card, "unescaped": unescaped}
     return splits, {**card, "read": read, "dropped": dict(dropped), "rules": rules, "seed": seed}
 
 
-def _given_sets(given: Mapping[str, Iterable[RawRow]], drop: OnDrop) -> dict[str, list[Pair]]:
+def _given_sets(
+    given: Mapping[str, Iterable[RawRow]],
+    read_pairs: Callable[[Iterable[RawRow], OnDrop], Iterator[Pair]],
+    drop: OnDrop,
+) -> dict[str, list[Pair]]:
     """Return given validation and test sets, normalised and in their order, and call `drop` for pairs left out.
 
     Only rows that cannot be used are left out, and validation pairs whose source is a near duplicate of one to test.
@@ -156,7 +175,7 @@ def _given_sets(given: Mapping[str, Iterable[RawRow]], drop: OnDrop) -> dict[str
         def drop_unusable(reason: str, pair: Pair, split: str = split) -> None:
             drop(f"{reason}, in the {SET_NAMES[split]}", pair)
 
-        result[split] = [*usable_pairs(rows, drop_unusable)]
+        result[split] = [*read_pairs(rows, drop_unusable)]
         if not result[split]:
             raise UserError(f"the files of --{split}-files hold no usable pair")
     if len(result) == 2:
