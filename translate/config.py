@@ -107,7 +107,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The optimization: length, schedule, optimizer, validation and checkpoints."""
 
-    minutes: Annotated[float, Meta(gt=0)] | None = None  # time limit, preparation included; left out: none
+    minutes: Annotated[float, Meta(gt=0)] | None = None  # time limit with preparation, without restarts; left out: none
     epochs: Count = 30  # the most epochs; the schedule ends with them or with `minutes`, whichever comes first
     # Target tokens per batch and process, padding included, beside at most twice as many source tokens; for
     # forecasting, rows of all windows together.
