@@ -16,6 +16,7 @@ from dragoman.export.self_test import SELF_TESTS, self_test_of
 from dragoman.runtime.engine import OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
+from dragoman.runtime.session import check_products
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.encoding.batching import reversed_ids
 from dragoman.translate.evaluation.engine import TorchEngine
@@ -48,8 +49,11 @@ def build_int8(
     """Return the int8 file of a run, its comparison with PyTorch, and its comparison with the float32 file.
 
     pairs: the validation set, which calibrates the activations and scores both files. target: see quantize.Target.
-    Raises UserError if the file differs from PyTorch, or, with `check_loss`, if int8 raises the loss too much.
+    Raises UserError if the file differs from PyTorch, if this processor cannot run files for the target, or, with
+    `check_loss`, if int8 raises the loss too much.
     """
+    if target == "vnni":
+        check_products()  # the comparison with PyTorch would fail, after minutes
     search, rows = run.search(), encode_sentences(run, [pair.source for pair in pairs])
     log(f"calibrating on up to {CALIBRATION_SENTENCES} sentences of the validation set")
 

@@ -21,7 +21,8 @@ def load(path: str | Path, *, threads: int = 1, self_test: bool = False) -> Mode
     Args:
         path: The file, usually `*.onnx`.
         threads: Threads of ONNX Runtime, from 1 to 1,024, or 0 for one per core.
-        self_test: Also run the file's self-test, which takes about as long as translating a few sentences.
+        self_test: Also run the file's self-test, which takes about as long as translating a few sentences. A file for
+            `vnni` always runs it.
 
     Returns:
         A Translator, Classifier, Tagger or Forecaster, according to the file.

@@ -30,8 +30,8 @@ PRODUCT_OF_127 = (
 
 # Follows the message of a failed test.
 VNNI_REMEDY = (
-    "; the file was exported with `--target vnni`, for processors with VNNI, so export the run again with `--int8` "
-    "alone, which makes a file for any processor"
+    "; files of `--target vnni` need a processor with VNNI, so export the run with `--int8` alone, which makes a file "
+    "for any processor"
 )
 
 # ONNX Runtime's messages about an operator that a build lacks.

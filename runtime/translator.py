@@ -60,7 +60,8 @@ class Translator(LoadedModel):
         Args:
             path: The file, usually `*.onnx`.
             threads: Threads of ONNX Runtime, from 1 to 1,024, or 0 for one per core.
-            self_test: Also check that the file's test sentences get the tokens and scores that they got at export.
+            self_test: Also check that the file's test sentences get the tokens and scores that they got at export. A
+                file for `vnni` is always checked.
 
         Raises:
             ModelFileError: The file cannot be read, is damaged, holds no translator, cannot run with the installed

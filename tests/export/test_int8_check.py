@@ -27,6 +27,7 @@ from dragoman.export.int8_check import (
 )
 from dragoman.export.parity import parity_batches
 from dragoman.export.quantize import MAX_WEIGHT, Calibration, Int8Linear, calibrate, quantised
+from dragoman.runtime import session
 from dragoman.runtime.contract import BOS, Floats, Ids
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
@@ -224,6 +225,14 @@ def test_the_loss_refuses_a_file_unless_overridden(
     with pytest.raises(UserError, match=r"int8 was not written: 8 bits raise .* override this check with --force loss"):
         build_int8(Run(tiny_run), number_pairs(100), "portable")
     assert build_int8(Run(tiny_run), number_pairs(100), "portable", check_loss=False)[2] == UNLUCKY
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_a_processor_that_caps_sums_exports_no_vnni_file(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "run_session", lambda *_: [np.full((3, 4), 65534.0)])
+    with pytest.raises(UserError, match=r"gives 65534 for 4 \* 255 \* 127, .* export the run with `--int8` alone"):
+        build_int8(Run(tiny_run), number_pairs(100), "vnni")
+    build_int8(Run(tiny_run), number_pairs(100), "portable")
 
 
 def test_right_to_left_references_are_reversed(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

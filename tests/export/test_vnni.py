@@ -69,7 +69,7 @@ def test_a_vnni_file_is_refused_where_it_computes_something_else(kind: str, file
             load(path)
         message = str(error.value)
         assert message.startswith(f"{path}: self-test failed: ")
-        assert message.endswith("so export the run again with `--int8` alone, which makes a file for any processor")
+        assert message.endswith("so export the run with `--int8` alone, which makes a file for any processor")
     right = file_of(kind, "vnni", saturates=False)
     assert dragoman.load(right).metadata == LOADERS[kind].load(right, self_test=True).metadata
 
