@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from dragoman.cli import main
 from dragoman.export import exporter, parity
+from dragoman.export.commands import validation_pairs
 from dragoman.export.exporter import build
 from dragoman.export.graph import to_onnx
 from dragoman.export.parity import Level, batch_invariance, compare_search, compare_steps, parity_batches
@@ -287,3 +290,22 @@ def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
         write_atomically(tmp_path / "none" / "m.onnx", b"model")
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_an_older_run_is_compared_on_text_as_it_was_trained_on(
+    tiny_run: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Rules of version 1 keep thin spaces, and those of version 2 do not."""
+    corpus, run = shutil.copytree(tiny_corpus, tmp_path / "corpus"), shutil.copytree(tiny_run, tmp_path / "run")
+    (corpus / "valid.en").write_text("1\u20092\n", "utf-8")
+    (corpus / "valid.xx").write_text("one\u00a0two\n", "utf-8")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "data": {**config["data"], "corpus": str(corpus)}}))
+    facts = {k: v for k, v in json.loads((run / "run.json").read_text()).items() if k != "normalisation"}
+    for version, pair in (
+        (None, ("1\u20092", "one\u00a0two")),
+        (1, ("1\u20092", "one\u00a0two")),
+        (2, ("1 2", "one two")),
+    ):
+        (run / "run.json").write_text(json.dumps({**facts, **({"normalisation": version} if version else {})}))
+        assert validation_pairs(Run(run)) == [pair]

@@ -19,7 +19,7 @@ import msgspec
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import real_path
-from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.files import LOCK, acquire_lock, make_folder
 
@@ -272,11 +272,15 @@ class _Card(msgspec.Struct):
 
 
 class Corpus:
-    """An existing corpus folder."""
+    """An existing corpus folder.
 
-    def __init__(self, folder: str | Path) -> None:
+    Attributes:
+        normalisation: Version of the rules that its text is normalised by.
+    """
+
+    def __init__(self, folder: str | Path, normalisation: int = VERSION) -> None:
         """Read the corpus card. Raises UserError if the folder is not a corpus."""
-        self.folder = Path(folder)
+        self.folder, self.normalisation = Path(folder), normalisation
         try:
             self.card: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
             typed = msgspec.convert(self.card, _Card)
@@ -329,7 +333,7 @@ class Corpus:
 
         Raises UserError at the end if one side has more lines.
         """
-        sides = [map(normalise, self.lines(split, side)) for side in (0, 1)]
+        sides = [(normalise(line, self.normalisation) for line in self.lines(split, side)) for side in (0, 1)]
         try:
             yield from (Pair(*row) for row in zip(*sides, strict=True))
         except ValueError:

@@ -93,7 +93,7 @@ class Run:
         A run that has started recorded the place of its corpus (see `corpus_place`). It counts unless config.json was
         edited since. The path relative to the run comes first: both may have been copied elsewhere. A run of earlier
         versions did not record it: the path is then relative to the current folder, or to the one that holds `runs`.
-        Of several folders, the one with the text of the training counts.
+        Of several folders, the one with the text of the training counts. Its text is normalised as in the training.
 
         Raises UserError when there is no corpus.
         """
@@ -106,7 +106,7 @@ class Run:
         else:
             places = [Path(given), self.folder / ".." / ".." / given]
         places = [*dict.fromkeys(map(real_path, places))]
-        corpora = [Corpus(folder) for folder in places if (folder / CARD).exists()]
+        corpora = [Corpus(folder, self.normalisation()) for folder in places if (folder / CARD).exists()]
         if not corpora:
             raise UserError(
                 f"{given}, the corpus of {self.folder}, is not a corpus now: there is no {CARD} in "
