@@ -83,7 +83,11 @@ def test_duplicates() -> None:
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("Page {n} of 300", "Seite {n} von 300"), ("page {n}, 12:{n}", "S. {n} - 12:{n}!"), ("{n} km away", "{n} km entfernt")],
+    [
+        ("Page {n} of 300", "Seite {n} von 300"),
+        ("page {n}, 12:{n}", "S. {n} - 12:{n}!"),
+        ("{n} km away", "{n} km entfernt"),
+    ],
 )
 def test_few_pairs_that_differ_in_numbers_alone_are_kept(source: str, target: str) -> None:
     pairs = [Pair(source.format(n=n), target.format(n=n)) for n in range(10, 10 + 3 * MAX_VARIANTS)]
