@@ -11,6 +11,7 @@ from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.rules import MAX_VARIANTS
 
 _NON_WORD = regex.compile(r"[\p{P}\p{S}\p{Z}]+")
+_LETTER = regex.compile(r"\p{L}")
 _DIGITS = regex.compile(r"\p{Nd}+")
 
 
@@ -23,8 +24,11 @@ def near_duplicate_key(text: str) -> str:
 
 
 def pattern_key(text: str) -> str:
-    """Return the `near_duplicate_key` of a text with 0 for each number. Texts that differ in numbers alone share it."""
-    return near_duplicate_key(_DIGITS.sub("0", text))
+    """Return the `near_duplicate_key` of a text with 0 for each number. Texts that differ in numbers alone share it.
+
+    A text without letters keeps its numbers, because they are all that it says.
+    """
+    return near_duplicate_key(_DIGITS.sub("0", text) if _LETTER.search(text) else text)
 
 
 def hash64(text: str) -> int:

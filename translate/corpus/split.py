@@ -43,6 +43,8 @@ def hold_out(
     valid, test = (default if count is None else count for count in (valid, test))
     if sources <= valid + test and valid + test:
         advice = "" if sources < 3 else "; lower --valid and --test"
+        if sources < len(rows):
+            advice += " (lines that differ in case, punctuation or numbers alone count as one)"
         wanted = [f"{n:,} for {use}" for n, use in ((valid, "validation"), (test, "testing")) if n]
         raise UserError(f"{sources:,} different source lines are too few to hold out {' and '.join(wanted)}{advice}")
     held_out_sources = np.argsort(_splitmix64(unique_keys, seed))[: valid + test]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.cli import main
+from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.builders.parallel import build_parallel
 from dragoman.translate.corpus.cleaning import Cleaner, filter_pairs
 from dragoman.translate.corpus.deduplication import pattern_key
@@ -111,6 +112,19 @@ def test_no_pattern_of_numbers_is_in_training_and_held_out(tmp_path: Path, seed:
     assert len(set.union(*patterns)) == len(words)
     assert [len(pairs[split]) for split in ("train", "valid", "test")] == [10 * (len(words) - 16), 8, 8]
     assert card["dropped"] == {NEAR_HELD_OUT: 9 * 16}
+
+
+def test_lines_of_numbers_alone_are_different_sources(tmp_path: Path) -> None:
+    rows: list[RawRow] = [(str(number).encode(), f"Nummer {number}".encode()) for number in range(100)]
+    splits, card = build_parallel(rows, ("en", "de"), {}, tmp_path, 8, 8, 1)
+    assert [len([*pairs]) for pairs in splits.values()] == [84, 8, 8]
+    assert card["dropped"] == {}
+
+
+def test_the_error_about_few_sources_says_what_counts_as_one(tmp_path: Path) -> None:
+    rows: list[RawRow] = [(f"page {number}".encode(), f"Seite {number}".encode()) for number in range(10)]
+    with pytest.raises(UserError, match=r"1 different source lines .* in case, punctuation or numbers alone count as"):
+        build_parallel(rows, ("en", "de"), {}, tmp_path, 1, 1, 1)
 
 
 def test_untranslated_pairs_do_not_affect_the_usual_length_ratio() -> None:
