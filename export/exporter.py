@@ -13,7 +13,7 @@ from dragoman.export.int8_check import Comparison, compare_files, compare_losses
 from dragoman.export.parity import Level, compare_search, parity_batches, require_parity
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.export.self_test import SELF_TESTS, self_test_of
-from dragoman.runtime.engine import OnnxEngine
+from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.session import check_products
@@ -26,6 +26,9 @@ from dragoman.translate.training.run import Run
 from dragoman.translate.training.run_metadata import metadata_of
 
 PARITY_SENTENCES = 64
+# For a second comparison in int8, if the first fails. In a good file some 0.6 % of the sentences differ. So two of 64
+# do in one export of fifteen, which is more than the 2 % that are allowed.
+MORE_PARITY_SENTENCES = 512
 CALIBRATION_SENTENCES = 256
 
 
@@ -81,9 +84,9 @@ def build_int8(
         quantisation={"target": target, "calibration": {name: [*values] for name, values in calibration.items()}},
     )
     log("exporting int8")
-    model, metadata, levels = _export_search(int8_search, metadata, rows[:PARITY_SENTENCES])
+    model, metadata, levels = _export_search(int8_search, metadata, rows)
     log("exporting float32 for comparison")
-    float32_model, float32_metadata, _ = _export_search(search, metadata_of(run), rows[:PARITY_SENTENCES])
+    float32_model, float32_metadata, _ = _export_search(search, metadata_of(run), rows)
     log(f"translating {len(pairs):,} sentences of the validation set with both")
     float32, int8 = serialize(float32_model, float32_metadata), serialize(model, metadata)
     comparison = compare_files(float32, int8, metadata, pairs, rows, loss)
@@ -125,11 +128,7 @@ def _export_search(
     reference = TorchEngine(search)
     model = to_onnx(search)
     engine = OnnxEngine(serialize(model, metadata))
-    levels = [
-        compare_search(reference, engine, parity_batches(rows, batch_size), beam, metadata)
-        for beam in (1, metadata.defaults["beam_size"])
-        for batch_size in (1, 16)
-    ]
+    levels = compare_searches(reference, engine, rows, metadata)
     require_parity(levels)
     candidates = rows[: 4 * SELF_TESTS]
     metadata = replace(metadata, self_test=self_test_of(reference, engine, candidates, metadata))
@@ -139,3 +138,21 @@ def _export_search(
             "written"
         )
     return model, metadata, levels
+
+
+def compare_searches(
+    reference: Engine, engine: Engine, rows: Sequence[Sequence[int]], metadata: Metadata
+) -> list[Level]:
+    """Return the comparison of two engines' searches, with beam 1 and the default, and in two sizes of batches."""
+
+    def compare(rows: Sequence[Sequence[int]]) -> list[Level]:
+        return [
+            compare_search(reference, engine, parity_batches(rows, batch_size), beam, metadata)
+            for beam in (1, metadata.defaults["beam_size"])
+            for batch_size in (1, 16)
+        ]
+
+    levels = compare(rows[:PARITY_SENTENCES])
+    if metadata.precision == "int8" and not all(level.passed for level in levels):
+        levels = compare(rows[:MORE_PARITY_SENTENCES])
+    return levels

@@ -73,12 +73,10 @@ class Level:
     ) -> Level:
         """Return a level that passes if enough items are equal and no number differs by more than the tolerance.
 
-        A share below 1 is one of all sentences. It holds for a sample if chance could explain the rest (three standard
-        deviations of the binomial distribution). A difference of NaN counts as infinite.
+        A difference of NaN counts as infinite.
         """
         worst = worst if math.isfinite(worst) else math.inf
-        enough = share * compared - 3 * math.sqrt(compared * share * (1 - share))
-        return cls(name, compared, equal, worst, equal >= enough and worst <= tolerance, example)
+        return cls(name, compared, equal, worst, equal >= share * compared and worst <= tolerance, example)
 
     def describe(self) -> str:
         """Return one line for people."""
