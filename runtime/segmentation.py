@@ -1,4 +1,9 @@
-"""Split text that is too long for one translation: at sentences, then clauses, then words, then characters."""
+"""Split text that is too long for one translation: at sentences, then clauses, then words, then characters.
+
+The rules on sentences are our own. Of the 253 texts of fixtures/sentences.txt, the library sentencex 1.0.32 splits 203
+as a reader would: it misses the end of a sentence in brackets, and titles in French, Portuguese or Hindi. It has no
+wheel for armv7 or musl, and takes quadratic time for some texts, such as a long row of opening quotation marks.
+"""
 
 from __future__ import annotations
 
