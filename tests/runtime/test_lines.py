@@ -237,7 +237,9 @@ def test_standard_input_is_decoded(
         assert capsys.readouterr() == ("one day\n\nGröße 2\nthree\n", "")
 
 
-@pytest.mark.parametrize("data", ["a line\n".encode("utf-16-le"), archive("zip"), gzip.compress(b"one\n" * 99, mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "data", ["a line\n".encode("utf-16-le"), archive("zip"), gzip.compress(b"one\n" * 99, mtime=0)[:-9]]
+)
 def test_other_standard_input_is_refused_in_one_line(
     data: bytes, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
