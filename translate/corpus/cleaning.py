@@ -165,7 +165,7 @@ def usable_pairs(rows: Iterable[RawRow], on_drop: OnDrop) -> Iterator[Pair]:
     """
     for row in rows:
         reason = reason_to_drop(row)
-        sides = (row.line, "") if isinstance(row, UnreadableRow) else row
+        sides = (row.line, row.target) if isinstance(row, UnreadableRow) else row
         pair = Pair(*(side.decode("utf-8", "backslashreplace") if isinstance(side, bytes) else side for side in sides))
         if reason:
             on_drop(reason, pair)

@@ -221,7 +221,11 @@ def test_codes_that_trados_studio_defines_in_the_header(tmp_path: Path) -> None:
 def test_a_dropped_pair_can_be_read_in_the_list_of_dropped_pairs(tmp_path: Path) -> None:
     path = tmp_path / "a.tmx"
     path.write_text(tmx("Enter <ph/>'s PIN", "PIN <ph/> eingeben"))
-    assert [*read_tmx(path, EN_DE)] == [UnreadableRow(MISSING_TEXT, b"Enter 's PIN\tPIN  eingeben")]
+    rows = [*read_tmx(path, EN_DE)]
+    assert rows == [UnreadableRow(MISSING_TEXT, b"Enter 's PIN", b"PIN  eingeben")]
+    dropped: list[tuple[str, Pair]] = []
+    assert [*usable_pairs(rows, lambda rule, pair: dropped.append((rule, pair)))] == []
+    assert dropped == [(MISSING_TEXT, Pair("Enter 's PIN", "PIN  eingeben"))]  # the columns of --dropped
 
 
 def test_a_side_without_text_is_empty_whatever_its_codes(tmp_path: Path) -> None:

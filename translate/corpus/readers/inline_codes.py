@@ -131,7 +131,7 @@ def pair_of(
     source_text, target_text = map(_without_marks, texts)
     # An empty side is no translation, whatever its codes are.
     if problem and source_text.strip() and target_text.strip():
-        return UnreadableRow(problem, f"{source_text}\t{target_text}".encode())
+        return UnreadableRow(problem, source_text.encode(), target_text.encode())
     return source_text, target_text
 
 

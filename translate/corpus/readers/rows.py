@@ -13,7 +13,8 @@ class UnreadableRow(NamedTuple):
     """A line that is no pair, because it does not follow its file's format or names the columns."""
 
     problem: str
-    line: bytes
+    line: bytes  # all of it, or its source if the target is known
+    target: bytes = b""
 
 
 RawRow = tuple[bytes | str, bytes | str] | UnreadableRow  # source and target; bytes may be invalid UTF-8
