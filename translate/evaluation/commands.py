@@ -215,7 +215,7 @@ def compare(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluation.compare import as_text, compare_systems
     from dragoman.translate.evaluation.metrics import check_protocol
 
-    check_writable("--html", a.html)
+    check_writable("--html", a.html, [a.first, a.second, *filter(None, [a.source]), *(a.reference or ())])
     if not a.reference:
         raise UserError(
             "give --source and --reference, a text and its expected output; two files of translations need no --source"

@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from dragoman.translate.evaluation.metrics import Score
 
 
-def check_writable(option: str, path: str | None) -> None:
-    """Raise UserError when the file that an option names cannot be written, before any work is done for it."""
+def check_writable(option: str, path: str | None, inputs: Sequence[str]) -> None:
+    """Raise UserError when the file that an option names cannot be written, or is an input, before any work is done."""
     if path and not real_path(path).parent.is_dir():
         raise UserError(f"{option} {path}: there is no folder {Path(path).parent}; make it first")
     if path and real_path(path).is_dir():
         raise UserError(f"{option} {path} is a folder; name a file")
+    if path and real_path(path).is_file() and real_path(path) in map(real_path, inputs):
+        raise UserError(f"{option} {path} is also an input of this command; name another file")
 
 
 def check_output_files(a: argparse.Namespace) -> None:
     """Raise UserError when a file that `evaluate` is asked for cannot be written."""
+    in_corpus = map(str, Path(a.corpus).glob("*")) if a.corpus else ()
+    inputs = [*a.model, *filter(None, [a.source]), *(a.reference or ()), *in_corpus]
     for option in ("report", "output", "record"):
-        check_writable(f"--{option}", getattr(a, option))
+        check_writable(f"--{option}", getattr(a, option), inputs)
     if a.name and not a.record:
         raise UserError("--name names the test set in the file of --record; give --record as well")
 

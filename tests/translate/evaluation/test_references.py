@@ -8,6 +8,7 @@ import json
 import lzma
 import random
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -244,6 +245,42 @@ def test_files_of_every_kind_are_read_or_refused(
             assert status == 2
             assert expected in printed.err
             assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--output", "--report", "--record"])
+@pytest.mark.parametrize("name", ["source", "reference", "second", "link"])
+def test_an_input_of_evaluate_is_not_overwritten(
+    option: str, name: str, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, reference, second = (write(tmp_path / f, ["12", "345"]) for f in ("source", "reference", "second"))
+    (tmp_path / "link").symlink_to("reference")
+    arguments = ["--source", source, "--reference", reference, "--reference", second, option, str(tmp_path / name)]
+    assert main(["evaluate", str(tiny_file), *arguments]) == 2
+    expected = f"{option} {tmp_path / name} is also an input of this command; name another file"
+    assert capsys.readouterr().err == f"dragoman: {expected}\n"
+    assert (tmp_path / name).read_text() == "12\n345\n"
+
+
+@pytest.mark.parametrize("option", ["--output", "--report", "--record"])
+def test_a_corpus_or_model_is_not_overwritten(
+    option: str, tiny_corpus: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, model = tmp_path / "corpus", tmp_path / "tiny.onnx"
+    shutil.copytree(tiny_corpus, corpus)
+    shutil.copy(tiny_file, model)
+    for path in (corpus / "test.en", corpus / "train.xx", model):
+        before = path.read_bytes()
+        assert main(["evaluate", str(model), "--corpus", str(corpus), option, str(path)]) == 2
+        assert "is also an input of this command" in capsys.readouterr().err
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["first", "second", "reference"])
+def test_an_input_of_compare_is_not_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, reference = (write(tmp_path / f, ["12", "345"]) for f in ("first", "second", "reference"))
+    assert main(["compare", first, second, "--reference", reference, "--html", str(tmp_path / name)]) == 2
+    assert f"--html {tmp_path / name} is also an input of this command" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "12\n345\n"
 
 
 def test_empty_files_are_refused(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
