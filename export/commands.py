@@ -110,6 +110,12 @@ def export(a: argparse.Namespace) -> int:
     return 0
 
 
+def _may_be_model(path: Path) -> bool:
+    """Return True if a file is empty or starts as every ONNX file does: with the field `ir_version`."""
+    with open(path, "rb") as file:
+        return file.read(1) in (b"", b"\x08")
+
+
 def _check_export_options(a: argparse.Namespace, run: Run) -> None:
     """Raise UserError if the run cannot be exported, the output cannot be written, or the options do not suit both."""
     path = Path(a.output)
@@ -119,6 +125,8 @@ def _check_export_options(a: argparse.Namespace, run: Run) -> None:
         raise UserError(_explain_file(run.folder))
     if path.suffix != ".onnx" and path.exists() and real_path(path).parent == real_path(run.folder):
         raise UserError(f"-o {a.output} is a file of the run itself; name another")
+    if path.suffix != ".onnx" and path.is_file() and not _may_be_model(path):
+        raise UserError(f"-o {a.output} exists and is no model file, so it is not replaced; name another")
     if not a.int8 and (a.target or a.force is not None):
         raise UserError("--target and --force apply only to int8 files; give --int8 with them")
     if a.force not in (None, *CHECKS):

@@ -147,6 +147,18 @@ def test_an_output_that_cannot_be_written_is_found_at_the_start(
 
 
 @pytest.mark.usefixtures("nothing_is_built")
+@pytest.mark.parametrize("name", ["train.en", "notes"])
+@pytest.mark.parametrize("data", [b"A house.\n", "A house.\n".encode("utf-16"), b"PK\x03\x04", b"\x89PNG\r\n"])
+def test_a_file_that_is_no_model_is_not_replaced(
+    name: str, data: bytes, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parent)
+    Path(name).write_bytes(data)
+    assert f"-o {name} exists and is no model file" in error(capsys, "export", "run", "-o", name)
+    assert Path(name).read_bytes() == data
+
+
+@pytest.mark.usefixtures("nothing_is_built")
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_folder_without_permission_is_found_at_the_start(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run.parent / "locked"
