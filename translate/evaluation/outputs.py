@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import real_path
+from dragoman.translate.files import read_rows
 
 if TYPE_CHECKING:
     from dragoman.runtime.loading import Model
@@ -32,6 +33,10 @@ def check_output_files(a: argparse.Namespace) -> None:
     inputs = [*a.model, *filter(None, [a.source]), *(a.reference or ()), *in_corpus]
     for option in ("report", "output", "record"):
         check_writable(f"--{option}", getattr(a, option), inputs)
+    if a.record and Path(a.record).is_file() and Path(a.record).stat().st_size:
+        rows = read_rows(Path(a.record))
+        if not rows or not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"--record {a.record} holds something other than recorded scores; name another file")
     if a.name and not a.record:
         raise UserError("--name names the test set in the file of --record; give --record as well")
 

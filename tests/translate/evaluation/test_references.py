@@ -261,6 +261,17 @@ def test_an_input_of_evaluate_is_not_overwritten(
     assert (tmp_path / name).read_text() == "12\n345\n"
 
 
+@pytest.mark.parametrize("text", ["A house.\n", "12\n345\n", '["a"]\n', '{"run": "x"}\n3\n'])
+def test_scores_are_not_recorded_in_another_kind_of_file(
+    text: str, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, notes = write(tmp_path / "source", ["12", "345"]), tmp_path / "notes"
+    notes.write_text(text)
+    assert main(["evaluate", str(tiny_file), "--source", source, "--reference", source, "--record", str(notes)]) == 2
+    assert f"--record {notes} holds something other than recorded scores" in capsys.readouterr().err
+    assert notes.read_text() == text
+
+
 @pytest.mark.parametrize("option", ["--output", "--report", "--record"])
 def test_a_corpus_or_model_is_not_overwritten(
     option: str, tiny_corpus: Path, tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
