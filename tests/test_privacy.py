@@ -65,11 +65,11 @@ def test_the_runtime_is_silent(arguments: list[str], tiny_file: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_training_export_and_evaluation_are_silent(toml: Path, tmp_path: Path) -> None:
+def test_training_export_and_evaluation_are_silent(toml: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     run(tmp_path, "-m", "dragoman", "train", str(toml), "--set", "training.epochs=1")
-    run(tmp_path, "-m", "dragoman", "export", "runs/tiny", "--out", "tiny.onnx")
-    run(tmp_path, "-m", "dragoman", "verify", "runs/tiny", "tiny.onnx")
-    run(tmp_path, "-m", "dragoman", "evaluate", "tiny.onnx", "--json")
+    run(tmp_path, "-m", "dragoman", "export", "runs/tiny", "--output", "tiny.onnx")
+    run(tmp_path, "-m", "dragoman", "verify", "tiny.onnx", "--against", "runs/tiny")
+    run(tmp_path, "-m", "dragoman", "evaluate", "tiny.onnx", "--corpus", str(tiny_corpus))
 
 
 def test_a_wish_of_the_user_is_respected(tmp_path: Path) -> None:
