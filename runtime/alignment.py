@@ -13,7 +13,7 @@ import numpy as np
 from dragoman.runtime.contract import Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays are not compared by ==
 class AttentionMap:
     """Attention of the best hypothesis of one part of a text.
 
@@ -26,6 +26,17 @@ class AttentionMap:
     source_subwords: tuple[str, ...]
     target_subwords: tuple[str, ...]
     weights: Floats
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether subwords and weights are equal."""
+        if not isinstance(other, AttentionMap):
+            return NotImplemented
+        words = (self.source_subwords, self.target_subwords) == (other.source_subwords, other.target_subwords)
+        return words and np.array_equal(self.weights, other.weights)
+
+    def __hash__(self) -> int:
+        """Return a hash of the subwords."""
+        return hash((self.source_subwords, self.target_subwords))
 
 
 def word_alignment(maps: Sequence[AttentionMap], continues: Sequence[tuple[bool, bool]]) -> tuple[tuple[int, int], ...]:

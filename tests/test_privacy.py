@@ -31,7 +31,8 @@ def run(folder: Path, *arguments: str) -> None:
     home.mkdir(exist_ok=True)
     removed = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR")
     environment = {name: value for name, value in os.environ.items() if name not in removed}
-    environment.update(HOME=str(home), PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
+    # PyTorch asks for the user's name, which the C library would look up through a local service.
+    environment.update(HOME=str(home), USER="u", LOGNAME="u", PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
     trace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(log)] if TRACES else []
     command = [*trace, sys.executable, *arguments]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -458,3 +458,12 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     with pytest.raises(SystemExit) as stop:
         main(["translate", path, "--beam", "0"])
     assert stop.value.code == 2
+
+
+def test_translations_with_attention_can_be_compared(tiny_file: Path) -> None:
+    one, same, other = Translator.load(tiny_file).translate(["12", "12", "21"], alignments=True)
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one.attention[0] != "12"
+    assert len({one, same, other}) == 2
