@@ -17,6 +17,7 @@ from dragoman.runtime.line_processing import STANDARD_INPUT, LineWarnings, check
 from dragoman.runtime.lines import utf8_chunks
 from dragoman.runtime.output import open_output
 from dragoman.runtime.timing import add_bench
+from dragoman.runtime.wording import counted
 
 if TYPE_CHECKING:
     from dragoman.runtime.forecasting import Forecaster
@@ -128,7 +129,7 @@ def translate(a: argparse.Namespace) -> int:
     from dragoman.runtime.translator import Translator
 
     check_files(a)
-    check_texts(a.text)
+    check_texts(a)
     return _translate(Translator.load(a.model, threads=a.threads), a)
 
 
@@ -197,13 +198,13 @@ def run(a: argparse.Namespace) -> int:
     check_files(a)
     model = load(a.model, threads=a.threads)
     if isinstance(model, Translator):
-        check_texts(a.text)
+        check_texts(a)
         return _translate(model, a)
     if isinstance(model, Forecaster):
         if a.scores:
             raise UserError(f"--scores: {a.model} is a forecaster, and forecasts have no scores")
         return _forecast(model, a)
-    check_texts(a.text)
+    check_texts(a)
     return _label(model, a)
 
 
@@ -267,8 +268,8 @@ def _forecast_of(model: Forecaster, path: str | None, a: argparse.Namespace) -> 
         raise UserError(f"{source}: {error}") from None
     if (rows := len(series.values)) < model.window:
         print(
-            f"dragoman: {source} has {rows:,} rows, and the model looks back {model.window:,}; the earlier ones "
-            "count as missing",
+            f"dragoman: {source} has {counted(rows, 'row')}, and the model looks back {model.window:,}; the earlier "
+            "ones count as missing",
             file=sys.stderr,
         )
     if not a.json:
@@ -300,6 +301,7 @@ def info(a: argparse.Namespace) -> int:
         **({} if m.series else {"vocabulary": [len(Tokenizer(model)) for model in tokenizers]}),
         "max_source": m.max_source,
         **({"max_sentences": m.max_sentences} if is_translator else {}),
+        **({} if m.series else {"normalisation": m.normalisation}),
         "defaults": m.defaults,
         "self_test": "passed" if a.self_test else f"{len(m.self_test['cases'])} cases; run them with --self-test",
         **({"quantisation": {k: v for k, v in m.quantisation.items() if k != "calibration"}} if m.quantisation else {}),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dragoman.runtime.abbreviations import abbreviations
 
-# A sentence may end after its closing punctuation and the quotes, brackets or marks of footnotes that follow. German and
+# A sentence may end after its closing punctuation and the quotes, brackets and marks of footnotes after it. German and
 # Czech close with “ or «, French with a space and ». Full-width punctuation needs no space after it. The sets include
 # Arabic, Urdu, Devanagari, Armenian, Ethiopic, Burmese, Khmer and Tibetan punctuation. No match starts inside a run of
 # punctuation; otherwise a long run would take quadratic time. Marks may have spaces between them, as in `. . .`.
