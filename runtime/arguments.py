@@ -71,3 +71,5 @@ def check_is_path(path: Any) -> None:  # noqa: ANN401 (what a user gives)
     """Raise UserError unless a model file is given by its path."""
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"the model file is {_shown(path)}; give its path, a str or a Path")
+    if not os.fspath(path):
+        raise UserError(f"the model file is {path!r}, which is no path; give its path, such as en-de.onnx")

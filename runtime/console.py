@@ -61,8 +61,30 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
+class _StoreOnce(argparse.Action):
+    """An option with a value, or an argument. argparse's own action forgets the earlier values of a repeated option."""
+
+    _filled: argparse.Namespace | None = None  # the arguments that an option of theirs has filled
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:  # fmt: skip
+        """Store the value. Exit with status 2 if the option was given before."""
+        if option_string and self._filled is namespace:
+            parser.error(f"{option_string} is given twice, and takes effect once; leave one of them out")
+        if option_string:
+            self._filled = namespace
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line. Its subparsers do, too."""
+    """A parser that reports a mistake in one line and takes an option once. Its subparsers do, too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (argparse's own arguments)
+        super().__init__(*args, **kwargs)
+        for name in (None, "store"):
+            self.register("action", name, _StoreOnce)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to see what is right, and exit with 2."""

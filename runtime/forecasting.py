@@ -16,9 +16,9 @@ import onnxruntime
 from dragoman.runtime.contract import Floats
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.loaded_model import LoadedModel
-from dragoman.runtime.metadata import Metadata, ModelFileError
+from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.series import Series
-from dragoman.runtime.session import ModelFactory, load_as, run_session, session_for_task
+from dragoman.runtime.session import ModelFactory, SelfTestError, load_as, run_session, session_for_task
 
 # Largest difference of a forecast between machines, relative to the variable's scale in training.
 TOLERANCE = 1e-3
@@ -93,17 +93,14 @@ class Forecaster(LoadedModel):
         return load_as(path, factories, threads, self_test=self_test)
 
     def self_test(self) -> None:
-        """Forecast the test series stored in the file. Raise ModelFileError if forecasts differ from those stored."""
+        """Forecast the test series stored in the file. Raise SelfTestError if forecasts differ from those stored."""
         for case in self.metadata.self_test["cases"]:
             series = np.array(case["series"], np.float32)  # None becomes NaN
             forecast = self.engine.run(series[None])[0]
             expected, scale = np.array(case["forecast"], np.float32), np.array(self.metadata.series["scale"])
             difference = np.abs(forecast - expected) / scale
             if not difference.max() <= TOLERANCE:
-                raise ModelFileError(
-                    "self-test failed: the forecast of a test series differs from the one at export; do not use "
-                    "forecasts made with this installation of onnxruntime"
-                )
+                raise SelfTestError("the forecast of a test series differs from the one at export")
 
     def forecast(self, values: Floats | Sequence[Sequence[float]]) -> Floats:
         """Forecast the rows that follow a series.

@@ -65,6 +65,20 @@ FOREIGN = (
     ),
 )  # fmt: skip
 
+# Endings of further files that are no lines of text to translate: what translators, offices and programs exchange.
+MARKUP = (
+    ".tmx", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".po", ".pot", ".ts", ".resx", ".xml", ".html",
+    ".htm", ".xhtml", ".srt", ".vtt", ".ass", ".ssa", ".yaml", ".yml", ".properties", ".strings", ".stringsdict",
+    ".arb", ".tex", ".ipynb", ".svg", ".toml",
+)  # fmt: skip
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+BINARY = (
+    ".mo", ".qm", ".zip", ".z", ".br", ".lz", ".lzo", ".zstd", ".tbz2", ".cab", ".jar", ".whl", ".epub", ".mobi",
+    ".docm", ".dotx", ".odp", ".ppt", ".pptx", ".pptm", ".xlsm", ".xlsb", ".pages", ".numbers", ".key", ".idml",
+    ".indd", ".onnx", ".safetensors", ".pt", ".pth", ".npy", ".npz", ".parquet", ".arrow", ".pkl", ".model", ".bin",
+    ".db", ".mp3", ".mp4", ".wav", ".ogg", ".png", ".jpg", ".jpeg", ".gif", ".webp",
+)  # fmt: skip
+
 MAGIC = [(re.compile(form.magic, re.DOTALL), form) for form in FOREIGN if form.magic]
 MAGIC_BYTES = 512  # the first bytes that show a format
 
@@ -84,6 +98,12 @@ def foreign_by_name(path: Path) -> Foreign | None:
     """Return the foreign format that a file's ending says, or None."""
     ending = Path(without_compression(path.name)).suffix.lower()
     return next((form for form in FOREIGN if ending in form.endings), None)
+
+
+def is_no_text(ending: str) -> bool:
+    """Return True if a file's ending, such as .docx, says that it is no lines of text and no table of them."""
+    known = {*MARKUP, *BINARY, *(ending for form in FOREIGN for ending in form.endings)}
+    return ending in known.difference(TABLES)
 
 
 def check_members(path: str | Path, members: Collection[str]) -> None:

@@ -17,9 +17,9 @@ from dragoman.runtime.arguments import list_of_texts, whole_number
 from dragoman.runtime.batching import BATCH_SIZE, batches_of, pad
 from dragoman.runtime.contract import EOS, Floats, Ids
 from dragoman.runtime.loaded_model import LoadedModel
-from dragoman.runtime.metadata import Metadata, ModelFileError
+from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.segmentation import split_text
-from dragoman.runtime.session import ModelFactory, load_as, run_session, session_for_task
+from dragoman.runtime.session import ModelFactory, SelfTestError, load_as, run_session, session_for_task
 from dragoman.runtime.tokenizer import Tokenizer
 
 TOLERANCE = 1e-3  # largest difference of a probability between machines
@@ -127,16 +127,13 @@ class _LabelModel(LoadedModel, Generic[Result]):
         return load_as(path, factories, threads, self_test=self_test)
 
     def self_test(self) -> None:
-        """Label the test texts stored in the file. Raise ModelFileError if probabilities differ from those stored."""
+        """Label the test texts stored in the file. Raise SelfTestError if probabilities differ from those stored."""
         for case in self.metadata.self_test["cases"]:
             source = np.array([case["source"]], dtype=np.int64)
             probabilities = self.engine.run(source, np.array([source.shape[1]]))[0]
             expected = np.array(case["probability"])
             if probabilities.shape != expected.shape or not np.abs(probabilities - expected).max() <= TOLERANCE:
-                raise ModelFileError(
-                    f"self-test failed: the probabilities for the source ids {case['source']} differ from those at "
-                    "export; do not use results of this installation of onnxruntime"
-                )
+                raise SelfTestError("the probabilities for a test text differ from those at export")
 
     def _probabilities(self, parts: Sequence[_Part], batch_size: int) -> list[Floats]:
         """Return the probabilities of each part: (C) of a classifier, (S, C) of a tagger."""

@@ -10,12 +10,16 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.lines import read_line_batches
+from dragoman.runtime.foreign import TABLES, is_no_text
+from dragoman.runtime.lines import read_line_batches, utf8_chunks
 from dragoman.runtime.output import Output, check_output, open_output
 from dragoman.runtime.progress import ProgressLine, progress_line
+from dragoman.runtime.wording import counted
 
 STANDARD_INPUT = "standard input"
 MAX_WARNINGS = 10  # of one kind; further ones are counted
@@ -40,7 +44,8 @@ class LineWarnings:
         """Print the number of warnings that were not printed."""
         for kind, count in self._counts.items():
             if count > MAX_WARNINGS:
-                self._print(f"{count - MAX_WARNINGS:,} more lines: {kind}")
+                more = count - MAX_WARNINGS
+                self._print(f"{more:,} more {'line' if more == 1 else 'lines'}: {kind}")
 
     def _print(self, message: str) -> None:
         self._clear()
@@ -68,6 +73,8 @@ def check_files(a: argparse.Namespace) -> None:
     elif a.input is not None:
         if a.text:
             raise UserError(f"--in {a.input}: give a file or {a.text_name}, not both")
+        if not a.input:
+            raise UserError("--in '' names no file; give a file, or leave --in out to read standard input")
         if os.path.isdir(a.input):
             raise UserError(f"--in {a.input} is a folder; name a file")
         if not os.access(a.input, os.R_OK):
@@ -81,21 +88,52 @@ def check_files(a: argparse.Namespace) -> None:
     check_output(a.out, [a.input] if a.input else a.text, resume=a.resume)
 
 
-def check_texts(texts: Sequence[str]) -> None:
+def check_texts(a: argparse.Namespace) -> None:
+    """Raise UserError, before any work is done, for an input that is no text."""
+    if a.input:
+        _check_lines(a.input)
+    for text in a.text:
+        check_is_no_file(
+            text, f"to read its lines, give --in {text}", "to read the name itself, give it on standard input"
+        )
+
+
+def check_is_no_file(text: str, remedy: str, otherwise: str) -> None:
     """Refuse a text that is the name of a file and looks like one; mention a file of any other name.
 
     Nobody wants to translate `notes.txt`. A word may be the name of a file by accident.
     """
-    for text in texts:
-        try:
-            is_file = os.path.isfile(text)
-        except ValueError:  # a null character
-            continue
-        if is_file:
-            message = f"{text} is a file; to read its lines, give --in {text}"
-            if re.search(r"[/\\]|\.\w+$", text) and not re.search(r"\s", text):
-                raise UserError(f"{message}; to read the name itself, give it on standard input")
-            print(f"dragoman: {message}", file=sys.stderr)
+    try:
+        is_file = os.path.isfile(text)
+    except ValueError:  # a null character
+        return
+    if is_file:
+        message = f"{text} is a file; {remedy}"
+        if re.search(r"[/\\]|\.\w+$", text) and not re.search(r"\s", text):
+            raise UserError(f"{message}; {otherwise}")
+        print(f"dragoman: {message}", file=sys.stderr)
+
+
+def _check_lines(path: str) -> None:
+    """Raise UserError if a file is no plain text, by its ending or its start. A pipe has neither."""
+    if not os.path.isfile(path):
+        return
+    ending = Path(without_compression(Path(path).name)).suffix.lower()
+    if is_no_text(ending) or ending in TABLES:
+        raise _no_lines(path, f"a file that ends in {ending} is not")
+    with open_input(path) as file:
+        start = next(utf8_chunks(file, path), b"")
+    if b"\0" in start:
+        raise _no_lines(path, "this file is not: it has zero bytes, as binary files have")
+    if markup := re.match(rb"\s*<(\?xml|!doctype)\b", start, re.IGNORECASE):
+        raise _no_lines(path, f"this file is not: it begins with {markup[0].decode().strip()}")
+
+
+def _no_lines(path: str, reason: str) -> UserError:
+    return UserError(
+        f"--in {path}: --in takes plain text, one text a line, and {reason}; documents are not supported yet, so "
+        f"extract the text first, or give its lines as they are with `< {path}`"
+    )
 
 
 def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process) -> None:
@@ -116,7 +154,7 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process
         line = stack.enter_context(progress_line(name, size))
 
         def progress(n_lines: int) -> None:
-            line.detail = f"{n_lines:,} lines"
+            line.detail = counted(n_lines, "line")
             line(stream.tell() if size else n_lines)
 
         _process_batches(batches, name, output, process, progress, line)
@@ -163,15 +201,16 @@ def _skip_done(
         _update(digest, done)
         if done and not left and digest.hexdigest() != output.digest:
             raise UserError(
-                f"the first {n_done:,} lines of {name} have changed since the interruption; remove the partial file, "
-                "and start again"
+                f"the first {'line' if n_done == 1 else f'{n_done:,} lines'} of {name} "
+                f"{'has' if n_done == 1 else 'have'} changed since the interruption; remove the partial file, and "
+                "start again"
             )
         if lines:
             yield lines
     if left:
         raise UserError(
-            f"{name} has {n_done - left:,} lines, and {n_done:,} were read before the interruption; remove the partial "
-            "file, and start again"
+            f"{name} has {counted(n_done - left, 'line')}, and {n_done:,} {'was' if n_done == 1 else 'were'} read "
+            "before the interruption; remove the partial file, and start again"
         )
 
 

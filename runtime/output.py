@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from dragoman.runtime.compression import ENDINGS, without_compression
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.files import is_device, open_device, real_path
+from dragoman.runtime.foreign import is_no_text
+from dragoman.runtime.wording import counted
 
 CHECKPOINT_SECONDS = 10.0  # of work that is lost at most when the machine fails
 
@@ -89,18 +92,29 @@ class PartialOutput:
                 raise UserError(f"another process is writing {self._path}; wait for it, or name another file") from None
 
     def _continue(self, resume: bool) -> None:
-        """Cut the partial file off after the results that the journal vouches for. Raises UserError."""
+        """Cut the partial file off after the results that the journal vouches for. Raises UserError.
+
+        With `resume`, but without results to continue, the output starts anew, and a message says why.
+        """
         size = os.fstat(self._file.fileno()).st_size
         journal = self._read_journal()
         if journal is None:
             if size:
                 raise self._foreign(self._partial)
+            if resume:
+                self._warn_of_start(f"there is no {self._partial} to continue")
             return
         n_lines = journal["lines"] if size else 0
+        if resume and not n_lines:
+            self._warn_of_start(
+                f"{self._partial} is missing or empty"
+                if journal["lines"]
+                else f"the interrupted command had not yet saved a line in {self._partial}"
+            )
         if n_lines and not resume:
             raise UserError(
-                f"{self._partial} holds the results of {n_lines:,} lines from an interrupted command; go on with "
-                "--resume, or remove that file"
+                f"{self._partial} holds the results of {counted(n_lines, 'line')} from an interrupted command; go on "
+                "with --resume, or remove that file"
             )
         if n_lines and journal["facts"] != self._facts:
             keys = [key for key in self._facts if journal["facts"].get(key) != self._facts[key]]
@@ -113,6 +127,9 @@ class PartialOutput:
         if n_lines:
             self.n_lines, self.digest = n_lines, journal["digest"]
         self._file.truncate(journal["bytes"] if n_lines else 0)
+
+    def _warn_of_start(self, reason: str) -> None:
+        print(f"dragoman: --resume: {reason}, so {self._path} starts at the first line", file=sys.stderr)
 
     def _read_journal(self) -> dict[str, Any] | None:
         """Return the journal, or None if there is none. Raises UserError for another file of that name."""
@@ -211,15 +228,16 @@ def partial_paths(path: Path) -> tuple[Path, Path]:
 def compressor(path: Path) -> Callable[[BinaryIO], BinaryIO] | None:
     """Return a function that compresses what is written to a file, by the ending of its name, or None."""
     # Imported here, because most commands do not need them.
-    if path.name.endswith(".gz"):
+    ending = path.suffix.lower()
+    if ending == ".gz":
         import gzip
 
         return lambda file: cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=file, mtime=0))
-    if path.name.endswith(".bz2"):
+    if ending == ".bz2":
         import bz2
 
         return lambda file: cast(BinaryIO, bz2.BZ2File(file, "wb"))
-    if path.name.endswith(".xz"):
+    if ending == ".xz":
         import lzma
 
         return lambda file: cast(BinaryIO, lzma.LZMAFile(file, "wb"))
@@ -268,6 +286,8 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
         if resume:
             raise UserError("--resume continues a file; name it with --out")
         return
+    if not path:
+        raise UserError("--out '' names no file; give a name, such as out.txt")
     out = Path(path)
     if out.is_dir():
         raise UserError(f"--out {path} is a folder; name a file")
@@ -275,6 +295,7 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
         if resume:
             raise UserError(f"--resume: {path} is no file that could be continued")
         return
+    check_is_text(path)
     folder = real_path(out).parent
     if not folder.is_dir():
         raise UserError(f"--out {path}: there is no folder {out.parent}; make it first")
@@ -284,3 +305,13 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
         for used in (out, *partial_paths(out)):
             if used.exists() and os.path.exists(source) and os.path.samefile(used, source):
                 raise UserError(f"--out {path} would overwrite {source}; name another file")
+
+
+def check_is_text(path: str) -> None:
+    """Raise UserError if the ending of the option `--out` promises something else than lines of text."""
+    ending = Path(without_compression(Path(path).name)).suffix.lower()
+    if is_no_text(ending):
+        raise UserError(
+            f"--out {path}: the output is plain text, which a file that ends in {ending} is not; name it .txt, .tsv or "
+            f".jsonl, or any of these with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} to compress it"
+        )

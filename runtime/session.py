@@ -28,9 +28,8 @@ PRODUCT_OF_127 = (
     "b2Z0EAE="
 )
 
-# Follows the message of a failed test.
 VNNI_REMEDY = (
-    "; files of `--target vnni` need a processor with VNNI, so export the run with `--int8` alone, which makes a file "
+    "files of `--target vnni` need a processor with VNNI, so export the run with `--int8` alone, which makes a file "
     "for any processor"
 )
 
@@ -126,13 +125,25 @@ def session_for_task(
     return session
 
 
+class SelfTestError(ModelFileError):
+    """A file that gives other results here than at export.
+
+    Attributes:
+        difference: The results here and at export.
+    """
+
+    def __init__(self, difference: str, remedy: str = "do not use results of this installation of onnxruntime") -> None:
+        super().__init__(f"self-test failed: {remedy}; {difference}")
+        self.difference = difference
+
+
 class Loadable(Protocol):
     """A model that a file is loaded as."""
 
     path: str | None
 
     def self_test(self) -> None:
-        """Raise ModelFileError unless the file's outputs are those that it gave at export."""
+        """Raise SelfTestError unless the file's outputs are those that it gave at export."""
         ...
 
 
@@ -166,7 +177,7 @@ def load_as(
         if for_vnni:
             check_products()
         if self_test or for_vnni:
-            _run_self_test(model, VNNI_REMEDY if for_vnni else "")
+            _run_self_test(model, for_vnni=for_vnni)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     return_memory()
@@ -184,14 +195,16 @@ def check_products() -> None:
     right = 4 * 255 * 127
     if not (sums == right).all():
         raise ModelFileError(
-            f"this processor or build of onnxruntime gives {sums.flat[0]:.0f} for 4 * 255 * 127, which is {right}"
-            f"{VNNI_REMEDY}"
+            f"{VNNI_REMEDY}; this processor or build of onnxruntime gives {sums.flat[0]:.0f} for 4 * 255 * 127, which "
+            f"is {right}"
         )
 
 
-def _run_self_test(model: Loadable, remedy: str) -> None:
-    """Run a model's self-test. Raise ModelFileError, with a remedy at its end, if it fails."""
+def _run_self_test(model: Loadable, *, for_vnni: bool) -> None:
+    """Run a model's self-test. Raise SelfTestError, with the remedy for the file, if it fails."""
     try:
         model.self_test()
-    except ModelFileError as error:
-        raise ModelFileError(f"{error}{remedy}") from None
+    except SelfTestError as error:
+        if for_vnni:
+            raise SelfTestError(error.difference, VNNI_REMEDY) from None
+        raise

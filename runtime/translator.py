@@ -15,9 +15,9 @@ from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.loaded_model import LoadedModel
-from dragoman.runtime.metadata import Metadata, ModelFileError
+from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.session import ModelFactory, load_as, return_memory
+from dragoman.runtime.session import ModelFactory, SelfTestError, load_as, return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
 
@@ -25,6 +25,7 @@ from dragoman.runtime.translation import Hypothesis, Translation
 RETURN_EVERY = 32
 MAX_LENGTH = 1_000_000  # largest `max_length` of a translation, in ids
 MAX_LENGTH_PENALTY = 5
+SHOWN_IDS = 5  # of a test sentence, in a message
 
 
 class Translator(LoadedModel):
@@ -80,8 +81,8 @@ class Translator(LoadedModel):
         """Translate the test sentences stored in the file.
 
         Raises:
-            ModelFileError: Tokens differ from those stored at export, or scores differ by more than the tolerance for
-                the file's precision.
+            SelfTestError: Tokens differ from those stored at export, or scores differ by more than the tolerance for
+                the file's precision. It is a ModelFileError.
         """
         tolerance = PRECISIONS[self.metadata.precision]
         for case in self.metadata.self_test["cases"]:
@@ -91,10 +92,10 @@ class Translator(LoadedModel):
             )
             ids = _without_padding(target[0, 0])
             if ids != case["target"] or not abs(float(score[0, 0]) - case["score"]) <= tolerance:
-                raise ModelFileError(
-                    f"self-test failed: the source ids {case['source']} gave {ids} with score {score[0, 0]:.5f}, and "
-                    f"at export they gave {case['target']} with score {case['score']:.5f}; do not use translations "
-                    "made with this installation of onnxruntime"
+                raise SelfTestError(
+                    f"the test sentence with the subword numbers {_shortened(case['source'])} gave {_shortened(ids)} "
+                    f"with score {score[0, 0]:.5f}, and at export {_shortened(case['target'])} with score "
+                    f"{case['score']:.5f}"
                 )
 
     @overload
@@ -222,3 +223,9 @@ class Translator(LoadedModel):
 
 def _without_padding(target: Ids) -> list[int]:
     return [i for i in target.tolist() if i != PAD]
+
+
+def _shortened(ids: Sequence[int]) -> str:
+    """Return the first of many ids, for a message."""
+    shown = " ".join(map(str, ids[:SHOWN_IDS]))
+    return f"{shown} ... ({len(ids)} in all)" if len(ids) > SHOWN_IDS else shown

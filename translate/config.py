@@ -176,6 +176,11 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     """
     try:
         data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise UserError(
+            f"{path} is a folder; give a configuration, CONFIG.toml, and to continue a run the one that it was started "
+            "with"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror or error}") from None
     try:

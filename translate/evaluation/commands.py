@@ -98,7 +98,11 @@ def _add_compare(commands: Commands) -> None:
         "--count", type=positive, default=10, metavar="N",
         help="sentences to show in which B is better, and as many in which it is worse (default: 10)",
     )  # fmt: skip
-    p.add_argument("--language", metavar="XX", help="target language; needed if A and B are files of translations")
+    p.add_argument(
+        "--language", metavar="XX",
+        help="target language; needed only for files of translations in a script that is scored by characters, such as "
+        "Chinese, Japanese or Korean",
+    )  # fmt: skip
     p.add_argument("--html", metavar="PAGE.html", help="also write the comparison as an HTML page")
     p.set_defaults(run=compare)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sacrebleu.significance import PairedTest
 
+from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation.metrics import (
     EvaluationProtocol,
     References,
@@ -157,10 +158,8 @@ def conclusion(comparison: Mapping[str, Any], second: str = "B") -> str:
     metric, system = row["metric"], row["systems"][1]
     difference, p = system["difference"], system["p"]
     if p is None:
-        return (
-            f"{comparison['sentences']} sentences are too few for a significance test, "
-            f"which needs at least {MIN_SENTENCES}."
-        )
+        size, are = counted(comparison["sentences"], "sentence"), "is" if comparison["sentences"] == 1 else "are"
+        return f"{size} {are} too few for a significance test, which needs at least {MIN_SENTENCES}."
     if not difference:
         return f"By {metric}, both systems score the same."
     direction = "better" if difference > 0 else "worse"
@@ -170,7 +169,7 @@ def conclusion(comparison: Mapping[str, Any], second: str = "B") -> str:
 
 def describe_size(sentences: int, references: int) -> str:
     """Return the size of a test set in words, with the number of references per sentence unless it is 1."""
-    return f"{sentences:,} sentences" + (f", {references} references" if references > 1 else "")
+    return counted(sentences, "sentence") + (f", {references} references" if references > 1 else "")
 
 
 def as_text(comparison: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.wording import counted
 
 if TYPE_CHECKING:
     from dragoman.runtime.loading import Model
@@ -48,7 +49,7 @@ def read_parallel_lines(paths: Sequence[str]) -> list[list[str]]:
         texts.append(read_strict(path))
         if len(texts[-1]) != len(texts[0]):
             raise UserError(
-                f"{path} has {len(texts[-1]):,} lines and {paths[0]} has {len(texts[0]):,}; "
+                f"{path} has {counted(len(texts[-1]), 'line')} and {paths[0]} has {len(texts[0]):,}; "
                 "both need the same number of lines"
             )
     if not texts[0]:

@@ -10,6 +10,7 @@ from dragoman.runtime.batching import BATCH_SIZE
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.labelling import Classifier, Tagger
 from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation.inputs import read_test_set
 from dragoman.translate.evaluation.outputs import check_output_files, print_task_scores
 from dragoman.translate.files import write_atomically
@@ -31,7 +32,7 @@ def evaluate_labels(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     if a.output:
         write_atomically(Path(a.output), "".join(" ".join(labels) + "\n" for labels in predicted).encode())
     scores = label_scores(predicted, expected, model.task, model.metadata.labels)
-    print_task_scores(a, model, scores, f"{len(source):,} texts")
+    print_task_scores(a, model, scores, counted(len(source), "text"))
     return 0
 
 
@@ -55,7 +56,9 @@ def _check_reference(
     """Raise UserError when a line of the reference has a wrong number of labels, or an unknown one."""
     for number, (words, labels) in enumerate(zip(predicted, expected, strict=True), 1):
         if len(words) != len(labels):
-            raise UserError(f"{path}, line {number:,} has {len(labels)} labels for {len(words)} words")
+            raise UserError(
+                f"{path}, line {number:,} has {counted(len(labels), 'label')} for {counted(len(words), 'word')}"
+            )
         for label in labels:
             if label not in known:
                 raise UserError(

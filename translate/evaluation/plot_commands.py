@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dragoman.runtime.console import Commands, positive
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.line_processing import check_is_no_file
 from dragoman.translate.evaluation.inputs import load_translator
 
 MOST_SUBWORDS = 64  # of a text in a plot of sensitivities: more are illegible
@@ -111,6 +112,7 @@ def plot_attention(a: argparse.Namespace) -> int:
     from dragoman.translate.evaluation.plots import draw_attention
 
     kind = _kind_of_picture(a.output)
+    _check_text(a.sentence)
     translator = load_translator([a.model])
     if not translator.has_attention:
         raise UserError(f"{a.model} has no attention to draw: it was trained with model.attention = none")
@@ -133,6 +135,7 @@ def plot_sensitivity(a: argparse.Namespace) -> int:
     from dragoman.translate.training.run import Run
 
     kind = _kind_of_picture(a.output)
+    _check_text(a.sentence)
     if not normalise(a.sentence):
         raise UserError(f"{a.sentence!r} has no visible characters; give a text to draw")
     names, subwords, norms = [], [], []
@@ -149,6 +152,11 @@ def plot_sensitivity(a: argparse.Namespace) -> int:
         subwords.append(tokenizer.subwords(ids))
     picture = draw_sensitivity(names, subwords, norms, kind)
     return _write_plot(a.output, kind, picture, [subword for words in subwords for subword in words])
+
+
+def _check_text(text: str) -> None:
+    """Raise UserError if a file is named in the place of a text."""
+    check_is_no_file(text, "give a sentence of it, in quotes", "a plot shows one text")
 
 
 def _write_plot(path: str, kind: str, picture: bytes, subwords: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ import sacrebleu
 
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.cleaning import lengths_differ
 from dragoman.translate.corpus.number_matching import large_numbers
 from dragoman.translate.encoding.augmentation import CHANGES
@@ -101,7 +102,9 @@ def has_loop(text: str) -> bool:
 def as_text(rows: Sequence[Row]) -> str:
     """Return the rows as a table for a terminal."""
     columns = [key for key in rows[0] if key not in ("change", "sentences")]
-    out = [f"{rows[0]['sentences']:,} sentences; chrF is case-insensitive, the other columns are % of sentences"]
+    out = [
+        f"{counted(rows[0]['sentences'], 'sentence')}; chrF is case-insensitive, the other columns are % of sentences"
+    ]
     out += [f"{'':<22}" + "".join(f"{column:>14}" for column in columns)]
     for row in rows:
         values = ["" if row[column] is None else f"{row[column]:.2f}" for column in columns]

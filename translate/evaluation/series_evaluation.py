@@ -8,6 +8,7 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.forecasting import Forecaster
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.evaluation.outputs import check_output_files, print_task_scores
 from dragoman.translate.tasks.forecasting import read_splits, series_scores, windows_of
@@ -33,5 +34,7 @@ def evaluate_forecasts(model: Forecaster, a: argparse.Namespace) -> int:
     forecasts = [model.engine.run(batch.series.numpy()) for batch in windows]
     scale = np.array(model.metadata.series["scale"])
     scores = series_scores(windows, forecasts, model.names, model.period, scale)
-    print_task_scores(a, model, scores, f"{len(windows.origins):,} forecasts of {model.horizon} rows")
+    print_task_scores(
+        a, model, scores, f"{counted(len(windows.origins), 'forecast')} of {counted(model.horizon, 'row')}"
+    )
     return 0

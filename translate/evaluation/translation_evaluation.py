@@ -12,6 +12,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
+from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation.inputs import read_test_set, translate_lines
 from dragoman.translate.evaluation.metrics import (
     Score,
@@ -63,7 +64,9 @@ def _check_show(translator: Translator, a: argparse.Namespace, lines: int) -> No
         raise UserError(f"--show: {' and '.join(a.model)} gives no attention weights; leave --show out")
     for line in a.show:
         if line > lines:
-            raise UserError(f"--show {line}: the source has only {lines:,} lines; choose a line from 1 to {lines:,}")
+            raise UserError(
+                f"--show {line}: the source has only {counted(lines, 'line')}; choose a line from 1 to {lines:,}"
+            )
 
 
 def _evaluate(
@@ -142,7 +145,9 @@ def _print_text(evaluation: Evaluation) -> None:
 def _print_exact(exact: list[dict[str, Any]], trained_to: int | None) -> None:
     for row in exact:
         longer = " (longer than in training)" if trained_to and row["length"] > trained_to else ""
-        print(f"length {row['length']:>3}  {row['exact']:6.1f} % exact matches in {row['lines']:,} lines{longer}")
+        print(
+            f"length {row['length']:>3}  {row['exact']:6.1f} % exact matches in {counted(row['lines'], 'line')}{longer}"
+        )
     if trained_to:
         for part, rate in within_and_beyond(exact, trained_to).items():
             percentage = "not tested" if rate is None else f"{rate:6.1f} %"

@@ -73,8 +73,13 @@ def load_tensors(path: Path, remedy: str = "restore it from a copy") -> tuple[di
         raise UserError(
             f"{path} does not exist: training has not reached that point; continue it with --resume"
         ) from None
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is not a complete safetensors file: {error}; {remedy}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {remedy}") from None
+    except (SafetensorError, ValueError):
+        raise UserError(
+            f"{path} is not a complete safetensors file, in which training saves weights: it is damaged or cut short; "
+            f"{remedy}"
+        ) from None
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ def train(a: argparse.Namespace) -> int:
 
     folder = RUNS / config.name
     try:
-        trainer = Trainer(config, folder, resume=a.resume, display=Display())
+        trainer = Trainer(config, folder, resume=a.resume, display=Display(), config_folder=Path(a.config).parent)
         trainer.fit()
     except Interrupted as error:
         raise Interrupted(f"{error}; continue with --resume") from None

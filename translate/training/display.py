@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dragoman.runtime.progress import format_duration
+from dragoman.runtime.wording import counted
 from dragoman.translate.progress import format_score
 
 FEW_STEPS = 200  # the first ones only warm up
@@ -95,7 +96,7 @@ class Display:
         numbers = ", ".join(f"{k} {format_score(v)}" for k, v in scores.items() if isinstance(v, float))
         beam = f" (beam {scores['beam']}, {scores['sentences']:,} sentences)" if "beam" in scores else ""
         self.message(
-            f"trained {training['steps']:,} steps in {training['minutes']:.1f} min at "
+            f"trained {counted(training['steps'], 'step')} in {training['minutes']:.1f} min at "
             f"{training['target_tokens_per_second']:,} {self.unit}/s; kept {training['weights']}: validation "
             f"{numbers}{beam}"
         )
@@ -106,6 +107,7 @@ class Display:
             )
         if training["steps"] < FEW_STEPS:
             self.message(
-                f"{training['steps']:,} steps teach a network little; raise training.minutes or training.epochs, lower "
-                "training.batch_tokens for a small corpus, or free the processor's cores"
+                f"{counted(training['steps'], 'step')} of training gave the model little time to learn; raise "
+                "training.minutes or training.epochs, lower training.batch_tokens for a small corpus, or free the "
+                "processor's cores"
             )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -50,8 +51,9 @@ class Record(dict[str, Any]):
 class Run:
     """The folder of a training run."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, config_folder: Path | None = None) -> None:
+        """config_folder: the folder of the configuration file, if the run is trained by one now."""
+        self.folder, self.config_folder = Path(folder), config_folder
 
     def path(self, name: str) -> Path:
         """Return the path of one of the run's files."""
@@ -65,8 +67,13 @@ class Run:
             raise UserError(f"{self.folder} is not a training run: it has no {name}") from None
         except NotADirectoryError:
             raise UserError(f"{self.folder} is a file; give the folder of a training run") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {self.path(name)}: {error}; restore it from a copy") from None
+        except OSError as error:
+            raise UserError(f"cannot read {self.path(name)}: {error.strerror or error}") from None
+        except ValueError:
+            raise UserError(
+                f"cannot read {self.path(name)}: it is not valid JSON, so it is damaged or cut short; restore it from "
+                "a copy"
+            ) from None
         if not isinstance(value, dict):
             raise UserError(f"{self.path(name)} holds no JSON object; restore it from a copy")
         return Record(value, self.path(name))
@@ -95,16 +102,19 @@ class Run:
         versions did not record it: the path is then relative to the current folder, or to the one that holds `runs`.
         Of several folders, the one with the text of the training counts. Its text is normalised as in the training.
 
+        A path that leads nowhere from the current folder may also be relative to the configuration file.
+
         Raises UserError when there is no corpus.
         """
+        given_places = [Path(given), *([self.config_folder / given] if self.config_folder else [])]
         if not self.path("run.json").exists():
-            return Corpus(given)
+            return _first_corpus(given, given_places)
         facts = self.read_json("run.json")
         place = facts.get("corpus_place", {})
         if place.get("given") == given:
             places = [self.folder / place["from_run"], Path(place["absolute"])]
         else:
-            places = [Path(given), self.folder / ".." / ".." / given]
+            places = [*given_places, self.folder / ".." / ".." / given]
         places = [*dict.fromkeys(map(real_path, places))]
         corpora = [Corpus(folder, self.normalisation()) for folder in places if (folder / CARD).exists()]
         if not corpora:
@@ -163,3 +173,15 @@ class Run:
         model = self.trained(Seq2Seq(config.model, len(source), len(target)))
         ratio = int(self.read_json("run.json")["limit_ratio"])
         return BeamSearch(model, ratio, right_to_left=config.data.right_to_left).eval()
+
+
+def _first_corpus(given: str, places: Sequence[Path]) -> Corpus:
+    """Return the first corpus among the places that `data.corpus` may mean. Raises UserError if there is none."""
+    found = [place for place in places if (place / CARD).exists()]
+    folders = [*dict.fromkeys(map(real_path, places))]
+    if not found and len(folders) > 1:
+        raise UserError(
+            f"{given} is not a corpus: there is no {CARD} in {' or '.join(map(str, folders))}; make one with "
+            "`dragoman corpus`, or correct data.corpus"
+        )
+    return Corpus(found[0] if found else given)

@@ -66,16 +66,24 @@ class Trainer:
     """One training run, from a configuration to final weights."""
 
     def __init__(
-        self, config: Config, folder: str | Path, *, resume: bool = False, display: Display | None = None
+        self,
+        config: Config,
+        folder: str | Path,
+        *,
+        resume: bool = False,
+        display: Display | None = None,
+        config_folder: Path | None = None,
     ) -> None:
         """Prepare data, network and optimizers, and lock the folder until `close` or the end of `fit`.
+
+        config_folder: the folder of the configuration file, beside which the corpus may be.
 
         Raises UserError when the folder or the corpus cannot be used (see `check_folder` and `Task`).
         """
         keep_freed_memory()
         self.heap = HeapTrimmer()
         self.clock = time.perf_counter()
-        self.config, self.run = config, Run(folder)
+        self.config, self.run = config, Run(folder, config_folder)
         self.workers = Workers.join()
         self.display = display if display and self.workers.main else Display(quiet=True)
         self.log = MetricsLog(self.run.path("metrics.jsonl"), self.display)
