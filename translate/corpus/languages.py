@@ -35,6 +35,10 @@ def parse_pair(text: str) -> tuple[str, str]:
         source, target = (tag.replace("-", "_") for tag in tags.groups())
     if not all(re.fullmatch(r"[\w@]+", tag) for tag in (source, target)) or source == target:
         raise UserError(f"--pair {text}: give two different languages as SOURCE-TARGET, for example en-de")
+    codes = [code_of_name(tag) for tag in (source, target)]
+    if any(codes):
+        pair = format_pair(*(code or tag for code, tag in zip(codes, (source, target), strict=True)))
+        raise UserError(f"--pair {text}: give the codes of the languages: {pair}")
     return source, target
 
 
@@ -65,6 +69,18 @@ def matches_language(tag: str, language: str) -> bool:
 def is_known_language(tag: str) -> bool:
     """Return True if CLDR knows the language of a tag."""
     return primary_subtag(tag) in Locale("en").languages
+
+
+@cache
+def code_of_name(tag: str) -> str | None:
+    """Return the code for a tag that has a language's name in English (`pt_BR` for `Portuguese_BR`), or None."""
+    if is_known_language(tag):
+        return None
+    name, *others = re.split("[-_]", tag)
+    for code, language in Locale("en").languages.items():
+        if language.casefold() == name.casefold():
+            return "_".join([code, *others])
+    return None
 
 
 @cache

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.encoding.ragged import Ints
@@ -46,7 +47,8 @@ def hold_out(
         if sources < len(rows):
             advice += " (lines that differ in case, punctuation or numbers alone count as one)"
         wanted = [f"{n:,} for {use}" for n, use in ((valid, "validation"), (test, "testing")) if n]
-        raise UserError(f"{sources:,} different source lines are too few to hold out {' and '.join(wanted)}{advice}")
+        found = f"{counted(sources, 'different source line')} {'is' if sources == 1 else 'are'}"
+        raise UserError(f"{found} too few to hold out {' and '.join(wanted)}{advice}")
     held_out_sources = np.argsort(_splitmix64(unique_keys, seed))[: valid + test]
     is_training = np.ones(sources, bool)
     is_training[held_out_sources] = False

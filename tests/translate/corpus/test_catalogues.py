@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import struct
 import subprocess
@@ -18,8 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.readers.catalogues import Catalogue, Message, read_catalogue
+from dragoman.translate.corpus.readers.catalogues import FUZZY, OBSOLETE, Catalogue, Message, read_catalogue
 from dragoman.translate.corpus.readers.gettext import read_po
+from dragoman.translate.corpus.readers.rows import UnreadableRow
 
 EN_DE = ("en", "de")
 
@@ -167,8 +169,8 @@ msgstr "gut"
 """
     )
     assert [*read_po(path, EN_DE)] == [
-        ("an escape that gettext does not know: \\'", b"it\\'s"),
-        ("escaped bytes that are not utf-8", b"y"),
+        UnreadableRow("an escape that gettext does not know: \\'", b"it\\'s"),
+        UnreadableRow("escaped bytes that are not utf-8", b"y"),
         ("good", "gut"),
     ]
 
@@ -181,7 +183,11 @@ msgstr "gut"
         ('msgid "a"\nmsgid_plural "b"\nmsgstr "c"', "line 6 has msgstr after msgid_plural"),
         ('msgid "a"\nmsgstr[0] "b"', r"line 5 has msgstr\[\] after msgid"),
         ('msgid "a"\nmsgstr\n', "line 5 has msgstr without a text in quotation marks"),
-        ('msgid "a"\nmsgstr "b\nc"', "line 5 has text outside quotation marks"),
+        ('msgid "a"\nmsgstr "b\nc"', "line 5 has no closing quotation mark"),
+        ('msgid "a\nmsgstr "b"', "line 4 has no closing quotation mark"),
+        ('msgid "a"\nmsgstr "b\\"\n', "line 5 has no closing quotation mark"),
+        ('msgid "a"\n"b\nmsgstr "c"\n', "line 5 has no closing quotation mark"),
+        ('msgid "a"\nmsgstr b"', "line 5 has text outside quotation marks"),
         ('msgid "a"\nmsgstr "b" [0]', "line 5 has text outside quotation marks"),
         ('msgidx "a"\nmsgstr "b"', "line 4 has text outside quotation marks"),
         ('msgid "a"\nmsgctxt', "line 5 has msgctxt without a text"),
@@ -193,6 +199,77 @@ def test_invalid_syntax(text: str, problem: str) -> None:
         parse(HEADER + text)
     if shutil.which("msgfmt"):
         assert compiled((HEADER + text).encode()) is None
+
+
+def test_fuzzy_and_obsolete_messages_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "de.po"
+    path.write_text(
+        HEADER
+        + """
+#, fuzzy
+msgid "Close"
+msgstr "Schluss"
+
+#, fuzzy
+msgid "not translated at all"
+msgstr ""
+
+#, fuzzy
+msgid "%d file"
+msgid_plural "%d files"
+msgstr[0] "%d Datei"
+msgstr[1] "%d Dateien"
+
+msgid "good"
+msgstr "gut"
+
+#~ msgctxt "menu"
+#~ msgid "Old"
+#~ msgstr "Alt"
+
+#, fuzzy
+#~| msgid "before"
+#~ msgid ""
+#~ "older "
+#~ "\\"still\\""
+#~ msgid_plural "x"
+#~ msgstr[0] "noch älter"
+#~msgid"oldest"
+#~msgstr"am ältesten"
+
+#~ msgid ""
+#~ msgstr "an obsolete header"
+"""
+    )
+    assert [*read_po(path, EN_DE)] == [
+        UnreadableRow(FUZZY, b"Close"),
+        UnreadableRow(FUZZY, b"%d file"),
+        ("good", "gut"),
+        UnreadableRow(OBSOLETE, b"Old"),
+        UnreadableRow(OBSOLETE, b'older \\"still\\"'),
+        UnreadableRow(OBSOLETE, b"oldest"),
+    ]
+
+
+@pytest.mark.parametrize("end", [b"\x1a", b"\r\n\x1a", b"\x1a\x1a\x1a"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_ends_of_lines_and_of_the_file(end: bytes, newline: str) -> None:
+    text = "# it's \"by hand\n" + HEADER + '#. note\nmsgid "a"\nmsgstr "b"\n'
+    end = end.replace(b"\r\n", newline.encode())
+    assert translated(parse(text.replace("\n", newline).encode() + end)) == [message("a", "b")]
+
+
+@pytest.mark.parametrize(("language", "encoding"), [("de", "Windows-1252"), ("ru", "Windows-1251")])
+def test_the_encoding_of_a_catalogue_is_guessed(tmp_path: Path, language: str, encoding: str) -> None:
+    path = tmp_path / "a.po"
+    text = 'msgid "a"\nmsgstr "größer"\n' if language == "de" else 'msgid "a"\nmsgstr "больше"\n'
+    path.write_bytes(text.encode(encoding))
+    command = f"It looks like {encoding}: convert the file with `iconv -f {encoding} -t UTF-8 {path}`"
+    with pytest.raises(UserError, match="line 2 is not utf-8, the encoding of the catalogue. " + re.escape(command)):
+        [*read_po(path, ("en", language))]
+    path.write_bytes(HEADER.replace("UTF-8", "EUC-JP").encode() + b'msgid "a"\nmsgstr "\xff"\n')
+    with pytest.raises(UserError, match=r"the encoding of the catalogue$"):
+        [*read_po(path, EN_DE)]
 
 
 BYTES = st.integers(0, 255).filter(lambda byte: byte != 4)  # msgfmt takes 4 for the end of a context

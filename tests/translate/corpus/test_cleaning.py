@@ -123,7 +123,9 @@ def test_lines_of_numbers_alone_are_different_sources(tmp_path: Path) -> None:
 
 def test_the_error_about_few_sources_says_what_counts_as_one(tmp_path: Path) -> None:
     rows: list[RawRow] = [(f"page {number}".encode(), f"Seite {number}".encode()) for number in range(10)]
-    with pytest.raises(UserError, match=r"1 different source lines .* in case, punctuation or numbers alone count as"):
+    with pytest.raises(
+        UserError, match=r"1 different source line is .* in case, punctuation or numbers alone count as"
+    ):
         build_parallel(rows, ("en", "de"), {}, tmp_path, 1, 1, 1)
 
 

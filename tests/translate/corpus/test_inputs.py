@@ -544,3 +544,86 @@ def test_formats_are_known_by_content_in_linear_time(tmp_path: Path) -> None:
         assert text_rows(tmp_path / "a")[-1] == ("one", "eins")
     (tmp_path / "a").write_bytes(b"\n# by\n \n#, fuzzy\n" + PO)
     assert text_rows(tmp_path / "a") == ROWS
+
+
+HIDDEN = [
+    ".git/objects/a.tsv",
+    ".svn/b.tmx",
+    "__MACOSX/a.tsv",
+    "sub/.DS_Store",
+    "Thumbs.db",
+    "sub/.hidden.tsv",
+    "._x.tsv",
+]
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_hidden_files_and_folders_are_counted_and_not_read(tmp_path: Path, is_zip: bool) -> None:
+    files = {**dict.fromkeys(HIDDEN, b"x\ty\n"), "sub/a.tsv": TABLE, ".git/objects/b.tsv": b"x\ty\n"}
+    path = tmp_path / ".data" / "in"
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    if is_zip:
+        path = make_zip(tmp_path / ".data" / "in.zip", files)
+    messages: list[str] = []
+    assert text_rows(path, log=messages.append) == ROWS
+    (line,) = messages
+    assert line.startswith(f"skipped in {path}: 7 hidden files and folders, such as {path}/.")
+    one = {"a.tsv": TABLE, ".DS_Store": b"x"}
+    assert text_rows(make_zip(tmp_path / "one.zip", one), log=messages.append) == ROWS
+    assert messages[1:] == [
+        f"skipped in {tmp_path}/one.zip: 1 hidden file or folder, such as {tmp_path}/one.zip/.DS_Store"
+    ]
+    assert [*read_byte_lines(tmp_path / "one.zip")] == TABLE.splitlines()
+    assert [*read_byte_lines(tmp_path / "one.zip" / ".DS_Store")] == [b"x"]  # named by the user
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb\x1a", ["a", "b"]), ("a\r\nb\r\n\x1a", ["a", "b"]), ("a\n\x1a\x1a\x1a", ["a"]), ("\x1a", []),
+        ("a\x1a\nb", ["a\x1a", "b"]), ("\x1aa\n\x1a\nb\n", ["\x1aa", "\x1a", "b"]), ("a\n\n\x1a", ["a", ""]),
+        ("a\rb\rc", ["a", "b", "c"]), ("a\rb\r", ["a", "b"]), ("a\r\rb\r\x1a", ["a", "", "b"]), ("\r", [""]),
+        ("a\rb\nc\rd", ["a\rb", "c\rd"]), ("a\n\rb", ["a", "\rb"]), ("", []), ("a\r\n", ["a"]), ("\n", [""]),
+    ],
+)  # fmt: skip
+def test_ends_of_lines_and_of_files(tmp_path: Path, text: str, lines: list[str], encoding: str) -> None:
+    (tmp_path / "a").write_bytes(text.encode(encoding))
+    assert read_strict(tmp_path / "a") == lines
+
+
+@pytest.mark.parametrize(("ending", "data"), [*FORMATS.items()])
+@pytest.mark.parametrize("end", ["", "\x1a"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_files_of_dos_and_of_the_classic_mac(tmp_path: Path, ending: str, data: bytes, end: str, newline: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(data.replace(b"\n", newline.encode()) + end.encode())
+    assert text_rows(path) == ROWS
+    assert not any(isinstance(row, UnreadableRow) for row in read_files([str(path)], EN_DE))
+
+
+def test_plain_files_of_the_classic_mac(tmp_path: Path) -> None:
+    for name, word in (("a.en", "one"), ("a.de", "eins")):
+        (tmp_path / name).write_bytes("".join(f"{word} {i}\r" for i in range(40)).encode())
+    rows = text_rows(tmp_path / "a.en", tmp_path / "a.de")
+    assert rows == [(f"one {i}", f"eins {i}") for i in range(40)]
+
+
+def test_one_is_written_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["corpus", "files", "--pair", "en-de", "--out", str(tmp_path / "out")]
+    (tmp_path / "a.tsv").write_bytes(b"one\teins\n")
+    assert main([*command, str(tmp_path / "a.tsv")]) == 2
+    assert "1 different source line is too few to hold out" in (error := capsys.readouterr().err)
+    assert "; 1 pair read" in error
+    (tmp_path / "a.en").write_bytes(b"one\n")
+    (tmp_path / "a.de").write_bytes(b"eins\nzwei\n")
+    assert main([*command, str(tmp_path / "a.en"), str(tmp_path / "a.de")]) == 2
+    assert "a.en has 1 line and" in capsys.readouterr().err
+    cut = TMX[: TMX.index(b"two")]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tmx").write_bytes(cut)
+    messages: list[str] = []
+    assert text_rows(tmp_path / "in", log=messages.append) == ROWS[:1]
+    assert messages[0].endswith(" Its first pair is kept.")

@@ -40,3 +40,19 @@ def test_scripts_by_cldr() -> None:
         "xx": None,
         "pt_BR": "Latn",
     }
+
+
+@pytest.mark.parametrize(
+    ("pair", "codes"),
+    [
+        ("english-german", "en-de"), ("English-German", "en-de"), ("en-german", "en-de"), ("german-fr", "de-fr"),
+        ("Portuguese_BR-en", "pt_BR-en"), ("xx-Hindi", "xx-hi"), ("en-swiss", None), ("ewe-vai", None),
+        ("xx-qqq", None),
+    ],
+)  # fmt: skip
+def test_names_of_languages_are_refused_with_their_codes(pair: str, codes: str | None) -> None:
+    if codes is None:
+        assert parse_pair(pair) == tuple(pair.split("-"))
+        return
+    with pytest.raises(UserError, match=rf"^--pair {pair}: give the codes of the languages: {codes}$"):
+        parse_pair(pair)

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import usable_pairs
+from dragoman.translate.corpus.readers.catalogues import FUZZY, OBSOLETE
 from dragoman.translate.corpus.readers.filename_languages import check_direction
 from dragoman.translate.corpus.readers.files import read_files
+from dragoman.translate.corpus.readers.xliff import UNFINISHED_TEXT
 
 EN_DE = ("en", "de")
 
@@ -93,8 +95,9 @@ def test_tmx(tmp_path: Path, end: str) -> None:
 
 
 def test_xliff(tmp_path: Path) -> None:
-    assert read(tmp_path / "a.xlf", XLIFF1) == [("Hello world", "Hallo Welt"), ("Bye", "Tschüss")]
-    assert read(tmp_path / "a.xlf", XLIFF1, ("de", "en"))[1] == ("Tschüss", "Bye")
+    draft = (UNFINISHED_TEXT, "Draft", "Draft")
+    assert read(tmp_path / "a.xlf", XLIFF1) == [("Hello world", "Hallo Welt"), draft, ("Bye", "Tschüss")]
+    assert read(tmp_path / "a.xlf", XLIFF1, ("de", "en"))[2] == ("Tschüss", "Bye")
     assert read(tmp_path / "b.xliff", XLIFF2) == [("A big dog", "Ein großer Hund")]
     with pytest.raises(UserError, match="no translated unit in en-fr; it has en-de_AT"):
         read(tmp_path / "a.xlf", XLIFF1, ("en", "fr"))
@@ -112,8 +115,10 @@ def compiled_catalogue(messages: dict[str, str], encoding: str = "utf-8") -> byt
 
 def test_gettext(tmp_path: Path) -> None:
     expected = [("Open", "Öffnen"), ("%d files", "%d Dateien"), ("%d file", "%d Datei")]
-    assert read(tmp_path / "de.po", PO) == expected
-    assert read(tmp_path / "de.po.gz", PO) == expected
+    for name in ("de.po", "de.po.gz"):
+        rows = read(tmp_path / name, PO)
+        assert [row for row in rows if len(row) == 2] == expected
+        assert [row for row in rows if len(row) > 2] == [(FUZZY, "Close", ""), (OBSOLETE, "Old", "")]
     assert read(tmp_path / "de.po", PO, ("de", "en"))[0] == ("Öffnen", "Open")
     messages = {"": "Language: de\n", "menu\4Open": "Öffnen", "%d file\0%d files": "%d Datei\0%d Dateien"}
     (tmp_path / "de.mo").write_bytes(compiled_catalogue(messages))
@@ -135,7 +140,7 @@ def test_a_folder_of_several_formats(tmp_path: Path) -> None:
     (tmp_path / "sub" / "a.tmx").write_text(TMX, "utf-8")
     (tmp_path / "b.po").write_text(PO, "utf-8")
     (tmp_path / "README").write_text("not text to learn from")
-    assert len(list(read_files([str(tmp_path)], EN_DE))) == 5
+    assert sum(len(row) == 2 for row in read_files([str(tmp_path)], EN_DE)) == 5
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty and the folders in it have no file in a supported format: \.tsv, "):
         list(read_files([str(tmp_path / "empty")], EN_DE))
@@ -208,7 +213,8 @@ def test_xliff_2_skips_units_without_a_translation(tmp_path: Path) -> None:
         '<target>Über<ph id="1" disp="&lt;br/&gt;"/>uns</target></segment></unit></file>'
     )
     rows = read(tmp_path / "b.xliff", XLIFF2.replace("</file>", units))
-    assert rows == [("A big dog", "Ein großer Hund"), ("Ab out", "Über uns")]
+    draft = (UNFINISHED_TEXT, "Draft", "Entwurf")
+    assert rows == [("A big dog", "Ein großer Hund"), draft, ("Ab out", "Über uns")]
 
 
 def rows_of(path: Path, content: str | bytes, pair: tuple[str, str] = EN_DE, **options: Any) -> list[Any]:  # noqa: ANN401
@@ -319,13 +325,17 @@ def test_line_break_codes_separate_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.tmx", TMX[:400], r"a\.tmx, line 6, column 67: broken XML: unclosed token$"),
-        ("a.tmx", TMX.encode().replace("ü".encode(), b"\xfc"), "a.tmx, line 5, column 51: broken XML: not well-formed"),
-        ("a.xlf", "", "a.xlf, line 1, column 1: broken XML: no element found"),
+        ("a.tmx", TMX[:400], r"a\.tmx, line 6, column 67: broken XML: it ends inside a tag, as if truncated"),
+        (
+            "a.tmx",
+            TMX.encode().replace("ü".encode(), b"\xfc"),
+            "a.tmx, line 5 is not UTF-8, the encoding of the file. It looks",
+        ),
+        ("a.xlf", "", "a.xlf, line 1, column 1: broken XML: it has no element, as if it were empty"),
         (
             "a.po",
             PO.replace('"\n', "\n", 1),
-            r"a\.po is not a valid gettext catalogue: line 2 has text outside quotation marks$",
+            r"a\.po is not a valid gettext catalogue: line 2 has no closing quotation mark$",
         ),
         ("a.po", PO + '\nmsgid "a"\nmsgstr b\n', r"line \d+ has text outside quotation marks"),
         ("a.po", PO + "\nnonsense\n", r"a\.po is not a valid gettext catalogue: .*line \d+"),

@@ -18,7 +18,7 @@ from dragoman.translate.corpus.readers.jsonl import read_jsonl
 from dragoman.translate.corpus.readers.language_selection import LanguageMismatch
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 from dragoman.translate.corpus.readers.tmx import FURTHER_TEXT, read_tmx
-from dragoman.translate.corpus.readers.xliff import read_xliff
+from dragoman.translate.corpus.readers.xliff import UNFINISHED_TEXT, UNPAIRED_TEXT, read_xliff
 
 EN_PT = ("en", "pt")
 EN_DE = ("en", "de")
@@ -204,9 +204,10 @@ def test_marked_segments_of_xliff_1_are_pairs(tmp_path: Path) -> None:
         f"<source>One dog. Two cats. 3</source><seg-source><g id='9'>{source}</g></seg-source><target>{target}</target>"
     )
     text = xliff(f"<trans-unit id='1'>{unit}</trans-unit>")
-    expected = [("One dog.", "Ein Hund."), ("Two cats.", "Zwei Katzen.")]
+    pairs, unpaired = [("One dog.", "Ein Hund."), ("Two cats.", "Zwei Katzen.")], UnreadableRow(UNPAIRED_TEXT, b"3")
+    expected = [*pairs, unpaired]
     assert rows_of(tmp_path / "a.xlf", text) == expected
-    assert rows_of(tmp_path / "a.xlf", text, ("de", "en")) == [pair[::-1] for pair in expected]
+    assert rows_of(tmp_path / "a.xlf", text, ("de", "en")) == [*(pair[::-1] for pair in pairs), unpaired]
     assert (
         rows_of(
             tmp_path / "a.xlf",
@@ -248,3 +249,177 @@ def test_json_lines_prefer_the_language_itself_too(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"en-US": "one", "pt-BR": "um (BR)", "pt": "um"}\n{"en": "two", "pt-PT": "dois", "pt_BR": "x"}\n')
     assert [*read_jsonl(path, EN_PT)] == [("one", "um"), ("two", "dois")]
+
+
+@pytest.mark.parametrize("mids", [("12", "23"), ("1", "2"), ("12", "1"), ("1", "12")])
+def test_segments_without_a_partner_are_counted(tmp_path: Path, mids: tuple[str, str]) -> None:
+    sides = [
+        "".join(MARKED.format(mid, f"{side}{mid}") for mid in mids[side]) + MARKED.format(0, "") for side in (0, 1)
+    ]
+    unit = f"<trans-unit id='1'><source>{sides[0]}</source><target>{sides[1]}</target></trans-unit>"
+    good = "<trans-unit id='2'><source>a</source><target>b</target></trans-unit>"
+    rows = rows_of(tmp_path / "a.xlf", xliff(unit + good))
+    assert [row for row in rows if len(row) == 2 and row[0]] == [
+        *((f"0{mid}", f"1{mid}") for mid in mids[0] if mid in mids[1]), ("a", "b"),
+    ]  # fmt: skip
+    assert [row for row in rows if isinstance(row, UnreadableRow)] == [
+        *(UnreadableRow(UNPAIRED_TEXT, f"0{mid}".encode()) for mid in mids[0] if mid not in mids[1]),
+        *(UnreadableRow(UNPAIRED_TEXT, f"1{mid}".encode()) for mid in mids[1] if mid not in mids[0]),
+    ]
+
+
+NAMESPACES = (
+    ' xmlns:sdl="http://sdl.com/FileTypes/SdlXliff/1.0" xmlns:m="http://www.memsource.com/mxlf/2.0" xmlns:mq="MQXliff"'
+)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "is_finished"),
+    [
+        *((f'conf="{state}"', True) for state in ("Translated", "ApprovedTranslation", "ApprovedSignOff")),
+        *((f'conf="{state}"', False) for state in ("Draft", "Unspecified", "RejectedTranslation", "RejectedSignOff")),
+        ("", False),
+    ],
+)
+def test_confirmed_segments_of_trados_studio(tmp_path: Path, attribute: str, is_finished: bool) -> None:
+    marks = [MARKED.format(1, side) + MARKED.format(2, f"{side}2") + MARKED.format(3, "") for side in "ab"]
+    definitions = f'<sdl:seg id="1" conf="Translated"/><sdl:seg id="2" {attribute}/><sdl:seg id="3"/>'
+    text = xliff(
+        f"<trans-unit id='1'><source>a a2</source><seg-source>{marks[0]}</seg-source><target>{marks[1]}</target>"
+        f"<sdl:seg-defs>{definitions}</sdl:seg-defs></trans-unit>"
+    ).replace("<xliff", f"<xliff{NAMESPACES}")
+    second: RawRow = ("a2", "b2") if is_finished else UnreadableRow(UNFINISHED_TEXT, b"a2", b"b2")
+    assert rows_of(tmp_path / "a.sdlxliff", text) == [("a", "b"), second]
+    if not is_finished:
+        with pytest.raises(LanguageMismatch, match=r"a\.sdlxliff has no finished translation: .* 2 are unfinished"):
+            rows_of(tmp_path / "a.sdlxliff", text.replace("Translated", "Draft"))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "is_finished"),
+    [
+        ('m:confirmed="1"', True), ('m:confirmed="0"', False), ('confirmed="0"', True), ("", True),
+        ('mq:status="ManuallyConfirmed"', True), ('mq:status="Proofread"', True), ('mq:status="Pretranslated"', False),
+        ('mq:status="NotStarted"', False), ('mq:status="Rejected"', False),
+    ],
+)  # fmt: skip
+def test_confirmed_units_of_phrase_and_memoq(tmp_path: Path, attribute: str, is_finished: bool) -> None:
+    text = xliff(
+        "<trans-unit id='1'><source>a</source><target>b</target></trans-unit>"
+        f"<trans-unit id='2' {attribute}><source>c</source><target>d</target></trans-unit>"
+        f"<trans-unit id='3' {attribute}><source>e</source><target/></trans-unit>"
+    ).replace("<xliff", f"<xliff{NAMESPACES}")
+    rows = [row for row in rows_of(tmp_path / "a.xliff", text) if row != ("e", "")]
+    assert rows == [("a", "b"), ("c", "d") if is_finished else UnreadableRow(UNFINISHED_TEXT, b"c", b"d")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{1>bold<1} text", "bold text"), ("a {b>b {2>c<2}<b}", "a b c"), ("{1}Save", "Save"), ("Save{1}", "Save"),
+        ("&lt;1&gt;bold&lt;/1&gt; text&lt;2/&gt;", "bold text"),
+        ("a <ph id='9'/>b {3>c<3} <g id='1'>{4>d<4}e</g>f", "a b c def"),
+        ("{name} {1>x<1}", "{name} x"), ("{10>x<10}{i>y<i}{^>2<^}", "xy2"), ("plain &lt;b> {a>", "plain <b> {a>"),
+    ],
+)  # fmt: skip
+def test_codes_in_text_by_phrase(tmp_path: Path, text: str, expected: str) -> None:
+    text = re.sub("<(?=[0-9bi^]+})", "&lt;", text)
+    units = xliff(f"<trans-unit id='1'><source>{text}</source><target>{text}</target></trans-unit>")
+    assert rows_of(tmp_path / "a.mxliff", units) == [(expected, expected)]
+    ((source, *_),) = rows_of(tmp_path / "a.xliff", units)  # in other files they are text
+    assert (source == expected) is (text == "plain &lt;b> {a>")
+
+
+def test_codes_by_phrase_in_the_place_of_a_word(tmp_path: Path) -> None:
+    unit = "<trans-unit id='1'><source>Enter {1} now</source><target>Jetzt {1} eingeben</target>{}</trans-unit>"
+    (row,) = rows_of(tmp_path / "a.mxliff", xliff(unit.replace("{}", "")))
+    assert isinstance(row, UnreadableRow)
+    data = "<m:tunit-metadata><m:mark id='1'><m:type>x</m:type><m:content>%s</m:content></m:mark></m:tunit-metadata>"
+    text = xliff(unit.replace("{}", data)).replace("<xliff", f"<xliff{NAMESPACES}")
+    assert rows_of(tmp_path / "a.mxliff", text) == [("Enter %s now", "Jetzt %s eingeben")]
+
+
+@pytest.mark.parametrize("name", ["a.tmx", "a.xlf"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a", "\x1a\x1a\n", " " * 70_000 + "\x1a"])
+def test_the_end_of_file_of_dos_is_ignored(tmp_path: Path, name: str, encoding: str, end: str) -> None:
+    unit = "<trans-unit id='1'><source>a</source><target>b</target></trans-unit>"
+    text = tmx({"en": "a", "de": "b"}) if name == "a.tmx" else xliff(unit)
+    assert rows_of(tmp_path / name, (text + end).encode(encoding)) == [("a", "b")]
+    with pytest.raises(UserError, match="broken XML: "):
+        rows_of(tmp_path / name, (text + end + "x").encode(encoding))
+
+
+AMPERSANDS = ["AT&T", "A & B", "&", "R&D x", "a&amp;b&", "?a=1&b=2", "&#x;", "&#;", "&é", "&1;"]
+
+
+@pytest.mark.parametrize("text", AMPERSANDS)
+def test_raw_ampersands_are_text_and_counted(tmp_path: Path, text: str) -> None:
+    document = tmx({"en": "@", "de": "x &amp; y"}, {"en": "a", "de": "b"}).replace("&amp;amp;", "&amp;")
+    document = document.replace("@", text).replace("<tu>", f'<tu tuid="{text}">', 1)
+    messages: list[str] = []
+    (tmp_path / "a.tmx").write_text(document, "utf-8")
+    rows = [*read_tmx(tmp_path / "a.tmx", EN_DE, log=messages.append)]
+    expected = text.replace("&amp;", "&")
+    assert rows == [(expected, "x & y"), ("a", "b")]
+    assert messages == [f"{tmp_path}/a.tmx: 2 ampersands that should be `&amp;` taken for text"]
+
+
+def test_ampersands_outside_text_stay(tmp_path: Path) -> None:
+    document = tmx({"en": "@", "de": "b"}).replace("<tu>", "<!-- AT&T --><?x A & B?><tu>", 1)
+    document = document.replace("@", "<![CDATA[A & B &amp; <x> AT&T]]>")
+    messages: list[str] = []
+    (tmp_path / "a.tmx").write_text(document, "utf-8")
+    assert [*read_tmx(tmp_path / "a.tmx", EN_DE, log=messages.append)] == [("A & B &amp; <x> AT&T", "b")]
+    assert messages == []
+
+
+PARTS = ["&", "&amp;", "&#1", "&#x41;", "a", ";", "<!--", "--", "-->", "<![CDATA[", "]]", "]]>", "<?", "?>", "é", "<x>"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12), st.integers(1, 9))
+def test_ampersands_do_not_depend_on_the_blocks_that_are_read(parts: list[str], size: int) -> None:
+    data = "".join(parts).encode()
+    whole, blocks = xml_elements._Ampersands(), xml_elements._Ampersands()
+    expected = b"".join(whole.escape([data]))
+    assert b"".join(blocks.escape(data[start : start + size] for start in range(0, len(data), size))) == expected
+    assert blocks.count == whole.count
+    assert len(expected) == len(data) + 4 * whole.count
+
+
+GOOD_TMX = '<?xml version="1.0"?>\n' + tmx({"en": "one", "de": "eins"}, {"en": "two", "de": "zwei"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1, column 1: broken XML: it has no element, as if it were empty; get the whole file again"),
+        (GOOD_TMX[:-13], "line 4.* it ends before its last element does, as if truncated; get the whole file again"),
+        (GOOD_TMX[:-3], "line 4, .*it ends inside a tag, as if truncated; get the whole file again"),
+        (GOOD_TMX.replace("one", "1 < 2"), "line 2, .*write `<` in text as `&lt;`"),
+        (GOOD_TMX.replace("<seg>two</seg>", "<seg>two</tuv>"), "line 3, .*an end tag does not match"),
+        ("\n" + GOOD_TMX, "line 2, column 1: .*`<[?]xml ...[?]>` is not at the start of the file; remove what"),
+        (GOOD_TMX + "\n" + GOOD_TMX, "line 5, .*or split the file if two were joined"),
+        (GOOD_TMX + "x", "line 4, .*more after the end of its only element; remove it"),
+        (GOOD_TMX.replace("one", "&nbsp;"), "line 2, .*undefined entity; write the character itself"),
+    ],
+)  # fmt: skip
+def test_broken_xml_is_explained(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"a\.tmx, {message}"):
+        rows_of(tmp_path / "a.tmx", text)
+
+
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="UTF-8"?>\n'])
+@pytest.mark.parametrize(
+    ("language", "text", "encoding"), [("de", "größer", "Windows-1252"), ("ru", "большой", "Windows-1251")]
+)
+def test_the_encoding_of_xml_is_guessed(
+    tmp_path: Path, declaration: str, language: str, text: str, encoding: str
+) -> None:
+    document = (declaration + tmx({"en": "a", language: "b"}, {"en": "a", language: text})).encode(encoding)
+    line = 2 + bool(declaration)
+    command = f"It looks like {encoding}: convert the file with `iconv -f {encoding} -t UTF-8 {tmp_path}/a.tmx`"
+    with pytest.raises(
+        UserError, match=rf"a\.tmx, line {line} is not UTF-8, the encoding of the file. {re.escape(command)}"
+    ):
+        rows_of(tmp_path / "a.tmx", document, ("en", language))

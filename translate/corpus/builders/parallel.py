@@ -16,6 +16,7 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key, pattern_key
 from dragoman.translate.corpus.entities import unescape_entities
 from dragoman.translate.corpus.folder import Pair, SplitsAndCard, format_drops
@@ -143,7 +144,7 @@ def build_parallel(
     try:
         train, valid_rows, test_rows = hold_out(source_keys, valid, test, seed, given_keys)
     except UserError as error:
-        raise UserError(f"{error}; {read:,} pairs read{format_drops(dropped)}") from None
+        raise UserError(f"{error}; {counted(read, 'pair')} read{format_drops(dropped)}") from None
     left_out = np.ones(pairs.count, bool)
     left_out[np.concatenate([train, valid_rows, test_rows])] = False
     for pair in pairs.select(np.flatnonzero(left_out)):

@@ -11,6 +11,7 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
 from dragoman.runtime.timestamps import MIN_TIMESTAMPS
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.folder import SPLITS, write_card
 
 EXTENSIONS = ("csv",)  # of the files
@@ -41,7 +42,8 @@ def write_series_corpus(
     starts = [0, *ends[:2]]
     if ends[0] < MIN_ROWS:
         raise UserError(
-            f"{rows:,} rows are too few to hold out {valid:,} for validation and {test:,} for testing and to train on "
+            f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} too few to hold out {valid:,} for validation and "
+            f"{test:,} for testing and to train on "
             f"at least {MIN_ROWS}"
         )
     _check_values(series, ends[0])

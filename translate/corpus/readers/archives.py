@@ -21,8 +21,8 @@ MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the latter is an archive without membe
 ZIP_ERRORS = (BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError)
 DIRECTORY_ERRORS = (*ZIP_ERRORS, ValueError, IndexError, OverflowError, struct.error)
 
-# The folder and the beginning of the names of files that macOS adds to archives and to disks of other systems.
-MACOS_FOLDER, MACOS_PREFIX = "__MACOSX", "._"
+# What macOS and Windows add to folders and archives. All that begins with a dot is hidden, too.
+SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 
 IS_ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 
@@ -63,16 +63,28 @@ def open_archive(path: Path, file: IO[bytes] | None = None) -> Iterator[ZipFile]
             del _open_archives[path]
 
 
-def members_of(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
-    """Return the files of an archive by their path in it, without what macOS adds.
+def is_hidden(name: str) -> bool:
+    """Return True for the name of a file or folder that is hidden, or that an operating system adds."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
-    Raises UserError for a decompression bomb.
-    """
+
+def hidden_part(name: str) -> str | None:
+    """Return the path of a member up to its first hidden part, or None if it has none."""
+    parts = name.split("/")
+    return next(("/".join(parts[: i + 1]) for i, part in enumerate(parts) if is_hidden(part)), None)
+
+
+def visible_members(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
+    """Return the files of an archive that are not hidden by their path in it. See `members_of`."""
+    return {name: info for name, info in members_of(path, archive).items() if not hidden_part(name)}
+
+
+def members_of(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
+    """Return the files of an archive by their path in it. Raises UserError for a decompression bomb."""
     members = {}
     for info in archive.infolist():
         parts = [part for part in info.filename.split("/") if part not in ("", ".")]
-        is_of_macos = MACOS_FOLDER in parts or any(part.startswith(MACOS_PREFIX) for part in parts)
-        if not info.is_dir() and parts and ".." not in parts and not is_of_macos:
+        if not info.is_dir() and parts and ".." not in parts:
             members["/".join(parts)] = info
     infos = members.values()
     check_expansion(path, sum(info.compress_size for info in infos), sum(info.file_size for info in infos))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +18,17 @@ import numpy as np
 
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers.declared_encodings import ascii_superset
-from dragoman.translate.corpus.readers.lines import read_bytes
+from dragoman.translate.corpus.readers.legacy_encodings import SAMPLE_LINES, iconv_advice
+from dragoman.translate.corpus.readers.lines import DOS_END, read_bytes
 
 MO_MAGIC = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
 
 CONTEXT_END = "\x04"  # separates a message from its context in MO files
+
+FUZZY, OBSOLETE = "a fuzzy message, which is not finished", "an obsolete message"
+
+_OBSOLETE = re.compile(r'^\#~[ \t]*msgid[ \t]*((?:"[^\n]*"[ \t\r]*(?:\n\#~[ \t]*(?="))?)+)', re.MULTILINE)
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 _TOKEN = re.compile(
     r"""(?P<blank> [ \t\r\v\f]+ )
@@ -56,6 +62,7 @@ _FOLLOWING = {
 
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]+)|(.))", re.DOTALL)
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
+_CR_COMMENT = re.compile(rb"(?:\A|\r)#")
 _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that `surrogateescape` carries
 
 _CHARSET = re.compile(r"charset=([\w.:-]+)", re.IGNORECASE)
@@ -68,7 +75,7 @@ class Message(NamedTuple):
     source: str
     plural: str | None
     translations: tuple[str, ...]
-    problem: str = ""  # the reason why its texts are not certain
+    problem: str = ""  # the reason why it is not used: not finished, obsolete, or its texts are not certain
 
 
 @dataclass(frozen=True)
@@ -92,16 +99,17 @@ class _WrongEncoding(ValueError):
     """A text that is not in the encoding that its catalogue declares."""
 
 
-def read_catalogue(path: Path) -> Catalogue:
+def read_catalogue(path: Path, languages: Sequence[str] = ()) -> Catalogue:
     """Return the messages of a PO or MO file. Raises UserError, which says where, if it is damaged.
 
-    Fuzzy and obsolete messages are left out, as msgfmt leaves them out.
+    Fuzzy and obsolete messages, which msgfmt leaves out, have no translation and a problem. `languages` are those of
+    the texts, for a guess at their encoding.
     """
     data = read_bytes(path)
     try:
         messages = [*(_parse_mo(data) if data[:4] in MO_MAGIC else _parse_po(data))]
     except _WrongEncoding as error:
-        raise UserError(f"{path}, {error}") from None
+        raise UserError(f"{path}, {error}{_encoding_advice(path, data, languages)}") from None
     except ValueError as error:
         raise UserError(f"{path} is not a valid gettext catalogue: {error}") from None
     header = next((_header_text(message) for message in messages if _is_header(message)), "")
@@ -110,6 +118,19 @@ def read_catalogue(path: Path) -> Catalogue:
         {name.strip().lower(): value.strip() for name, _, value in fields},
         [message for message in messages if not _is_header(message)],
     )
+
+
+def _encoding_advice(path: Path, data: bytes, languages: Sequence[str]) -> str:
+    """Return the encoding that a PO file looks like if it declares UTF-8, or "" for other encodings and MO files."""
+    if data[:4] in MO_MAGIC or _declared_encoding(data) != "utf-8":
+        return ""
+    lines = []
+    for line in data.split(b"\n"):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            lines.append(line)
+    return "." + iconv_advice(path, lines[:SAMPLE_LINES], languages, "It looks")
 
 
 def _is_header(message: Message) -> bool:
@@ -127,27 +148,38 @@ def _encoding_of(header: str) -> str:
 
 
 def _parse_po(data: bytes) -> Iterator[Message]:
-    """Yield the finished and the untranslated messages of a PO file, the header among them even if it is fuzzy.
+    """Yield the messages of a PO file, the header among them even if it is fuzzy, and then the obsolete ones.
 
-    Byte order marks are read, too, although msgfmt rejects them.
+    Byte order marks and ends of lines of the classic Mac are read, too, although msgfmt rejects them.
     """
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        yield from _messages(data.decode("utf-16"), "utf-8")
-        return
-    data = data.removeprefix(codecs.BOM_UTF8)
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_utf16:
+        data = data.decode("utf-16").encode()
+    data = data.removeprefix(codecs.BOM_UTF8).rstrip(DOS_END)
+    if b"\n" not in data and _CR_COMMENT.search(data):  # elsewhere, msgfmt takes CR for a space
+        data = data.replace(b"\r", b"\n")
+    encoding = "utf-8" if is_utf16 else _declared_encoding(data)
+    # Comments may be in any encoding, as in msgfmt. `_unescape` finds the surrogates in texts.
+    text = data.decode(encoding, "surrogateescape")
+    yield from _messages(text, encoding)
+    for match in _OBSOLETE.finditer(text):
+        if source := "".join(_STRING.findall(match[1])):  # otherwise it is a header
+            yield Message(None, source.encode("utf-8", "replace").decode(), None, (), OBSOLETE)
+
+
+def _declared_encoding(data: bytes) -> str:
+    """Return the encoding that the header of a PO file declares."""
     # ISO 8859-1 has a character for each byte, so it shows the header of a file whose encoding is not known yet.
     text = data.decode("latin-1")
     try:
         header = next((_header_text(m) for m in _messages(text, "latin-1") if _is_header(m)), "")
     except ValueError:
         header = text  # a character's second byte may look like a backslash
-    encoding = _encoding_of(header)
-    # Comments may be in any encoding, as in msgfmt. `_unescape` finds the surrogates in texts.
-    yield from _messages(data.decode(encoding, "surrogateescape"), encoding)
+    return _encoding_of(header)
 
 
 def _messages(text: str, encoding: str) -> Iterator[Message]:
-    """Yield the messages of a PO file but for fuzzy ones. Raises ValueError if it does not follow the grammar."""
+    """Yield the messages of a PO file but for obsolete ones. Raises ValueError if it does not follow the grammar."""
     statements: list[_Statement] = []  # of the current message
     previous = _Statement("", [], 1, False)
     for statement in _statements(text):
@@ -167,7 +199,7 @@ def _messages(text: str, encoding: str) -> Iterator[Message]:
 
 
 def _message(statements: list[_Statement], encoding: str) -> Iterator[Message]:
-    """Yield the message that its statements make, unless it is fuzzy. A fuzzy header counts."""
+    """Yield the message that its statements make, without a translation if it is fuzzy. A fuzzy header counts."""
     texts: dict[str, list[str]] = {}
     problem = ""
     for statement in statements:
@@ -179,8 +211,11 @@ def _message(statements: list[_Statement], encoding: str) -> Iterator[Message]:
     source, (context,), (plural,) = texts["msgid"][0], texts.get("msgctxt", [None]), texts.get("msgid_plural", [None])
     translations = texts.get("msgstr") or texts["msgstr[]"]
     message = Message(context, source, plural, tuple(translations) if translations[0] else (), problem)
-    if _is_header(message) or not any(statement.is_fuzzy for statement in statements):
+    is_fuzzy = any(statement.is_fuzzy for statement in statements) and not _is_header(message)
+    if not is_fuzzy:
         yield message
+    elif message.translations:
+        yield message._replace(translations=(), problem=FUZZY)
 
 
 def _statements(text: str) -> Iterator[_Statement]:
@@ -209,6 +244,8 @@ def _statements(text: str) -> Iterator[_Statement]:
             line += token["index"].count("\n")
         elif kind == "text" and statement:
             statement.text.append(token["text"])
+        elif kind == "unclosed":
+            raise ValueError(f"line {line:,} has no closing quotation mark")
         elif kind not in {"blank", "previous", "solaris"}:
             raise ValueError(f"line {line:,} has text outside quotation marks")
     if statement:

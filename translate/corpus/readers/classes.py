@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.corpus.readers.tsv import table_rows
@@ -25,5 +26,7 @@ def read_classes(path: str | Path) -> Iterator[Pair]:
         while len(texts) > 1 and not texts[-1].strip():
             texts.pop()
         if len(texts) > 1:
-            raise UserError(f"{path}, line {number:,} has {1 + len(texts)} columns; keep two: label, tab, text")
+            raise UserError(
+                f"{path}, line {number:,} has {counted(1 + len(texts), 'column')}; keep two: label, tab, text"
+            )
         yield Pair(texts[0], " ".join(label.split()))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.readers.lines import read_strict
 
@@ -59,7 +60,8 @@ def read_tags(path: str | Path, word: int | None = None, tag: int | None = None)
             continue
         if len(fields) != layout.columns:
             raise UserError(
-                f"{path}, line {number:,} has {len(fields)} columns, but the lines before have {layout.columns}"
+                f"{path}, line {number:,} has {counted(len(fields), 'column')}, but the lines before have "
+                f"{layout.columns}"
             )
         word_column = word or (CONLL_U_WORD if layout.is_conll_u else 1)
         tag_column = tag or (CONLL_U_TAG if layout.is_conll_u else layout.columns)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import check_members
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.languages import matches_language
-from dragoman.translate.corpus.readers.archives import MACOS_FOLDER, MACOS_PREFIX, is_zip, members_of, open_archive
+from dragoman.translate.corpus.readers.archives import hidden_part, is_hidden, is_zip, members_of, open_archive
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file
 from dragoman.translate.corpus.readers.language_selection import rank_tags
 from dragoman.translate.corpus.readers.parallel import check_counts, read_parallel
@@ -41,6 +42,7 @@ class FolderReport:
     def __init__(self, folder: Path, log: Log) -> None:
         self.folder, self.log = folder, log
         self.reasons: list[str] = []  # of skipped files
+        self.hidden: dict[str, None] = {}  # paths that are left out, in their order
         self._counts: Counter[str] = Counter()
 
     def _log_first(self, kind: str, line: str) -> None:
@@ -55,10 +57,20 @@ class FolderReport:
     def skip(self, reason: str, pairs: int = 0) -> None:
         """Report a file that cannot be read, or of which only some pairs could be read."""
         if pairs:
-            self._log_first("read in part", f"read in part: {reason}. Its first {pairs:,} pairs are kept.")
+            self._log_first("read in part", f"read in part: {reason}. {_kept(pairs)}")
         else:
             self.reasons.append(reason)
             self._log_first("skipped", f"skipped: {reason}")
+
+    def hide(self, paths: Iterable[Path]) -> None:
+        """Count hidden files and folders, for `log_hidden`."""
+        self.hidden.update(dict.fromkeys(str(path) for path in paths))
+
+    def log_hidden(self) -> None:
+        """Report the number of hidden files and folders."""
+        if self.hidden:
+            paths = "hidden file or folder" if len(self.hidden) == 1 else "hidden files and folders"
+            self.log(f"skipped in {self.folder}: {len(self.hidden):,} {paths}, such as {next(iter(self.hidden))}")
 
     def finish(self, files: int) -> None:
         """Report the number of files of each kind, if not all were named.
@@ -75,6 +87,10 @@ class FolderReport:
             first = "; ".join(self.reasons[:MAX_NAMED])
             others = f"; and {skipped - MAX_NAMED:,} more" if skipped > MAX_NAMED else ""
             raise UserError(f"no file in {self.folder} can be read: {first}{others}" if skipped > 1 else first)
+
+
+def _kept(pairs: int) -> str:
+    return "Its first pair is kept." if pairs == 1 else f"Its first {pairs:,} pairs are kept."
 
 
 def read_folder(
@@ -116,7 +132,7 @@ def _find_items(
     items += [Item(str(pair[0]), partial(_read_pair, pair, languages, report.note)) for pair in pairs]
     if not items and is_zip(folder) and len(others) == 1:
         items = [_item(others.pop(), languages, columns, report.note, explicit=True)]
-    such_as = f"{len(others):,} other files, such as {others[0].name}" if others else ""
+    such_as = f"{counted(len(others), 'other file')}, such as {others[0].name}" if others else ""
     if not (items or report.reasons):
         raise UserError(
             f"{folder}{' has' if is_zip(folder) else ' and the folders in it have'} no file in a supported format: "
@@ -149,13 +165,17 @@ def _read_pair(pair: tuple[Path, Path], languages: tuple[str, str], log: Log) ->
 
 
 def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path]:
-    """Return the files in a folder, its subfolders and zip archives in them, but not what macOS adds.
+    """Return the files in a folder, its subfolders and zip archives in them, but not hidden ones.
 
-    The archives stay open on the stack. Reports subfolders and archives that cannot be read. Raises UserError if
-    `folder` itself cannot be read.
+    The archives stay open on the stack. Reports the number of hidden files and folders, and subfolders and archives
+    that cannot be read. Raises UserError if `folder` itself cannot be read.
     """
-    if is_zip(folder):
-        return _members_in(folder, stack)
+    files = _members_in(folder, stack, report) if is_zip(folder) else _walk(folder, stack, report)
+    report.log_hidden()
+    return files
+
+
+def _walk(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path]:
     files = []
 
     def on_error(error: OSError) -> None:
@@ -165,13 +185,14 @@ def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path
         report.skip(failure)
 
     for parent, subfolders, names in os.walk(folder, onerror=on_error):
-        subfolders[:] = sorted({*subfolders} - {MACOS_FOLDER})
-        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(MACOS_PREFIX)):
+        report.hide(Path(parent, name) for name in sorted([*subfolders, *names]) if is_hidden(name))
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        for path in (Path(parent, name) for name in sorted(names) if not is_hidden(name)):
             if not path.is_file() and path.exists():  # a pipe or a device, which could block
                 report.skip(f"{path} is not a regular file")
             elif path.suffix.lower() == ".zip" and is_zip(path):
                 try:
-                    files += _members_in(path, stack)
+                    files += _members_in(path, stack, report)
                 except UserError as error:
                     report.skip(str(error))
             else:
@@ -179,11 +200,12 @@ def _files_in(folder: Path, stack: ExitStack, report: FolderReport) -> list[Path
     return files
 
 
-def _members_in(path: Path, stack: ExitStack) -> list[Path]:
-    """Return the paths of the files in a zip archive, which stays open on the stack."""
+def _members_in(path: Path, stack: ExitStack, report: FolderReport) -> list[Path]:
+    """Return the paths of the files in a zip archive that are not hidden. It stays open on the stack."""
     members = members_of(path, stack.enter_context(open_archive(path)))
     check_members(path, members)
-    return [path / name for name in members]
+    report.hide(path / hidden for name in members if (hidden := hidden_part(name)))
+    return [path / name for name in members if not hidden_part(name)]
 
 
 def pair_plain_files(paths: Sequence[Path], languages: tuple[str, str]) -> tuple[list[tuple[Path, Path]], list[Path]]:

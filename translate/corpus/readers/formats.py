@@ -24,7 +24,9 @@ from dragoman.translate.corpus.readers.xliff import read_xliff
 class Reader(Protocol):
     """A reader of files that declare their languages."""
 
-    def __call__(self, path: Path, languages: tuple[str, str], explicit: bool) -> Iterable[RawRow]:
+    def __call__(
+        self, path: Path, languages: tuple[str, str], explicit: bool, log: Callable[[str], None]
+    ) -> Iterable[RawRow]:
         """Yield the pairs of a file.
 
         `explicit` is True if the user named the file itself. Languages that it does not declare are then as requested.
@@ -101,5 +103,5 @@ def read_file(
     if table_reader := TABLE_READERS.get(ending):
         rows = table_reader(path, languages, columns, log)
     else:
-        rows = READERS[ending](path, languages, explicit)
+        rows = READERS[ending](path, languages, explicit, log)
     return require_pairs(path, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gettext
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dragoman.runtime.compression import without_compression
@@ -17,16 +17,22 @@ from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow
 MANY = 100  # no language has a plural form of its own for this number
 
 
-def read_po(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+def read_po(
+    path: Path,
+    languages: tuple[str, str],
+    explicit: bool = True,
+    log: Callable[[str], None] = lambda _: None,  # this format has nothing to report
+) -> Iterator[RawRow]:
     """Yield the translated messages of a gettext catalogue, .po or .mo, in whichever direction it translates.
 
-    A message with plural forms gives up to two pairs, for one thing and for many. `explicit`: the user named this file,
+    A message with plural forms gives up to two pairs, for one thing and for many. Fuzzy and obsolete messages are
+    yielded as unreadable, so that they are counted. `explicit`: the user named this file,
     not its folder, so an undeclared target language is taken to be as requested.
 
     Raises UserError for a damaged or empty catalogue, and LanguageMismatch if it translates other languages or declares
     no target language.
     """
-    catalogue = read_catalogue(path)
+    catalogue = read_catalogue(path, languages)
     if not catalogue.messages:
         raise UserError(f"{path} has no messages")
     # Few catalogues declare a source language. By gettext's convention it is English.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.rows import RawRow, UnreadableRow, check_rows
 
 
-def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+def read_jsonl(
+    path: Path,
+    languages: tuple[str, str],
+    explicit: bool = True,
+    log: Callable[[str], None] = lambda _: None,
+) -> Iterator[RawRow]:
     """Yield the pairs of a file with an object a line.
 
     The keys of the texts are language tags, or `source` and `target`. They may be nested under `translation`. Raises
@@ -33,5 +38,5 @@ def read_jsonl(path: Path, languages: tuple[str, str], explicit: bool = True) ->
         keys = f"{languages[0]!r} and {languages[1]!r}, or 'source' and 'target'"
         return UnreadableRow(f"each line needs an object with the texts {keys}", line)
 
-    lines = enumerate(checked_lines(path, languages), 1)
+    lines = enumerate(checked_lines(path, languages, log), 1)
     return check_rows(path, ((number, parse(line)) for number, line in lines if line.strip()))

@@ -42,11 +42,9 @@ def checked_lines(
     sample: list[bytes] = []
 
     def problem() -> str:
-        encoding = guess_encoding(sample, languages)
-        guess = f" They look like {encoding}: " if encoding else " Find out its encoding, here called X: "
         return (
-            f"{path}: {bad:,} of the first {beyond_ascii:,} lines with letters beyond ASCII are not UTF-8.{guess}"
-            f"convert the file with `iconv -f {encoding or 'X'} -t UTF-8 {shlex.quote(str(path))}`"
+            f"{path}: {bad:,} of the first {beyond_ascii:,} lines with letters beyond ASCII are not UTF-8."
+            f"{iconv_advice(path, sample, languages)}"
         )
 
     for line in read_byte_lines(path):
@@ -66,6 +64,13 @@ def checked_lines(
         raise UserError(problem())
     if bad > TOLERATED_ERRORS:
         log(problem())
+
+
+def iconv_advice(path: str | Path, lines: Sequence[bytes], languages: Sequence[str], looks: str = "They look") -> str:
+    """Return a sentence with the encoding that lines look like, and with the command that converts their file."""
+    encoding = guess_encoding(lines, languages)
+    guess = f" {looks} like {encoding}: " if encoding else " Find out its encoding, here called X: "
+    return f"{guess}convert the file with `iconv -f {encoding or 'X'} -t UTF-8 {shlex.quote(str(path))}`"
 
 
 def guess_encoding(lines: Sequence[bytes], languages: Sequence[str]) -> str | None:

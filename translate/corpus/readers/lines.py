@@ -16,15 +16,16 @@ from dragoman.runtime.foreign import MAGIC_BYTES, check_members, check_start
 from dragoman.runtime.lines import Rejoined, is_utf16
 from dragoman.translate.corpus.readers.archives import (
     MAGIC,
-    members_of,
     open_archive,
     open_info,
     open_member,
     split_member_path,
+    visible_members,
 )
 
 BUFFER = 1 << 17
 MAX_ZEROS = 10  # one byte in so many is zero in a binary file; text in UTF-8 has none
+DOS_END = b"\x1a"  # marks the end of files of DOS, perhaps several times
 MAX_LINE = 1 << 26  # bytes; a longer line is no text, and would fill the memory
 
 
@@ -80,7 +81,7 @@ def _open_only_member(path: Path, file: io.BufferedIOBase) -> Iterator[io.Buffer
         if not path.is_file():  # a pipe or a member of another archive; to read zip is to seek
             copyfileobj(file, copy)
         with open_archive(path, None if path.is_file() else copy) as archive:
-            members = members_of(path, archive)
+            members = visible_members(path, archive)
             check_members(path, members)
             if len(members) != 1:
                 such_as = f"; name one, such as {path}/{next(iter(members))}" if members else ""
@@ -98,16 +99,46 @@ def read_bytes(path: str | Path) -> bytes:
 def read_byte_lines(path: str | Path) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8 bytes, without the line feed and a carriage return before it.
 
-    Lines end at line feeds only. UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8. Raises
-    UserError for UTF-16 without one, for UTF-32, for a binary file, and for a line above MAX_LINE.
+    Lines end at line feeds only, or at carriage returns in a file without any line feed. DOS_END at the end of the file
+    is left out. UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8. Raises UserError for UTF-16
+    without one, for UTF-32, for a binary file, and for a line above MAX_LINE.
     """
+    held = b""  # a line that ends in DOS_END, which is text unless the file ends here
+    for line in _lines(_raw_lines(path)):
+        if held:
+            yield held
+            held = b""
+        if line.endswith(DOS_END):
+            held = line
+        else:
+            yield line
+    if last := held.rstrip(DOS_END).removesuffix(b"\r"):
+        yield last
+
+
+def _lines(raw_lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield lines without their ends, which are carriage returns if there is no line feed at all."""
+    first = next(raw_lines, b"")
+    if b"\r" in first and not first.endswith(b"\n"):
+        *lines, last = first.split(b"\r")
+        yield from lines
+        if last:
+            yield last
+    elif first:
+        yield first.removesuffix(b"\n").removesuffix(b"\r")
+    for line in raw_lines:
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _raw_lines(path: str | Path) -> Iterator[bytes]:
+    """Yield the lines of a file as UTF-8 bytes with their line feeds. See `read_byte_lines`."""
     with open_unpacked(path) as file:
         start = file.peek()[:MAGIC_BYTES]
         if start.startswith(codecs.BOM_UTF32_LE):
             raise UserError(f"{path} is UTF-32; save it as UTF-8")
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             for text in io.TextIOWrapper(file, "utf-16", "replace", newline="\n"):
-                yield text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r").encode()
+                yield text.removeprefix("\ufeff").encode()
             return
         if is_utf16(start):
             raise UserError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
@@ -120,7 +151,7 @@ def read_byte_lines(path: str | Path) -> Iterator[bytes]:
         while line := file.readline(MAX_LINE):
             if len(line) == MAX_LINE:
                 raise UserError(f"{path} has a line of more than {MAX_LINE >> 20} MiB; text needs a sentence a line")
-            yield line.removesuffix(b"\n").removesuffix(b"\r")
+            yield line
 
 
 def read_lenient(path: str | Path) -> list[str]:

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import RawRow
@@ -39,6 +40,6 @@ def check_counts(source: str | Path, target: str | Path, counts: list[int] | Non
     source_lines, target_lines = counts or [sum(1 for _ in read_byte_lines(path)) for path in (source, target)]
     if source_lines != target_lines:
         raise UserError(
-            f"{source} has {source_lines:,} lines and {target} has {target_lines:,}: "
+            f"{source} has {counted(source_lines, 'line')} and {target} has {target_lines:,}: "
             "both need the same number of lines, where line N of one translates line N of the other"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -17,15 +17,20 @@ from dragoman.translate.corpus.readers.xml_elements import LANGUAGE_ATTRIBUTE, i
 FURTHER_TEXT = "a further text in the same language, in one unit of a translation memory"
 
 
-def read_tmx(path: Path, languages: tuple[str, str], explicit: bool = True) -> Iterator[RawRow]:
+def read_tmx(
+    path: Path,
+    languages: tuple[str, str],
+    explicit: bool = True,
+    log: Callable[[str], None] = lambda _: None,
+) -> Iterator[RawRow]:
     """Yield the units of a translation memory that have both languages.
 
     If a unit has several texts in a language (`pt-BR` and `pt`), the others are yielded as unreadable, so that they are
-    counted. Raises LanguageMismatch if no unit has both languages.
+    counted. `log` learns of repairs. Raises LanguageMismatch if no unit has both languages.
     """
     other_pairs: Counter[str] = Counter()
     found = False
-    for unit, _ in iterate_elements(path, "tu"):
+    for unit, _ in iterate_elements(path, "tu", languages=languages, log=log):
         segments = _segments(unit)
         sources, targets = (_rank_segments(segments, language) for language in languages)
         if sources and targets:

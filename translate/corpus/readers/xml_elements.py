@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 from xml.etree import ElementTree
+from xml.parsers.expat import errors
 
 from dragoman.runtime.errors import UserError
+from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.readers.declared_encodings import ascii_superset
-from dragoman.translate.corpus.readers.lines import open_unpacked
+from dragoman.translate.corpus.readers.legacy_encodings import SAMPLE_LINES, iconv_advice
+from dragoman.translate.corpus.readers.lines import DOS_END, open_unpacked, read_byte_lines
 
 LANGUAGE_ATTRIBUTE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -32,17 +35,47 @@ _DECLARED_ENCODING = re.compile(rb"""\A\s*<\?xml\b[^>]{0,200}?(\sencoding\s*=\s*
 
 _CHUNK = 1 << 16  # bytes
 
+# An ampersand that begins no reference, as in `AT&T`; and parts in which an ampersand is one, with their ends.
+_BARE_AMPERSAND = re.compile(rb"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|[A-Za-z_:\x80-\xff][\w:.\x80-\xff-]*);)")
+_LITERAL = re.compile(rb"<!--|<!\[CDATA\[|<\?")
+_LITERAL_ENDS = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
+_UNCERTAIN = re.compile(rb"(?:&[\w:.#\x80-\xff-]{0,99}|<(?:!(?:-|\[[CDAT]{0,5})?)?)\Z")  # at the end of a chunk
 
-def iterate_elements(path: Path, *names: str) -> Iterator[tuple[ElementTree.Element, list[ElementTree.Element]]]:
+# Plain words for the errors of the parser that users meet, and what to do about each.
+_TRUNCATED = "it ends before its last element does, as if truncated; get the whole file again"
+_PROBLEMS = {
+    errors.XML_ERROR_INVALID_TOKEN: "a character stands where XML does not allow it; write `<` in text as `&lt;`, and "
+    "put attributes in quotation marks",
+    errors.XML_ERROR_UNCLOSED_TOKEN: "it ends inside a tag, as if truncated; get the whole file again",
+    errors.XML_ERROR_UNCLOSED_CDATA_SECTION: _TRUNCATED,
+    errors.XML_ERROR_TAG_MISMATCH: "an end tag does not match the last start tag that is open; correct one of them",
+    errors.XML_ERROR_DUPLICATE_ATTRIBUTE: "a tag has the same attribute twice; remove one",
+    errors.XML_ERROR_UNDEFINED_ENTITY: "undefined entity; write the character itself",
+    errors.XML_ERROR_UNBOUND_PREFIX: "a name has a prefix without a declaration (xmlns); declare it, or remove it",
+    errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT: "there is more after the end of its only element; remove it, or split the "
+    "file if two were joined",
+    errors.XML_ERROR_MISPLACED_XML_PI: "the declaration `<?xml ...?>` is not at the start of the file; remove what is "
+    "before it, or split the file if two were joined",
+}
+
+
+def iterate_elements(
+    path: Path, *names: str, languages: Sequence[str] = (), log: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[ElementTree.Element, list[ElementTree.Element]]]:
     """Yield each element with one of the names, and its ancestors from the root down. Memory holds one at a time.
 
-    Characters that XML does not allow, such as U+0001, become U+007F. Raises UserError with the line for broken XML.
-    Python's parser fetches nothing and limits how much entities expand.
+    Characters that XML does not allow, such as U+0001, become U+007F. An ampersand that begins no entity is text, and
+    `log` receives their number. `languages` are those of the text, for a guess at its encoding.
+
+    Raises UserError with the line for broken XML. Python's parser fetches nothing and limits how much entities expand.
     """
     ancestors: list[ElementTree.Element] = []
+    ampersands = _Ampersands()
+    is_empty = True
     with open_unpacked(path) as file:
         try:
-            for event, element in _events(_allowed(_as_utf8(path, file))):
+            for event, element in _events(ampersands.escape(_allowed(_without_dos_end(_as_utf8(path, file))))):
+                is_empty = False
                 if event == "start":
                     ancestors.append(element)
                     continue
@@ -52,14 +85,43 @@ def iterate_elements(path: Path, *names: str) -> Iterator[tuple[ElementTree.Elem
                     if ancestors:
                         del ancestors[-1][:]
         except ElementTree.ParseError as error:
+            if error.code == errors.codes[errors.XML_ERROR_INVALID_TOKEN]:
+                _check_utf8(path, languages)
             line, column = error.position
             raise UserError(
-                f"{path}, line {line}, column {column + 1}: broken XML: {str(error).partition(':')[0]}"
+                f"{path}, line {line:,}, column {column + 1:,}: broken XML: {_problem(error, is_empty)}"
             ) from None
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path} has text that is not {error.encoding}, its encoding; convert it to UTF-8"
             ) from None
+    if ampersands.count:
+        log(f"{path}: {counted(ampersands.count, 'ampersand')} that should be `&amp;` taken for text")
+
+
+def _problem(error: ElementTree.ParseError, is_empty: bool) -> str:
+    """Return an error of the parser in plain words. `is_empty`: no element began before it."""
+    message = errors.messages.get(error.code, str(error).partition(":")[0])
+    if message == errors.XML_ERROR_NO_ELEMENTS:
+        return "it has no element, as if it were empty; get the whole file again" if is_empty else _TRUNCATED
+    return _PROBLEMS.get(message, message)
+
+
+def _check_utf8(path: Path, languages: Sequence[str]) -> None:
+    """Raise UserError if lines of a file that must be UTF-8 are not."""
+    sample: list[bytes] = []
+    first = 0
+    for number, line in enumerate(read_byte_lines(path), 1):
+        try:
+            line.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            first = first or number
+            sample.append(line)
+            if len(sample) == SAMPLE_LINES:
+                break
+    if sample:
+        advice = iconv_advice(path, sample, languages, "It looks")
+        raise UserError(f"{path}, line {first:,} is not UTF-8, the encoding of the file.{advice}")
 
 
 def local_name(element: ElementTree.Element) -> str:
@@ -138,6 +200,62 @@ def _allowed(chunks: Iterable[bytes]) -> Iterator[bytes]:
             chunk = _SUSPICIOUS.sub(_delete_forbidden, chunk)
         yield chunk
     yield rest
+
+
+def _without_dos_end(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a document without the marks DOS_END after its last element."""
+    rest = b""
+    for chunk in chunks:
+        chunk = rest + chunk
+        end = len(chunk.rstrip(DOS_END + b" \t\r\n"))
+        yield chunk[:end]
+        rest = chunk[end:]
+    yield rest.replace(DOS_END, b"")
+
+
+class _Ampersands:
+    """A filter that escapes the ampersands in a document that begin no reference, and their number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def escape(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield UTF-8 with `&amp;` for such ampersands, but not in comments, CDATA and processing instructions."""
+        rest, literal_end = b"", b""
+        for chunk in chunks:
+            data, position = rest + chunk, 0
+            rest = b""
+            while position < len(data):
+                if literal_end:
+                    end = data.find(literal_end, position)
+                    if end < 0:  # the end may be cut
+                        end = max(position, len(data) - len(literal_end) + 1)
+                        rest = data[end:]
+                        yield data[position:end]
+                        break
+                    end += len(literal_end)
+                    yield data[position:end]
+                    position, literal_end = end, b""
+                    continue
+                literal = _LITERAL.search(data, position)
+                if literal:
+                    literal_end, end = _LITERAL_ENDS[literal[0]], literal.end()
+                else:
+                    uncertain = _UNCERTAIN.search(data, max(position, len(data) - 100))
+                    end = uncertain.start() if uncertain else len(data)
+                    rest = data[end:]
+                yield self._escaped(data[position:end])
+                if not literal:
+                    break
+                position = end
+        yield self._escaped(rest) if not literal_end else rest
+
+    def _escaped(self, data: bytes) -> bytes:
+        if b"&" not in data:
+            return data
+        data, count = _BARE_AMPERSAND.subn(b"&amp;", data)
+        self.count += count
+        return data
 
 
 def _delete_forbidden(match: re.Match[bytes]) -> bytes:
