@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import io
 import json
@@ -10,13 +11,17 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dragoman.cli import main
+from dragoman.cli import main, parser
+from dragoman.runtime.console import parse
+from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation import translation_evaluation
 from dragoman.translate.files import write_atomically, write_json
+from dragoman.translate.training.display import Display
 from tiny import ROOT, number_pairs, tiny_toml
 
 
@@ -377,3 +382,57 @@ def test_export_of_a_run_with_paths_that_are_not_utf8(
     capsys.readouterr()
     assert main(["info", f"{NOT_UTF8}.onnx", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["config"]["data"]["corpus"].endswith(f"{NOT_UTF8}-corpus")
+
+
+def options_of(parser: argparse.ArgumentParser, words: list[str]) -> Iterator[tuple[list[str], argparse.Action]]:
+    """Yield every option that takes a value, with the words of its command."""
+    for action in parser._actions:  # argparse has no public way to list what a parser accepts
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from options_of(command, [*words, name])
+        elif action.option_strings and action.nargs != 0 and action.help != argparse.SUPPRESS:
+            yield words, action
+
+
+def test_an_option_with_one_value_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    repeatable = set()
+    whole = parser()
+    for words, action in options_of(whole, []):
+        option, value = action.option_strings[-1], str(next(iter(action.choices)) if action.choices else 1)
+        action.type = None
+        with pytest.raises(SystemExit):
+            parse(whole, [*words, option, value, *(["2"] if action.nargs == "+" else []), option, value])
+        error = capsys.readouterr().err
+        if "is given twice" not in error:
+            repeatable.add(option)
+            continue
+        assert error.startswith(
+            f"dragoman: {option} is given twice, and takes effect once; leave one of them out; see `"
+        )
+        assert error.count("\n") == 1
+    assert repeatable == {"--set", "--reference", "--show", "--allow", "--valid-files", "--test-files"}
+
+
+def test_the_same_parser_reads_several_command_lines() -> None:
+    reused = parser()
+    for beam in ("1", "2"):
+        assert parse(reused, ["translate", "m.onnx", "--beam", beam, "x", "y"]).beam == int(beam)
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [(0, "line", "0 lines"), (1, "line", "1 line"), (2, "word", "2 words"), (1000, "step", "1,000 steps")],
+)
+def test_a_number_with_its_noun(number: int, noun: str, words: str) -> None:
+    assert counted(number, noun) == words
+
+
+def test_a_short_training_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display()
+    display.start(1, 10, False, "tokens")
+    facts = {"minutes": 0.1, "target_tokens_per_second": 7, "weights": "the last"}
+    for steps, words in ((1, "1 step"), (31, "31 steps")):
+        display.finish({**facts, "steps": steps}, {})
+        error = capsys.readouterr().err
+        assert f"trained {words} in 0.1 min" in error
+        assert f"{words} of training gave the model little time to learn; raise training.minutes or" in error

@@ -150,6 +150,8 @@ def test_arguments_of_load(load: Callable[..., Any]) -> None:
             load(path)
     with pytest.raises(ModelFileError, match="null"):
         load("x\0y")
+    with pytest.raises(UserError, match=r"^the model file is '', which is no path; give its path, such as en-de.onnx$"):
+        load("")
 
 
 def test_the_batch_size_of_labelling() -> None:

@@ -158,6 +158,8 @@ def test_run_reads_and_writes_series(capsys: pytest.CaptureFixture[str]) -> None
         (["--in", "in", "--out", "."], "--out . is a folder; name a file"),
         (["--in", "in", "--out", "none/out"], "--out none/out: there is no folder none; make it first"),
         (["--in", "in", "--out", "in/out"], "--out in/out: there is no folder in; make it first"),
+        (["--in", ""], "--in '' names no file; give a file, or leave --in out"),
+        (["--in", "in", "--out", ""], "--out '' names no file; give a name"),
         (["--in", "in", "--resume"], "--resume continues a file; name it with --out"),
         (["--in", "in", "--resume", "--out", "-"], "--resume continues a file; name it with --out"),
         (["--in", "in", "--resume", "--out", "/dev/null"], "--resume: /dev/null is no file that could be continued"),
@@ -249,6 +251,12 @@ class Interruption:
         monkeypatch.setattr(Translator, "translate", limited)
 
 
+def starts_anew(out: Path) -> str:
+    """Return the message about a file that `--resume` has nothing to continue of."""
+    partial = Path(f"{out}.partial").resolve()
+    return f"dragoman: --resume: there is no {partial} to continue, so {out} starts at the first line\n"
+
+
 @pytest.mark.parametrize("ending", UNPACK)
 @pytest.mark.parametrize("source", ["in", "-"])
 def test_an_interrupted_command_is_resumed(
@@ -256,22 +264,24 @@ def test_an_interrupted_command_is_resumed(
 ) -> None:
     out = Path(f"out{ending}")
     Path("in").write_text(numbered(100))
-    words = ["translate", model, "--in", source, "--out", str(out), "--batch-size", "1"]
+    words = ["translate", model, "--in", source, "--out", str(out)]
 
-    def run(*more: str) -> int:
+    def run(*more: str, batch_size: str = "1") -> int:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("in").read_bytes())))
-        return main([*words, *more])
+        return main([*words, *more, "--batch-size", batch_size])
 
     for n, done in ((2, 32), (1, 48), (3, 96)):
         with monkeypatch.context() as patch:
             Interruption(patch, n, KeyboardInterrupt())
             assert run("--resume") == 130
         error = capsys.readouterr().err
-        assert error == f"dragoman: interrupted; repeat the command with --resume to go on after line {done}\n"
+        assert error == f"{starts_anew(out) if done == 32 else ''}dragoman: interrupted; repeat the command with " + (
+            f"--resume to go on after line {done}\n"
+        )
         assert files() == sorted(["in", f"{out}.partial", f"{out}.partial.json"])
     assert run() == 2
     assert "holds the results of 96 lines from an interrupted command; go on with --resume" in capsys.readouterr().err
-    assert run("--resume", "--batch-size", "7") == 0
+    assert run("--resume", batch_size="7") == 0
     assert UNPACK[ending](out.read_bytes()).decode() == numbered(100)
     assert files() == ["in", str(out)]
 
@@ -363,6 +373,47 @@ def test_an_input_that_has_grown_is_continued(interrupted: list[str]) -> None:
     assert Path("out").read_text() == numbered(50)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda: os.truncate("out.partial", 0), "{partial} is missing or empty"),
+        (lambda: os.remove("out.partial"), "{partial} is missing or empty"),
+        (lambda: os.remove("out.partial.json") or os.remove("out.partial"), "there is no {partial} to continue"),
+        (
+            lambda: Path("out.partial.json").write_text(
+                json.dumps({**json.loads(Path("out.partial.json").read_text()), "lines": 0, "bytes": 0})
+            ),
+            "the interrupted command had not yet saved a line in {partial}",
+        ),
+    ],
+)
+def test_a_new_start_says_why(
+    spoil: Callable[[], object], reason: str, interrupted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil()
+    assert main([*interrupted, "--beam", "1"]) == 0
+    partial = Path("out.partial").resolve()
+    assert capsys.readouterr().err == (
+        f"dragoman: --resume: {reason.format(partial=partial)}, so out starts at the first line\n"
+    )
+    assert Path("out").read_text() == numbered(40)
+
+
+def test_the_first_line_alone(
+    interrupted: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("one").write_text("copy 1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(output.PartialOutput, "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(["translate", interrupted[1], "--in", "one", "--out", "single"]) == 130
+    for text, message in (("", "one has 0 lines, and 1 was read before"), ("x\n", "the first line of one has changed")):
+        Path("one").write_text(text)
+        assert main(["translate", interrupted[1], "--in", "one", "--out", "single", "--resume"]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["translate", interrupted[1], "--in", "one", "--out", "single"]) == 2
+    assert "holds the results of 1 line from" in capsys.readouterr().err
+
+
 def test_a_partial_file_that_lost_its_end_is_refused(
     interrupted: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,7 +483,8 @@ def test_a_full_disk_is_one_sentence_and_resumable(ending: str, model: str) -> N
     command = [sys.executable, "-c", LIMITED, "9000", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.fullmatch(rf"dragoman: cannot write out{ending}: File too large[^\n]*\n", done.stderr)
+    error = done.stderr.removeprefix(starts_anew(Path(f"out{ending}")))
+    assert re.fullmatch(rf"dragoman: cannot write out{ending}: File too large[^\n]*\n", error)
     assert not Path(f"out{ending}").exists()
     assert main(words) == 0
     assert UNPACK[ending](Path(f"out{ending}").read_bytes()) == Path("in").read_bytes()
@@ -605,3 +657,82 @@ def test_a_model_without_a_file_has_no_checksum() -> None:
     assert Translator(Engine(), METADATA).checksum == ""  # type: ignore[arg-type]  # a test double
     with pytest.raises(ModelFileError):
         Translator.load("none")
+
+
+DOCUMENTS = (
+    "memory.tmx", "a.xlf", "a.xliff", "A.SDLXLIFF", "a.po", "a.mo", "a.csv", "a.tsv", "a.jsonl", "a.json", "a.html",
+    "a.srt", "a.docx", "a.xlsx", "a.pdf", "model.onnx", "a.tmx.gz", "a.zip",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("command", ["translate", "run"])
+def test_a_document_is_not_read_as_lines(
+    command: str, name: str, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).write_text("<seg>one</seg>\n")
+    assert main([command, model, "--in", name, "--out", "out"]) == 2
+    ending = Path(name.removesuffix(".gz")).suffix.lower()
+    assert capsys.readouterr().err == (
+        f"dragoman: --in {name}: --in takes plain text, one text a line, and a file that ends in {ending} is not; "
+        f"documents are not supported yet, so extract the text first, or give its lines as they are with `< {name}`\n"
+    )
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path(name).read_bytes())))
+    assert main([command, model]) == 0
+    assert capsys.readouterr() == ("<seg>one</seg>\n", "")
+    assert files() == [name]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"one\ntwo\0\n", "it has zero bytes, as binary files have"),
+        (b"<?xml version='1.0'?>\n<tmx/>\n", "it begins with <?xml"),
+        (b"\xef\xbb\xbf \n<!DOCTYPE html>\n", "it begins with <!DOCTYPE"),
+        ("<?xml version='1.0'?>".encode("utf-16"), "it begins with <?xml"),
+    ],
+)
+def test_a_document_without_its_ending_is_not_read_as_lines(
+    data: bytes, reason: str, pack: Callable[[bytes], bytes], model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("notes").write_bytes(pack(data))
+    assert main(["translate", model, "--in", "notes"]) == 2
+    assert f"and this file is not: {reason}; documents are not supported yet" in capsys.readouterr().err
+
+
+def test_a_model_file_is_not_read_as_lines(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for data in (Path(model).read_bytes(), (FILES / "int8.onnx").read_bytes()):
+        Path("notes.txt").write_bytes(data)
+        assert main(["translate", model, "--in", "notes.txt"]) == 2
+        assert "it has zero bytes, as binary files have" in capsys.readouterr().err
+
+
+def test_plain_text_of_any_name_is_read(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("notes.txt", "notes.de", "notes.txt.xz", "notes", "a.b.c", "notes.md", ".txt"):
+        Path(name).write_bytes(PACK[".xz" if name.endswith(".xz") else ""](b"<b>one</b>\n"))
+        assert main(["translate", model, "--in", name]) == 0
+        assert capsys.readouterr() == ("<b>one</b>\n", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["x.zip", "x.zst", "x.7z", "x.docx", "x.tar.gz", "x.pdf", "X.ODT", "x.tmx", "x.onnx", "x.html", "x.xlsx"]
+)
+@pytest.mark.parametrize("command", ["translate", "run"])
+def test_an_output_is_not_named_as_something_else(
+    command: str, name: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, model, "one", "--out", name]) == 2
+    ending = Path(name.removesuffix(".gz")).suffix.lower()
+    assert capsys.readouterr().err == (
+        f"dragoman: --out {name}: the output is plain text, which a file that ends in {ending} is not; name it .txt, "
+        ".tsv or .jsonl, or any of these with .gz, .xz or .bz2 to compress it\n"
+    )
+    assert files() == []
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.tsv", "x.jsonl", "x.json", "x.csv", "x.de", "x", "x.TXT.GZ", "x.Bz2"])
+def test_an_output_of_any_other_name_is_written(name: str, model: str) -> None:
+    assert main(["translate", model, "one", "--out", name]) == 0
+    ending = Path(name).suffix.lower()
+    assert UNPACK[ending if ending in UNPACK else ""](Path(name).read_bytes()) == b"one\n"

@@ -106,6 +106,8 @@ def test_a_missing_key_and_invalid_toml(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     with pytest.raises(UserError, match="cannot read the configuration"):
         load(path)
+    with pytest.raises(UserError, match=r"is a folder; give a configuration, CONFIG.toml, and to continue a run the"):
+        load(tmp_path)
     path.write_text("[data]\ncorpus='x'\n")
     with pytest.raises(UserError, match="the key name is missing"):
         load(path)

@@ -105,6 +105,10 @@ def test_plots(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
             ["sensitivity", str(tiny_run), " ", "-o", str(tmp_path / "b.png")],
             "has no visible characters",
         ),
+        *(
+            ([kind, str(tiny_run), __file__, "-o", str(tmp_path / "b.png")], f"{__file__} is a file; give a sentence")
+            for kind in ("attention", "sensitivity")
+        ),
         (["sensitivity", str(tiny_run), "7 " * 99, "-o", str(tmp_path / "b.png")], "give a text of at most 64"),
     ):
         assert main(["plot", *words]) == 2

@@ -175,3 +175,47 @@ def test_a_run_of_an_earlier_version_finds_its_corpus(
     assert Run(folder).corpus().digest() == facts["corpus_sha256"]
     (tmp_path / "data/my/train.en").write_text("1\n" * 300)
     assert Run(folder).corpus().folder == project / "data/my"
+
+
+def test_a_corpus_beside_the_configuration(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = project / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    words = ["train", "../tiny.toml", "--set", "training.epochs=1"]
+    assert main(words) == 0
+    run = Run(work / "runs/tiny")
+    assert run.config().data.corpus == "data/my"
+    assert run.corpus().folder.samefile(project / "data/my")
+    assert main([*words, "--resume"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert run.corpus().folder == project / "data/my"
+    capsys.readouterr()
+
+
+def test_the_current_folder_comes_before_that_of_the_configuration(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    assert Run("runs/new", project).find_corpus("data/my").folder == Path("data/my")
+    shutil.rmtree("data/my")
+    assert Run("runs/new", project).find_corpus("data/my").folder == project / "data/my"
+
+
+def test_a_corpus_that_is_missing_in_both_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "tiny.toml").write_text(tiny_toml(Path("data/my")))
+    monkeypatch.chdir(tmp_path / "work")
+    assert main(["train", "../tiny.toml"]) == 2
+    assert capsys.readouterr().err == (
+        f"dragoman: data/my is not a corpus: there is no corpus.json in {tmp_path}/work/data/my or {tmp_path}/data/my; "
+        "make one with `dragoman corpus`, or correct data.corpus\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "tiny.toml"]) == 2
+    assert "data/my is not a corpus: it has no corpus.json; make one with `dragoman corpus`" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml", "work"]
