@@ -50,7 +50,7 @@ def test_quotes_are_removed_only_from_spreadsheets(tmp_path: Path) -> None:
         (read_classes, "good\tfine\nno tab\n", "line 2: each line needs label, tab, text"),
         (read_classes, "\tfine\n", "line 1: each line needs label, tab, text"),
         (read_classes, "good\tfine\t\nbad\tpoor\t2\n", "line 2 has 3 columns; keep two: label, tab, text"),
-        (read_tags, "a O\nb\n", "line 2 has 1 columns, but the lines before have 2"),
+        (read_tags, "a O\nb\n", "line 2 has 1 column, but the lines before have 2"),
         (read_tags, "a\nb\n", "line 1: no column 2; each line needs a word and a label"),
         (read_tags, "a\t\tO\n", None),
         (read_tags, "\tO\n", "line 1: the word or its label is empty"),

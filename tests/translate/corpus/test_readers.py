@@ -78,11 +78,11 @@ msgstr ""
 """
 
 
-def read(path: Path, text: str | bytes, languages: tuple[str, str] = EN_DE) -> list[tuple[str, str]]:
+def read(path: Path, text: str | bytes, languages: tuple[str, str] = EN_DE) -> list[tuple[str, ...]]:
     data = text.encode() if isinstance(text, str) else text
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     rows = read_files([str(path)], languages)
-    return [tuple(s.decode() if isinstance(s, bytes) else s for s in row) for row in rows]  # type: ignore[misc]  # each row has two sides
+    return [tuple(s.decode() if isinstance(s, bytes) else s for s in row) for row in rows]
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])

@@ -362,7 +362,7 @@ def test_raw_ampersands_are_text_and_counted(tmp_path: Path, text: str) -> None:
     rows = [*read_tmx(tmp_path / "a.tmx", EN_DE, log=messages.append)]
     expected = text.replace("&amp;", "&")
     assert rows == [(expected, "x & y"), ("a", "b")]
-    assert messages == [f"{tmp_path}/a.tmx: 2 ampersands that should be `&amp;` taken for text"]
+    assert messages == [f"{tmp_path}/a.tmx: 2 ampersands without `amp;` taken for text"]
 
 
 def test_ampersands_outside_text_stay(tmp_path: Path) -> None:

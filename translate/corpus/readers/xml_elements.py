@@ -96,7 +96,7 @@ def iterate_elements(
                 f"{path} has text that is not {error.encoding}, its encoding; convert it to UTF-8"
             ) from None
     if ampersands.count:
-        log(f"{path}: {counted(ampersands.count, 'ampersand')} that should be `&amp;` taken for text")
+        log(f"{path}: {counted(ampersands.count, 'ampersand')} without `amp;` taken for text")
 
 
 def _problem(error: ElementTree.ParseError, is_empty: bool) -> str:
