@@ -251,7 +251,7 @@ msgstr "gut"
     ]
 
 
-@pytest.mark.parametrize("end", [b"\x1a", b"\r\n\x1a", b"\x1a\x1a\x1a"])
+@pytest.mark.parametrize("end", [b"\x1a", b"\r\n\x1a", b"\x1a\x1a\x1a", b"\x1a\r\n"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_ends_of_lines_and_of_the_file(end: bytes, newline: str) -> None:
     text = "# it's \"by hand\n" + HEADER + '#. note\nmsgid "a"\nmsgstr "b"\n'

@@ -62,6 +62,7 @@ _FOLLOWING = {
 
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]+)|(.))", re.DOTALL)
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
+_END = re.compile(DOS_END + rb"[\x1a\r\n]*\Z")
 _CR_COMMENT = re.compile(rb"(?:\A|\r)#")
 _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that `surrogateescape` carries
 
@@ -155,7 +156,7 @@ def _parse_po(data: bytes) -> Iterator[Message]:
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if is_utf16:
         data = data.decode("utf-16").encode()
-    data = data.removeprefix(codecs.BOM_UTF8).rstrip(DOS_END)
+    data = _END.sub(b"", data.removeprefix(codecs.BOM_UTF8))
     if b"\n" not in data and _CR_COMMENT.search(data):  # elsewhere, msgfmt takes CR for a space
         data = data.replace(b"\r", b"\n")
     encoding = "utf-8" if is_utf16 else _declared_encoding(data)

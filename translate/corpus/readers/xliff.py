@@ -86,12 +86,15 @@ def read_xliff(
                 unfinished += problem == UNFINISHED_TEXT
                 found = found or problem not in {UNFINISHED_TEXT, UNPAIRED_TEXT}
                 yield row
-    if not found and unfinished:
-        raise LanguageMismatch(f"{path} has no finished translation: all {unfinished:,} are unfinished or unconfirmed")
-    if not found:
-        if undeclared and not pairs:
-            raise LanguageMismatch(f"{path} does not declare its languages; name the file itself, not its folder")
-        raise LanguageMismatch(f"{path} has no translated unit in {'-'.join(languages)}; {describe_pairs(pairs)}")
+    if found:
+        return
+    if unfinished:
+        problem = f"has no finished translation: all {unfinished:,} are unfinished or unconfirmed"
+    elif undeclared and not pairs:
+        problem = "does not declare its languages; name the file itself, not its folder"
+    else:
+        problem = f"has no translated unit in {'-'.join(languages)}; {describe_pairs(pairs)}"
+    raise LanguageMismatch(f"{path} {problem}")
 
 
 def _segments(unit: Element) -> list[Element]:
