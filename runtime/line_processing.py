@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,10 @@ from dragoman.runtime.wording import counted
 
 STANDARD_INPUT = "standard input"
 MAX_WARNINGS = 10  # of one kind; further ones are counted
+SAMPLE, MAX_ZEROS = (
+    4096,
+    0.01,
+)  # bytes of a file's start, and the share of zero bytes in them that only binary files have
 
 
 class LineWarnings:
@@ -123,7 +128,7 @@ def _check_lines(path: str) -> None:
         raise _no_lines(path, f"a file that ends in {ending} is not")
     with open_input(path) as file:
         start = next(utf8_chunks(file, path), b"")
-    if b"\0" in start:
+    if start[:SAMPLE].count(0) > MAX_ZEROS * len(start[:SAMPLE]):
         raise _no_lines(path, "this file is not: it has zero bytes, as binary files have")
     if markup := re.match(rb"\s*<(\?xml|!doctype)\b", start, re.IGNORECASE):
         raise _no_lines(path, f"this file is not: it begins with {markup[0].decode().strip()}")
@@ -132,7 +137,7 @@ def _check_lines(path: str) -> None:
 def _no_lines(path: str, reason: str) -> UserError:
     return UserError(
         f"--in {path}: --in takes plain text, one text a line, and {reason}; documents are not supported yet, so "
-        f"extract the text first, or give its lines as they are with `< {path}`"
+        f"extract the text first, or give its lines as they are with `< {shlex.quote(path)}`"
     )
 
 

@@ -295,7 +295,7 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
         if resume:
             raise UserError(f"--resume: {path} is no file that could be continued")
         return
-    check_is_text(path)
+    check_is_text("--out", path)
     folder = real_path(out).parent
     if not folder.is_dir():
         raise UserError(f"--out {path}: there is no folder {out.parent}; make it first")
@@ -307,11 +307,13 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
                 raise UserError(f"--out {path} would overwrite {source}; name another file")
 
 
-def check_is_text(path: str) -> None:
-    """Raise UserError if the ending of the option `--out` promises something else than lines of text."""
-    ending = Path(without_compression(Path(path).name)).suffix.lower()
-    if is_no_text(ending):
+def check_is_text(option: str, path: str, *, compresses: bool = True) -> None:
+    """Raise UserError if the ending of an output file promises something else than is written: lines of text."""
+    name = Path(path).name
+    ending = Path(without_compression(name) if compresses else name).suffix.lower()
+    if is_no_text(ending) or ending in ENDINGS:
+        compressed = f", or any of these with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} to compress it"
         raise UserError(
-            f"--out {path}: the output is plain text, which a file that ends in {ending} is not; name it .txt, .tsv or "
-            f".jsonl, or any of these with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} to compress it"
+            f"{option} {path}: the output is plain text, which a file that ends in {ending} is not; name it .txt, .tsv "
+            f"or .jsonl{compressed if compresses else ''}"
         )

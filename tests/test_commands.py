@@ -151,6 +151,13 @@ def test_evaluate_checks_its_options_before_translating(
     for options, expected in (
         (["--corpus", str(reverse)], f"{tiny_run} translates en-xx, but {reverse} needs a model for xx-en"),
         (["--corpus", str(tiny_corpus), "--output", str(tmp_path / "none" / "x")], "there is no folder"),
+        *(
+            (
+                ["--corpus", str(tiny_corpus), "--output", str(tmp_path / f"x{ending}")],
+                f"the output is plain text, which a file that ends in {ending} is not; name it .txt, .tsv or .jsonl\n",
+            )
+            for ending in (".gz", ".docx")
+        ),
         (["--corpus", str(tiny_corpus), "--record", str(tmp_path)], "is a folder; name a file"),
         (["--corpus", str(tiny_corpus), "--record", str(tmp_path / "none" / "x")], "there is no folder"),
         (

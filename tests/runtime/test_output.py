@@ -378,7 +378,7 @@ def test_an_input_that_has_grown_is_continued(interrupted: list[str]) -> None:
     [
         (lambda: os.truncate("out.partial", 0), "{partial} is missing or empty"),
         (lambda: os.remove("out.partial"), "{partial} is missing or empty"),
-        (lambda: os.remove("out.partial.json") or os.remove("out.partial"), "there is no {partial} to continue"),
+        (lambda: [*map(os.remove, ("out.partial.json", "out.partial"))], "there is no {partial} to continue"),
         (
             lambda: Path("out.partial.json").write_text(
                 json.dumps({**json.loads(Path("out.partial.json").read_text()), "lines": 0, "bytes": 0})
@@ -706,6 +706,13 @@ def test_a_model_file_is_not_read_as_lines(model: str, capsys: pytest.CaptureFix
         Path("notes.txt").write_bytes(data)
         assert main(["translate", model, "--in", "notes.txt"]) == 2
         assert "it has zero bytes, as binary files have" in capsys.readouterr().err
+
+
+def test_a_zero_byte_in_a_text_is_read(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = numbered(30) + "x\0y\n"
+    Path("notes.txt").write_text(text)
+    assert main(["translate", model, "--in", "notes.txt"]) == 0
+    assert capsys.readouterr().out.count("\n") == 31
 
 
 def test_plain_text_of_any_name_is_read(model: str, capsys: pytest.CaptureFixture[str]) -> None:

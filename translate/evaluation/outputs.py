@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import real_path
+from dragoman.runtime.output import check_is_text
 from dragoman.translate.files import read_rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def check_output_files(a: argparse.Namespace) -> None:
     inputs = [*a.model, *filter(None, [a.source]), *(a.reference or ()), *in_corpus]
     for option in ("report", "output", "record"):
         check_writable(f"--{option}", getattr(a, option), inputs)
+    if a.output:
+        check_is_text("--output", a.output, compresses=False)
     if a.record and Path(a.record).is_file() and Path(a.record).stat().st_size:
         rows = read_rows(Path(a.record))
         if not rows or not all(isinstance(row, dict) for row in rows):
