@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.cleaning import OnDrop, filter_pairs, usable_pairs
-from dragoman.translate.corpus.counts import counted
 from dragoman.translate.corpus.deduplication import hash64, near_duplicate_key, pattern_key
 from dragoman.translate.corpus.entities import unescape_entities
 from dragoman.translate.corpus.folder import Pair, SplitsAndCard, format_drops

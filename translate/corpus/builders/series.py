@@ -11,7 +11,7 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.series import Series, write_series
 from dragoman.runtime.timestamps import MIN_TIMESTAMPS
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.folder import SPLITS, write_card
 
 EXTENSIONS = ("csv",)  # of the files

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.corpus.readers.tsv import table_rows

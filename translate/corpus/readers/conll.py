@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.corpus.readers.lines import read_strict
 

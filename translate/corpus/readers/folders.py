@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dragoman.runtime.compression import without_compression
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import check_members
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.languages import matches_language
 from dragoman.translate.corpus.readers.archives import hidden_part, is_hidden, is_zip, members_of, open_archive
 from dragoman.translate.corpus.readers.formats import ENDINGS, ending_by_content, ending_of, has_reader, read_file

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.readers.legacy_encodings import checked_lines
 from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import RawRow

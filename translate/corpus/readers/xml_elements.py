@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from xml.parsers.expat import errors
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.counts import counted
+from dragoman.runtime.wording import counted
 from dragoman.translate.corpus.readers.declared_encodings import ascii_superset
 from dragoman.translate.corpus.readers.legacy_encodings import SAMPLE_LINES, iconv_advice
 from dragoman.translate.corpus.readers.lines import DOS_END, open_unpacked, read_byte_lines
