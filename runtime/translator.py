@@ -81,8 +81,8 @@ class Translator(LoadedModel):
         """Translate the test sentences stored in the file.
 
         Raises:
-            SelfTestError: Tokens differ from those stored at export, or scores differ by more than the tolerance for
-                the file's precision. It is a ModelFileError.
+            ModelFileError: Tokens differ from those stored at export, or scores differ by more than the tolerance for
+                the file's precision.
         """
         tolerance = PRECISIONS[self.metadata.precision]
         for case in self.metadata.self_test["cases"]:

@@ -190,6 +190,8 @@ def test_compare_translations_without_a_source(
     words = ["compare", files["a"], files["b"], "--reference", files["r1"], "--language", "de"]
     assert main([*words, "--html", str(page)]) == 0
     without = capsys.readouterr().out
+    assert main(words[:-2]) == 0
+    assert capsys.readouterr().out == without  # the script of the reference needs no language
     assert "40 sentences, cased\n" in without
     assert "words" not in without
     assert "  source " not in without
