@@ -164,7 +164,9 @@ def test_cells_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(words) == 0  # a finished run is not trained again
     assert (tmp_path / "cells" / "reverse-sru" / "model.safetensors").stat().st_mtime_ns == before
     for option, value, key in (("--size", "99", "size"), ("--epochs", "2", "training.epochs")):
-        assert main([*words, option, value]) == 2
+        changed = [*words]
+        changed[words.index(option) + 1] = value
+        assert main(changed) == 2
         assert f"a different {key};" in capsys.readouterr().err
     assert main([*words, "--corpus", str(tmp_path / "none")]) == 2
     assert "is not a corpus" in capsys.readouterr().err
