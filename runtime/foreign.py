@@ -67,13 +67,13 @@ FOREIGN = (
 
 # Endings of further files that are no lines of text to translate: what translators, offices and programs exchange.
 MARKUP = (
-    ".tmx", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".po", ".pot", ".ts", ".resx", ".xml", ".html",
-    ".htm", ".xhtml", ".srt", ".vtt", ".ass", ".ssa", ".yaml", ".yml", ".properties", ".strings", ".stringsdict",
+    ".tmx", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".po", ".pot", ".ts", ".resx", ".xml",
+    ".srt", ".vtt", ".ass", ".ssa", ".yaml", ".yml", ".properties", ".strings", ".stringsdict",
     ".arb", ".tex", ".ipynb", ".svg", ".toml",
 )  # fmt: skip
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 BINARY = (
-    ".mo", ".qm", ".zip", ".z", ".br", ".lz", ".lzo", ".zstd", ".tbz2", ".cab", ".jar", ".whl", ".epub", ".mobi",
+    ".mo", ".qm", ".zip", ".z", ".br", ".lz", ".lzo", ".zstd", ".cab", ".jar", ".whl", ".epub", ".mobi",
     ".docm", ".dotx", ".odp", ".ppt", ".pptx", ".pptm", ".xlsm", ".xlsb", ".pages", ".numbers", ".key", ".idml",
     ".indd", ".onnx", ".safetensors", ".pt", ".pth", ".npy", ".npz", ".parquet", ".arrow", ".pkl", ".model", ".bin",
     ".db", ".mp3", ".mp4", ".wav", ".ogg", ".png", ".jpg", ".jpeg", ".gif", ".webp",

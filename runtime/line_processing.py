@@ -24,10 +24,8 @@ from dragoman.runtime.wording import counted
 
 STANDARD_INPUT = "standard input"
 MAX_WARNINGS = 10  # of one kind; further ones are counted
-SAMPLE, MAX_ZEROS = (
-    4096,
-    0.01,
-)  # bytes of a file's start, and the share of zero bytes in them that only binary files have
+SAMPLE = 4096  # bytes of a file's start
+MAX_ZEROS = 0.01  # a larger share of zero bytes in them is that of a binary file
 
 
 class LineWarnings:

@@ -7,6 +7,7 @@ import io
 import select
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from dragoman.runtime.compression import Decompressed, method_of
@@ -78,8 +79,7 @@ def _transcode(start: bytes, chunks: Iterator[bytes], name: str) -> Iterator[byt
     check_start(name, start, REMEDY)
     if start.startswith(ZIP):
         raise UserError(f"{name} is a zip archive, or a document that is one; unpack it, or save it as plain text")
-    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise UserError(f"{name} is UTF-32; save it as UTF-8")
+    check_encoding(name, start)
     if encoding := UTF16.get(start[:2]):
         decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
         yield decoder.decode(start[2:]).encode("utf-8", "surrogatepass")
@@ -88,10 +88,16 @@ def _transcode(start: bytes, chunks: Iterator[bytes], name: str) -> Iterator[byt
         if decoder.getstate()[0]:  # half a character at the end
             yield b"\xff"
         return
-    if not start.startswith(codecs.BOM_UTF8) and is_utf16(start):
-        raise UserError(f"{name} looks like UTF-16 without a byte order mark; save it as UTF-8")
     yield start.removeprefix(codecs.BOM_UTF8)
     yield from chunks
+
+
+def check_encoding(name: str | Path, start: bytes) -> None:
+    """Raise UserError if the start of a text is UTF-32, or UTF-16 without a byte order mark."""
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise UserError(f"{name} is UTF-32; save it as UTF-8")
+    if not start.startswith((codecs.BOM_UTF8, *UTF16)) and is_utf16(start):
+        raise UserError(f"{name} looks like UTF-16 without a byte order mark; save it as UTF-8")
 
 
 def is_utf16(start: bytes) -> bool:

@@ -326,7 +326,17 @@ class Corpus:
 
     def count(self, split: str) -> int:
         """Return the number of pairs of a split. Raises UserError if one side has more lines."""
-        return sum(1 for _ in self.pairs(split))
+        source, target = self._line_counts(split)
+        if source != target:
+            raise self._unequal(split, source, target)
+        return source
+
+    def _line_counts(self, split: str) -> tuple[int, int]:
+        source, target = (sum(1 for _ in self.lines(split, side)) for side in (0, 1))
+        return source, target
+
+    def _unequal(self, split: str, source: int, target: int) -> UserError:
+        return UserError(f"{self.folder}: {split} has {source:,} source and {target:,} target lines")
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the pairs of a split, normalised, without holding them in memory.
@@ -337,8 +347,7 @@ class Corpus:
         try:
             yield from (Pair(*row) for row in zip(*sides, strict=True))
         except ValueError:
-            source, target = (sum(1 for _ in self.lines(split, side)) for side in (0, 1))
-            raise UserError(f"{self.folder}: {split} has {source:,} source and {target:,} target lines") from None
+            raise self._unequal(split, *self._line_counts(split)) from None
 
 
 @contextmanager

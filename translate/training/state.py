@@ -30,9 +30,7 @@ class Position:
     batch: int = 0  # batches of the current epoch
     seconds: float = 0.0  # wall-clock time, including that of earlier processes of this run
     prepared: float = 0.0  # the part of `seconds` before the first step: reading and encoding the corpus
-    restarts: float = (
-        0.0  # the part of `seconds` that resumed sessions took to start, up to the end of their first step
-    )
+    restarts: float = 0.0  # the part of `seconds` in which resumed sessions started, first step included
     tokens: int = 0  # target tokens, without padding
     skipped: float = 0.0  # epochs, as a fraction, that `training.minutes` cut off
     skipped_steps: int = 0  # steps whose gradient was not finite, so that they changed nothing

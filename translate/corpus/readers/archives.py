@@ -14,8 +14,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from dragoman.runtime.compression import check_expansion
 from dragoman.runtime.errors import UserError
-
-MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the latter is an archive without members
+from dragoman.runtime.lines import ZIP
 
 # Errors of the standard library about damaged archives, and about methods of compression that it lacks.
 ZIP_ERRORS = (BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError)
@@ -35,7 +34,7 @@ def is_zip(path: Path) -> bool:
         if not path.is_file():
             return False
         with open(path, "rb") as file:
-            return file.read(4) in MAGIC
+            return file.read(4) in ZIP
     except OSError:
         return False
 

@@ -13,9 +13,8 @@ from shutil import copyfileobj
 from dragoman.runtime.compression import Decompressed, method_of
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import MAGIC_BYTES, check_members, check_start
-from dragoman.runtime.lines import Rejoined, is_utf16
+from dragoman.runtime.lines import UTF16, ZIP, Rejoined, check_encoding
 from dragoman.translate.corpus.readers.archives import (
-    MAGIC,
     open_archive,
     open_info,
     open_member,
@@ -41,7 +40,7 @@ def open_unpacked(path: str | Path) -> Iterator[io.BufferedReader]:
     with ExitStack() as stack:
         try:
             file = _with_start(stack.enter_context(_open(path)))
-            if file.peek()[:4] in MAGIC:
+            if file.peek()[:4] in ZIP:
                 file = _with_start(stack.enter_context(_open_only_member(path, file)))
             if method := method_of(file.peek()):
                 file = _with_start(io.BufferedReader(Decompressed(file, method, path), BUFFER))
@@ -134,14 +133,11 @@ def _raw_lines(path: str | Path) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8 bytes with their line feeds. See `read_byte_lines`."""
     with open_unpacked(path) as file:
         start = file.peek()[:MAGIC_BYTES]
-        if start.startswith(codecs.BOM_UTF32_LE):
-            raise UserError(f"{path} is UTF-32; save it as UTF-8")
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        check_encoding(path, start)
+        if start.startswith((*UTF16,)):
             for text in io.TextIOWrapper(file, "utf-16", "replace", newline="\n"):
                 yield text.removeprefix("\ufeff").encode()
             return
-        if is_utf16(start):
-            raise UserError(f"{path} looks like UTF-16 without a byte order mark; save it as UTF-8")
         if MAX_ZEROS * start.count(0) > len(start):
             raise UserError(
                 f"{path} looks like UTF-16 without a byte order mark, or is no text; save its text as UTF-8"
