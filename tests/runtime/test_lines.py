@@ -46,7 +46,7 @@ def read(data: bytes, max_lines: int = 100) -> list[bytes]:
 
 def is_other(data: bytes) -> bool:
     """Return True for bytes that are taken for another format than UTF-8 without a byte order mark."""
-    # A reader decides by what it has read: all of it, or the first line or bytes of a slow stream. A short start such as
+    # A reader decides by what it has read: all, or the first line or bytes of a slow stream. A short start such as
     # b"\xc2\x80\0\n" is a line in UTF-16 as well.
     starts = (data, data[: data.find(b"\n") + 1], data[:START_SIZE])
     is_other_text = any(is_utf16(start) for start in starts) or data.startswith((*UTF16, codecs.BOM_UTF8))
