@@ -51,6 +51,11 @@ def add_commands(commands: Commands) -> None:
         metavar="CHECK",
         help="write an int8 file that fails the named check: loss, the rise of the perplexity",
     )
+    p.add_argument(
+        "--full-vocabulary",
+        action="store_true",
+        help="let every translation use the whole vocabulary, instead of the subwords that its source selects: slower",
+    )
     p.set_defaults(run=export)
 
     p = commands.add_parser(
@@ -170,12 +175,12 @@ def _build(a: argparse.Namespace, run: Run) -> tuple[bytes, list[str]]:
     sentences = [pair.source for pair in pairs[:PARITY_SENTENCES]]
     if a.int8:
         data, levels, comparison = build_int8(
-            run, pairs, a.target or "portable", check_loss=a.force != "loss",
+            run, pairs, a.target or "portable", full_vocabulary=a.full_vocabulary, check_loss=a.force != "loss",
             log=lambda text: print(text, file=sys.stderr),
         )  # fmt: skip
         return data, [*(level.describe() for level in levels), *comparison.describe()]
     if task == "translate":
-        data, levels = build(run, sentences)
+        data, levels = build(run, sentences, full_vocabulary=a.full_vocabulary)
     else:
         from dragoman.export.labelling import build_labelling
 

@@ -32,12 +32,14 @@ MORE_PARITY_SENTENCES = 512
 CALIBRATION_SENTENCES = 256
 
 
-def build(run: Run, sentences: Sequence[str]) -> tuple[bytes, list[Level]]:
+def build(run: Run, sentences: Sequence[str], *, full_vocabulary: bool = False) -> tuple[bytes, list[Level]]:
     """Return the float32 file of a run, and its comparison with PyTorch on the sentences.
 
-    Raises UserError if the two differ.
+    full_vocabulary: leave out the run's vocabulary selection. Raises UserError if the two differ.
     """
-    model, metadata, levels = _export_search(run.search(), metadata_of(run), encode_sentences(run, sentences))
+    search = run.search(full_vocabulary=full_vocabulary)
+    metadata = metadata_of(run, full_vocabulary=full_vocabulary)
+    model, metadata, levels = _export_search(search, metadata, encode_sentences(run, sentences))
     return serialize(model, metadata), levels
 
 
@@ -46,18 +48,22 @@ def build_int8(
     pairs: Sequence[Pair],
     target: str,
     *,
+    full_vocabulary: bool = False,
     check_loss: bool = True,
     log: Callable[[str], None] = lambda _: None,
 ) -> tuple[bytes, list[Level], Comparison]:
     """Return the int8 file of a run, its comparison with PyTorch, and its comparison with the float32 file.
 
     pairs: the validation set, which calibrates the activations and scores both files. target: see quantize.Target.
+    full_vocabulary: leave out the run's vocabulary selection.
     Raises UserError if the file differs from PyTorch, if this processor cannot run files for the target, or, with
     `check_loss`, if int8 raises the loss too much.
     """
     if target == "vnni":
         check_products()  # the comparison with PyTorch would fail, after minutes
-    search, rows = run.search(), encode_sentences(run, [pair.source for pair in pairs])
+    search = run.search(full_vocabulary=full_vocabulary)
+    float32_metadata = metadata_of(run, full_vocabulary=full_vocabulary)
+    rows = encode_sentences(run, [pair.source for pair in pairs])
     log(f"calibrating on up to {CALIBRATION_SENTENCES} sentences of the validation set")
 
     def translate() -> None:
@@ -79,14 +85,14 @@ def build_int8(
             "--force loss"
         )
     metadata = replace(
-        metadata_of(run),
+        float32_metadata,
         precision="int8",
         quantisation={"target": target, "calibration": {name: [*values] for name, values in calibration.items()}},
     )
     log("exporting int8")
     model, metadata, levels = _export_search(int8_search, metadata, rows)
     log("exporting float32 for comparison")
-    float32_model, float32_metadata, _ = _export_search(search, metadata_of(run), rows)
+    float32_model, float32_metadata, _ = _export_search(search, float32_metadata, rows)
     log(f"translating {len(pairs):,} sentences of the validation set with both")
     float32, int8 = serialize(float32_model, float32_metadata), serialize(model, metadata)
     comparison = compare_files(float32, int8, metadata, pairs, rows, loss)

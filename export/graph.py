@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.fx.experimental import _config as fx_config
 
-from dragoman.export.graph_passes import simplify
-from dragoman.export.quantize import product_as_onnx
+from dragoman.export.graph_passes import CHOOSE, simplify
+from dragoman.export.operators import operator
+from dragoman.export.quantize import product_as_onnx, quantisation_as_onnx, sums_as_onnx
 from dragoman.runtime.contract import CONTRACTS, INPUTS, METADATA_PREFIX, OUTPUTS
 from dragoman.runtime.metadata import Metadata, append_checksum
 from dragoman.translate.network.search import EXTRA_LENGTH, BeamSearch
@@ -81,7 +82,11 @@ def _export(
     """Return a module as a simplified ONNX model."""
     translations: dict[Callable[..., object], Callable[..., object]] = {
         torch.ops.dragoman.reorder.default: _reorder_as_onnx,
+        torch.ops.dragoman.choose.default: choice_as_onnx,
+        torch.ops.dragoman.trim.default: _trim_as_onnx,
         torch.ops.dragoman.integer_product.default: product_as_onnx,
+        torch.ops.dragoman.quantise.default: quantisation_as_onnx,
+        torch.ops.dragoman.integer_sums.default: sums_as_onnx,
     }
     # `torch.onnx.export` would try a non-strict capture first, which fails at the loops after half of the time.
     # An axis of size 0 or 1 is like any other. (The module has `patch` once it is loaded.)
@@ -99,6 +104,18 @@ def _export(
 def _reorder_as_onnx(state: Any, parent: Any) -> Any:  # noqa: ANN401 (onnxscript traces it with its own values)
     last: Any = op.Constant(value_ints=[-1])
     return op.GatherND(state, op.Unsqueeze(parent, last), batch_dims=1)
+
+
+def _trim_as_onnx(ids: Any) -> Any:  # noqa: ANN401 (as above)
+    onnx_op: Any = op  # its types allow fewer values than the operators
+    zero, one, axis = (onnx_op.Constant(value_ints=[i]) for i in (0, 1, 1))
+    used = onnx_op.ReduceSum(onnx_op.Cast(onnx_op.Greater(ids, zero), to=TensorProto.INT64), axis, keepdims=0)
+    return onnx_op.Slice(ids, zero, onnx_op.Max(onnx_op.ReduceMax(used, keepdims=1), one), axis)
+
+
+choice_as_onnx = operator(
+    *CHOOSE, {"condition": "tensor(bool)", "then": "T", "otherwise": "T"}, "T", ["tensor(float)", "tensor(int64)"]
+)
 
 
 @contextlib.contextmanager

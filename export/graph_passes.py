@@ -14,6 +14,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+CHOOSE = ("dragoman", "Choose")  # stands for search.choose until make_branches
+
 
 def simplify(model: ir.Model) -> onnx.ModelProto:
     """Apply all passes in place, in an order in which one makes way for the next, and return the model."""
@@ -33,6 +35,7 @@ def simplify(model: ir.Model) -> onnx.ModelProto:
     _clean(model)
     hoist(model.graph)
     _clean(model)
+    make_branches(model.graph)
     for node in model.graph.all_nodes():
         for value in node.outputs:
             if not value.is_graph_output():  # the exporter's types and shapes are those of the graph before
@@ -261,6 +264,49 @@ def hoist(graph: ir.Graph) -> None:
                     owner.prepend(node)
 
 
+def make_branches(graph: ir.Graph) -> None:
+    """Turn the choices of one condition into an If, and move into its branches what only they need."""
+    choices: dict[ir.Value, list[ir.Node]] = {}
+    for node in graph:
+        if (node.domain, node.op_type) == CHOOSE:
+            choices.setdefault(_input(node, 0), []).append(node)
+    for condition, nodes in choices.items():
+        branches = {}
+        for name, place in (("then_branch", 1), ("else_branch", 2)):
+            outputs = []
+            for node in nodes:  # a branch does not return a value of the graph around it
+                copy = ir.node("Identity", [_input(node, place)])
+                graph.append(copy)
+                outputs.append(copy.outputs[0])
+                node.replace_input_with(place, None)
+            members = _needed_by(graph, outputs)
+            for member in members:
+                graph.remove(member)
+            branches[name] = ir.Graph([], outputs, nodes=members, name=name)
+        branch = ir.node("If", [condition], branches, num_outputs=len(nodes))
+        nodes[-1].append(branch)
+        for node, value in zip(nodes, branch.outputs, strict=True):
+            _replace(node.outputs[0], value)
+            graph.remove(node, safe=True)
+        graph.sort()  # the users of one choice may stand before another
+
+
+def _needed_by(graph: ir.Graph, values: Sequence[ir.Value]) -> list[ir.Node]:
+    """Return the nodes that compute these values and nothing else, in order.
+
+    Those that compute constants are left out: ONNX Runtime computes them once, if they are in the main graph. So are
+    loops, since it rearranges the weights of products in advance only where they are one level below the main graph.
+    """
+    constants, wanted, members = constant_values(graph), {*values}, set[ir.Node]()
+    owner_of = {node: owner for owner in graph for node in _inner_nodes(owner)}
+    for node in reversed(graph):
+        users = {owner_of.get(user, user) for value in node.outputs for user in value.consumers()}
+        needed = users <= members and node.op_type != "Loop" and not any(v.is_graph_output() for v in node.outputs)
+        if (wanted & {*node.outputs}) or (users and needed and not constants & {*node.outputs}):
+            members.add(node)
+    return [node for node in graph if node in members]
+
+
 def constant_values(graph: ir.Graph) -> set[ir.Value]:
     """Return the initializers of a graph and all values that it computes from them alone."""
     constants = set(graph.initializers.values())
@@ -268,6 +314,11 @@ def constant_values(graph: ir.Graph) -> set[ir.Value]:
         if all(value in constants for value in node.inputs if value is not None) and not _bodies(node):
             constants.update(node.outputs)
     return constants
+
+
+def _inner_nodes(node: ir.Node) -> Iterator[ir.Node]:
+    """Return the nodes in the bodies of a node, and in the bodies of those."""
+    return (inner for body in _bodies(node) for inner in body.all_nodes())
 
 
 def _bodies(node: ir.Node) -> list[ir.Graph]:

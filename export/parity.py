@@ -30,7 +30,8 @@ from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.session import open_session
 from dragoman.runtime.translator import Translator
 from dragoman.translate.network.search import EXTRA_LENGTH, BeamSearch, pad_to_even
-from dragoman.translate.network.seq2seq import Memory
+from dragoman.translate.network.selection import Candidates
+from dragoman.translate.network.seq2seq import Memory, Network
 
 CHAINED_STEPS = 30
 
@@ -209,25 +210,32 @@ def batch_invariance(
 def instrument(model: bytes) -> bytes:
     """Return a file's graph with inner values as additional outputs and with an `</s>` that never wins.
 
-    The outputs are `step.log_probability` (T, B, K, V), and `encoder.N` for each value that the decoder reads of the
-    source.
-    Raises UserError when the graph has not exactly one decoding loop.
+    The outputs are `step.log_probability` (T, B, 1, C) of greedy search, and `encoder.N` for each value that the
+    decoder reads of the source.
+    Raises UserError when the graph has not exactly one loop for greedy search.
     """
     proto = ir.from_proto(onnx.load_from_string(model))
     graph = proto.graph
-    steps = [(loop, softmax) for loop in graph if loop.op_type == "Loop" and (softmax := _log_softmax(loop))]
+    steps = [(loop, softmax) for loop in graph if loop.op_type == "Loop" and (softmax := _greedy_log_softmax(loop))]
     if len(steps) != 1:
         raise UserError("the file's graph is not laid out as this version of dragoman exports it")
     ((loop, softmax),) = steps
     body = loop.attributes["body"].as_graph()
 
-    product = softmax.inputs[0].producer() if softmax.inputs[0] else None
-    assert product is not None
+    product = _producer_of_input(softmax, 0)
+    selected = product.op_type == "Concat"
+    if selected:  # the shared candidates come before a sentence's own
+        product = _producer_of_input(product, 0)
     bias = product.inputs[6 if product.op_type == "MatMulIntegerToFloat" else -1]
+    assert bias is not None
+    if bias.producer() is None:
+        place = 0 if selected else EOS  # </s> is the first of the shared candidates
+    else:
+        bias, place = _producer_of_output(bias).inputs[0], EOS  # gathered from the bias of the vocabulary
     assert bias is not None
     assert bias.const_value is not None
     values = bias.const_value.numpy().copy()
-    values[EOS] = EOS_SUPPRESSED
+    values[place] = EOS_SUPPRESSED
     bias.const_value = ir.tensor(values, name=bias.name)
 
     body.outputs.append(softmax.outputs[0])
@@ -252,9 +260,22 @@ def instrument(model: bytes) -> bytes:
     return data
 
 
-def _log_softmax(loop: ir.Node) -> ir.Node | None:
-    """Return the LogSoftmax node of the decoding loop, or None for other loops."""
-    return next((n for n in loop.attributes["body"].as_graph() if n.op_type == "LogSoftmax"), None)
+def _producer_of_input(node: ir.Node, i: int) -> ir.Node:
+    value = node.inputs[i]
+    assert value is not None
+    return _producer_of_output(value)
+
+
+def _producer_of_output(value: ir.Value) -> ir.Node:
+    node = value.producer()
+    assert node is not None
+    return node
+
+
+def _greedy_log_softmax(loop: ir.Node) -> ir.Node | None:
+    """Return the LogSoftmax node of the loop for greedy search, or None for other loops."""
+    nodes = {node.op_type: node for node in loop.attributes["body"].as_graph()}
+    return None if "GatherND" in nodes else nodes.get("LogSoftmax")  # beam search reorders its states
 
 
 @torch.no_grad()
@@ -276,12 +297,14 @@ def compare_steps(search: BeamSearch, model: bytes, rows: Sequence[Sequence[int]
         )
         outputs = dict(zip(names, session.run(None, inputs), strict=True))
         ids = pad_to_even(torch.from_numpy(source))
-        memory = search.model.encode(ids, torch.from_numpy(length))
+        lengths = torch.from_numpy(length)
+        memory = search.model.encode(ids, lengths)
+        candidates = search.selection(ids, lengths) if search.selection else None
         mask = np.arange(ids.shape[1]) < length[:, None]  # (B, S)
         encoder += [(worst <= limit.encoder, worst) for worst in _encoder_differences(memory, outputs, mask)]
         log_probability = outputs["step.log_probability"][:, :, 0]
         allowed = np.minimum(length * search.limit_ratio + EXTRA_LENGTH, len(log_probability))
-        chain = _compare_chain(search, memory, log_probability, allowed)
+        chain = _compare_chain(search.model, memory, candidates, log_probability, allowed)
         one_step.append(chain[0])
         chained.append(chain[-1])
         steps = min(steps, int(allowed.min()))
@@ -304,6 +327,8 @@ def _encoder_differences(
     """Yield the largest difference (B) in each encoder result between PyTorch and a file, given the mask (B, S)."""
     expected = [(memory.state.unsqueeze(1), np.ones(1, bool))]
     for keys, values in zip(memory.keys, memory.values, strict=True):
+        if not values.any():  # without attention, a step reads nothing of the source
+            continue
         if keys.dim() == 4:  # only dot attention multiplies keys, which is how `instrument` finds them
             expected.append((keys, mask[:, None, None, :]))
         expected.append((values, mask[:, None, :, None]))
@@ -314,28 +339,31 @@ def _encoder_differences(
 
 
 def _compare_chain(
-    search: BeamSearch, memory: Memory, log_probability: Floats, allowed: Ids
+    model: Network, memory: Memory, candidates: Candidates | None, log_probability: Floats, allowed: Ids
 ) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:
-    """Decode greedily in PyTorch and compare with a file's log-probabilities (T, B, V).
+    """Decode greedily in PyTorch and compare with a file's log-probabilities (T, B, C).
 
     allowed: the number of steps of each sentence (B) that are compared. Returns for each step whether all tokens up to
     it are equal (B), and the largest difference up to the first unequal token (B).
     """
-    bias = search.model.bias + search.model.suppression
-    bias[EOS] = EOS_SUPPRESSED
+    projection = model.projection(candidates)
+    bias = projection.shared[-1].clone()
+    bias[0 if candidates else EOS] = EOS_SUPPRESSED
+    projection = projection._replace(shared=(*projection.shared[:-1], bias))
     B = len(allowed)
     token, state = torch.full((B, 1), BOS), memory.state.unsqueeze(1)
     equal, worst = np.ones(B, bool), np.zeros(B)
     results: list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = []
     for t, other in enumerate(log_probability):
-        logits, state = search.model.step(token, state, memory, bias)
-        ours = torch.log_softmax(logits[:, 0], -1).numpy()  # (B, V)
+        logits, state = model.step(token, state, memory, projection)
+        ours = torch.log_softmax(logits[:, 0], -1).numpy()  # (B, C)
         difference = (np.abs(ours - other) * (ours > NEGLIGIBLE)).max(1)
         compared = t < allowed
         worst = np.where(equal & compared, np.maximum(worst, difference), worst)
         equal = equal & ((ours.argmax(-1) == other.argmax(-1)) | ~compared)
         results.append((equal, worst))
         token = torch.from_numpy(ours.argmax(-1))[:, None]
+        token = candidates.ids.gather(1, token) if candidates else token
     return results
 
 

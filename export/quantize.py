@@ -19,13 +19,12 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import onnx
 import torch
 import torch.nn.functional as F
 from onnxscript import opset20 as op
-from onnxscript.values import Op, Opset
 from torch import Tensor, nn
 
+from dragoman.export.operators import operator
 from dragoman.translate.network.layers import Embedding
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
@@ -93,19 +92,19 @@ def calibrate(search: BeamSearch, translate: Callable[[], None]) -> Calibration:
             hooks.append(module.register_forward_pre_hook(update))
     assert isinstance(search.model, Seq2Seq)
     output = search.model.output
-    original = output.logits
+    original = output.project
 
-    def logits(x: Tensor, bias: Tensor) -> Tensor:
+    def project(x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
         histograms.setdefault("output", Histogram()).update(x)
-        return original(x, bias)
+        return original(x, shared, own)
 
-    output.logits = logits  # type: ignore[method-assign]  # a method, not a module, so hooks do not see it
+    output.project = project  # type: ignore[method-assign]  # a method, not a module, so hooks do not see it
     try:
         translate()
     finally:
         for hook in hooks:
             hook.remove()
-        del output.logits
+        del output.project
     return {name: histogram.scale_and_zero_point() for name, histogram in histograms.items()}
 
 
@@ -124,7 +123,7 @@ def quantised(search: BeamSearch, calibration: Calibration, target: str) -> Beam
             continue
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, replacement)
-    int8_search = BeamSearch(model, search.limit_ratio, right_to_left=search.right_to_left)
+    int8_search = BeamSearch(model, search.limit_ratio, right_to_left=search.right_to_left, selection=search.selection)
     return int8_search.eval().requires_grad_(False)
 
 
@@ -137,64 +136,83 @@ def quantise_rows(weight: Tensor, max_weight: int) -> tuple[Tensor, Tensor]:
     return torch.round(weight / scale[:, None]).to(torch.int8), scale
 
 
-class _Int8Product(nn.Module):
-    """Base of modules that compute an int8 product.
-
-    The names of the buffers are part of the names of initializers in exported files.
-    """
+class Int8Linear(nn.Module):
+    """nn.Linear in 8 bits. The names of the buffers are part of the names of initializers in exported files."""
 
     columns: Tensor  # int8 (I, O)
     scale: Tensor  # scales of the weights (O)
     step: Tensor  # scale of the input
     zero: Tensor  # zero point of the input
+    bias: Tensor | None
 
-    def __init__(self, weight: Tensor, scale_and_zero_point: tuple[float, int], max_weight: int) -> None:
+    def __init__(self, linear: nn.Linear, scale_and_zero_point: tuple[float, int], max_weight: int) -> None:
         super().__init__()
         input_scale, zero_point = scale_and_zero_point
-        rows, weight_scale = quantise_rows(weight.detach(), max_weight)
+        rows, weight_scale = quantise_rows(linear.weight.detach(), max_weight)
         self.register_buffer("columns", rows.t().contiguous())
         self.register_buffer("scale", weight_scale)
         self.register_buffer("step", torch.tensor(input_scale))
         self.register_buffer("zero", torch.tensor(zero_point, dtype=torch.uint8))
-
-    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the product of x (..., I) plus the bias (O): (..., O)."""
-        out: Tensor = integer_product(x, self.columns, self.step, self.scale, self.zero, bias)
-        return out
-
-
-class Int8Linear(_Int8Product):
-    """nn.Linear in 8 bits."""
-
-    bias: Tensor | None
-
-    def __init__(self, linear: nn.Linear, scale_and_zero_point: tuple[float, int], max_weight: int) -> None:
-        super().__init__(linear.weight, scale_and_zero_point, max_weight)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W^T + b: x (..., I) to (..., O)."""
-        return self.product(x, self.bias)
+        out: Tensor = integer_product(x, self.columns, self.step, self.scale, self.zero, self.bias)
+        return out
 
 
-class Int8Embedding(_Int8Product):
-    """Embedding in 8 bits: one table, read by rows as an embedding and by columns as the output product."""
+class Int8Embedding(nn.Module):
+    """Embedding in 8 bits: one matrix, whose rows are the embeddings and the columns of the output product."""
+
+    rows: Tensor  # int8 (V, E)
+    scale: Tensor  # scales of the weights (V)
+    step: Tensor  # scale of the input of the output product
+    zero: Tensor  # zero point of that input
 
     def __init__(self, embedding: Embedding, scale_and_zero_point: tuple[float, int] | None, max_weight: int) -> None:
-        super().__init__(embedding.weight, scale_and_zero_point or (1.0, 128), max_weight)
+        super().__init__()
+        input_scale, zero_point = scale_and_zero_point or (1.0, 128)
+        rows, weight_scale = quantise_rows(embedding.weight.detach(), max_weight)
+        self.register_buffer("rows", rows)
+        self.register_buffer("scale", weight_scale)
+        self.register_buffer("step", torch.tensor(input_scale))
+        self.register_buffer("zero", torch.tensor(zero_point, dtype=torch.uint8))
         self.factor = embedding.scale
 
-    def table(self) -> Tensor:
-        """Return the embeddings (V, E) in float32. ONNX Runtime computes them once, when it loads the file."""
-        return self.columns.t().float() * (self.scale * self.factor)[:, None]
-
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the embeddings (..., S, E) of ids (..., S)."""
-        return F.embedding(ids, self.table())
+        """Return the embeddings (..., E) of ids (...)."""
+        scale = F.embedding(ids, (self.scale * self.factor)[:, None])  # (..., 1)
+        return F.embedding(ids, self.rows).float() * scale
 
     def logits(self, x: Tensor, bias: Tensor) -> Tensor:
         """Return the logits (..., V) of x (..., E), given the bias (V)."""
-        return self.product(x, bias)
+        return self.project(x, self.shared_columns(None, bias))
+
+    def shared_columns(self, ids: Tensor | None, bias: Tensor) -> tuple[Tensor, ...]:
+        """Return what `project` needs for the shared columns: see Embedding."""
+        if ids is None:
+            return self.rows.t().contiguous(), self.scale, bias
+        return F.embedding(ids, self.rows).t().contiguous(), self.scale.index_select(0, ids), bias.index_select(0, ids)
+
+    def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+        """Return what `project` needs for the columns of each sentence's own: ids (B, N), bias (B, N).
+
+        The zero point of x is a part of the bias.
+        """
+        columns = F.embedding(ids, self.rows).transpose(1, 2).contiguous()  # (B, E, N)
+        scale = F.embedding(ids, (self.scale * self.step)[:, None]).transpose(1, 2)  # (B, 1, N)
+        zeros = integer_sums(self.zero.expand(1, columns.shape[1]), columns)  # (B, 1, N)
+        return columns, scale, bias.unsqueeze(1) - zeros.float() * scale
+
+    def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
+        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, F + N)."""
+        columns, weight_scale, bias = shared
+        logits: Tensor = integer_product(x, columns, self.step, weight_scale, self.zero, bias)
+        if not own:
+            return logits
+        columns, scale, bias = own
+        sums = integer_sums(quantise(x, self.step, self.zero), columns)  # (B, K, N)
+        return torch.cat((logits, sums.float() * scale + bias), -1)
 
 
 @torch.library.custom_op("dragoman::integer_product", mutates_args=())
@@ -219,21 +237,13 @@ def _(
     return x.new_empty((*x.shape[:-1], columns.shape[1]))
 
 
-def _schema() -> onnx.defs.OpSchema:
-    """Return the schema of ONNX Runtime's MatMulIntegerToFloat (its ContribOperators.md), which onnx does not know."""
-    S = onnx.defs.OpSchema
-    parameters = [("A", "tensor(uint8)", False), ("B", "tensor(int8)", False), ("a_scale", "tensor(float)", False),
-                  ("b_scale", "tensor(float)", False), ("a_zero_point", "tensor(uint8)", True),
-                  ("b_zero_point", "tensor(int8)", True), ("bias", "tensor(float)", True)]  # fmt: skip
-    options = S.FormalParameterOption.Single, S.FormalParameterOption.Optional
-    inputs = [
-        S.FormalParameter(name, dtype, "", param_option=options[optional]) for name, dtype, optional in parameters
-    ]
-    outputs = [S.FormalParameter("Y", "tensor(float)", "")]
-    return S("MatMulIntegerToFloat", "com.microsoft", 1, inputs=inputs, outputs=outputs)
-
-
-_product = Op(Opset("com.microsoft", 1), "MatMulIntegerToFloat", _schema())
+# ONNX Runtime's product (its ContribOperators.md), which onnx does not know.
+_product = operator(
+    "com.microsoft", "MatMulIntegerToFloat",
+    {"A": "tensor(uint8)", "B": "tensor(int8)", "a_scale": "tensor(float)", "b_scale": "tensor(float)",
+     "a_zero_point": "tensor(uint8)", "b_zero_point": "tensor(int8)", "bias": "tensor(float)"},
+    "tensor(float)", required=4,
+)  # fmt: skip
 
 
 def product_as_onnx(
@@ -242,3 +252,36 @@ def product_as_onnx(
     """Write an integer product as two ONNX nodes."""
     x_uint8 = op.QuantizeLinear(x, input_scale, zero_point)
     return _product(x_uint8, columns, input_scale, weight_scale, zero_point, None, bias)
+
+
+@torch.library.custom_op("dragoman::quantise", mutates_args=())
+def quantise(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    """Return x as uint8: clamp(round(x / scale) + zero_point, 0, 255)."""
+    return torch.clamp(torch.round(x / scale) + zero_point.float(), 0, 255).to(torch.uint8)
+
+
+@quantise.register_fake
+def _(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    return torch.empty_like(x, dtype=torch.uint8)
+
+
+@torch.library.custom_op("dragoman::integer_sums", mutates_args=())
+def integer_sums(x: Tensor, columns: Tensor) -> Tensor:
+    """Return x @ columns as int32 (B, K, N): uint8 x (B, K, E) or (K, E), int8 columns (B, E, N)."""
+    exact = torch.float32 if columns.shape[-2] * 255 * 127 < 2**24 else torch.float64  # see integer_product
+    return (x.to(exact) @ columns.to(exact)).to(torch.int32)
+
+
+@integer_sums.register_fake
+def _(x: Tensor, columns: Tensor) -> Tensor:
+    return x.new_empty((columns.shape[0], x.shape[-2], columns.shape[-1]), dtype=torch.int32)
+
+
+def quantisation_as_onnx(x: Traced, scale: Traced, zero_point: Traced) -> Traced:
+    """Write `quantise` as one ONNX node."""
+    return op.QuantizeLinear(x, scale, zero_point)
+
+
+def sums_as_onnx(x: Traced, columns: Traced) -> Traced:
+    """Write integer sums as one ONNX node. Without a zero point, one row has a fast kernel in ONNX Runtime."""
+    return op.MatMulInteger(x, columns)

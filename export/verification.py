@@ -42,7 +42,7 @@ def verify_translator(run: Run, path: str, sentences: Sequence[str]) -> list[Lev
             f"none of the {len(sentences):,} sentences to compare on has from 2 to {metadata.max_source} ids; "
             "give a file of shorter ones with --source"
         )
-    search = run.search()
+    search = run.search(full_vocabulary=not metadata.selection)
     if metadata.precision == "int8":
         search = quantised(search, metadata.quantisation["calibration"], metadata.quantisation["target"])
     reference = TorchEngine(search)

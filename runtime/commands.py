@@ -302,6 +302,7 @@ def info(a: argparse.Namespace) -> int:
         "max_source": m.max_source,
         **({"max_sentences": m.max_sentences} if is_translator else {}),
         **({} if m.series else {"normalisation": m.normalisation}),
+        **({"selection": m.selection} if m.selection else {}),
         "defaults": m.defaults,
         "self_test": "passed" if a.self_test else f"{len(m.self_test['cases'])} cases; run them with --self-test",
         **({"quantisation": {k: v for k, v in m.quantisation.items() if k != "calibration"}} if m.quantisation else {}),

@@ -49,6 +49,8 @@ class Metadata:
         max_sentences: The number of sentences that nearly all training sources stay within. A translator drops
             sentences beyond what it has seen, so text with more of them is translated in parts, too.
         normalisation: Version of the rules by which text is normalised.
+        selection: Only in translators with vocabulary selection: `shared`, the number of target subwords that every
+            translation may contain, and `own`, how many more each source subword adds at most.
     """
 
     source_language: str
@@ -68,6 +70,7 @@ class Metadata:
     series: dict[str, Any] = field(default_factory=dict)
     max_sentences: int = 1
     normalisation: int = VERSION
+    selection: dict[str, Any] = field(default_factory=dict)
 
     def to_props(self) -> dict[str, str]:
         """Return the metadata as `metadata_props`, with the prefix `dragoman.` and string values."""
@@ -84,7 +87,7 @@ class Metadata:
             "max_sentences": str(self.max_sentences),
             "normalisation": str(self.normalisation),
         }
-        for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series"):
+        for name in ("defaults", "config", "card", "self_test", "quantisation", "labels", "series", "selection"):
             value = json.dumps(getattr(self, name), ensure_ascii=False)
             values[name] = value.encode("utf-8", "backslashreplace").decode()  # JSON's escapes for a path not in UTF-8
         return {METADATA_PREFIX + key: value for key, value in values.items()}
@@ -135,6 +138,7 @@ class Metadata:
             labels=read("labels", list, "[]"),
             series=read("series", dict, "{}"),
             normalisation=read("normalisation", int, "1"),
+            selection=read("selection", dict, "{}"),
         )
         metadata._check()
         return metadata

@@ -174,7 +174,7 @@ class Translator(LoadedModel):
         n_best = whole_number("n-best", n_best, 1)
         n_searched = n_best if n_best == 1 else 2 * n_best  # some hypotheses are the same text in other subwords
         if beam is None:
-            beam = min(max(int(defaults["beam_size"]), n_searched), max(n_best, len(self.target_tokenizer)))
+            beam = min(max(int(defaults["beam_size"]), n_searched), max(n_best, self._largest_beam[0]))
         beam = self.check_beam(beam)
         if n_best > beam:
             raise UserError(f"n-best is {n_best} and the beam size is {beam}; n-best must be from 1 to the beam size")
@@ -197,7 +197,14 @@ class Translator(LoadedModel):
 
     def check_beam(self, beam: int) -> int:
         """Return a beam size as an int. Raise UserError unless the search can fill such a beam."""
-        return whole_number("the beam size", beam, 1, len(self.target_tokenizer), "the vocabulary size")
+        return whole_number("the beam size", beam, 1, *self._largest_beam)
+
+    @property
+    def _largest_beam(self) -> tuple[int, str]:
+        """The largest beam size, and what it is."""
+        if shared := self.metadata.selection.get("shared"):
+            return int(shared), "the number of subwords that every translation may contain"
+        return len(self.target_tokenizer), "the vocabulary size"
 
     def _translate_batch(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
         """Search for translations of a batch of parts, and store hypotheses and attention in the parts."""

@@ -18,10 +18,12 @@ import pytest
 import torch
 from filelock import FileLock
 
+from dragoman.runtime.contract import EOS, PAD
 from dragoman.runtime.metadata import Metadata
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import load_tensors, save_tensors
 
@@ -71,9 +73,24 @@ def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int =
     )
 
 
+def tiny_selection(vocabulary: int = VOCABULARY) -> VocabularySelection:
+    """Return a random vocabulary selection. Sentences share some candidates, and source ids have up to four more."""
+    generator = torch.Generator().manual_seed(1)
+    shared = torch.tensor([EOS, *range(5, 15, 2)])
+    others = torch.tensor([i for i in range(EOS + 1, vocabulary) if i not in shared])
+    lengths = torch.randint(0, 5, (vocabulary,), generator=generator).to(torch.uint8)
+    lengths[:EOS] = 0
+    copies = torch.arange(vocabulary, dtype=torch.int16)
+    copies[: EOS + 1] = PAD
+    copies[shared] = PAD
+    table = others[torch.randint(0, len(others), (int(lengths.sum()),), generator=generator)]
+    return VocabularySelection(shared, copies, lengths, table.to(torch.int16))
+
+
 def tiny_search(
-    cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5, heads: int = 3
-) -> BeamSearch:
+    cell: str = "sru", attention: str = "dot", vocabulary: int = VOCABULARY, scale: float = 2.5, heads: int = 3,
+    selection: VocabularySelection | None = None,
+) -> BeamSearch:  # fmt: skip
     """Return the search of a seeded random network.
 
     Its weights are scaled up, so that no test depends on a near-tie between two tokens.
@@ -82,7 +99,7 @@ def tiny_search(
     model = Seq2Seq(tiny_config(cell, attention, heads=heads), vocabulary, vocabulary)
     for p in model.parameters():
         p.data.mul_(scale)
-    return BeamSearch(model.requires_grad_(False), 2).eval()
+    return BeamSearch(model.requires_grad_(False), 2, selection=selection).eval()
 
 
 def tiny_metadata(precision: str = "float32") -> Metadata:

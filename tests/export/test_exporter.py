@@ -32,7 +32,7 @@ from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
-from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_metadata, tiny_search, tiny_toml
+from tiny import CELLS, VOCABULARY, number_pairs, scaled, tiny_metadata, tiny_search, tiny_selection, tiny_toml
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 Array = npt.NDArray[Any]
@@ -40,10 +40,10 @@ METADATA = tiny_metadata()
 
 # An export takes about ten seconds, so one cell is a fast test and the others are slow ones.
 every_cell = pytest.mark.parametrize(
-    ("cell", "attention", "heads"),
-    [("sru", "dot", 1), *(pytest.param(c, "dot", 3, marks=pytest.mark.slow) for c in CELLS),
-     pytest.param("lstm", "additive", 3, marks=pytest.mark.slow),
-     pytest.param("gru", "none", 3, marks=pytest.mark.slow)],
+    ("cell", "attention", "heads", "selected"),
+    [("sru", "dot", 1, True), *(pytest.param(c, "dot", 3, False, marks=pytest.mark.slow) for c in CELLS),
+     pytest.param("lstm", "additive", 3, True, marks=pytest.mark.slow),
+     pytest.param("gru", "none", 3, False, marks=pytest.mark.slow)],
 )  # fmt: skip
 
 
@@ -55,8 +55,9 @@ def rows_of(source: Tensor, length: Tensor) -> list[list[int]]:
 
 
 @every_cell
-def test_parity_of_each_level(cell: str, attention: str, heads: int, random_source: Source) -> None:
-    search = tiny_search(cell, attention, scale=SCALE, heads=heads)
+def test_parity_of_each_level(cell: str, attention: str, heads: int, selected: bool, random_source: Source) -> None:
+    selection = tiny_selection() if selected else None
+    search = tiny_search(cell, attention, scale=SCALE, heads=heads, selection=selection)
     model = to_onnx(search)
     check_whole_search(search, model, random_source)
     check_encoder_and_steps(search, model.SerializeToString(), random_source)

@@ -1,7 +1,7 @@
 """An ensemble: networks of one vocabulary whose probabilities are averaged at every step.
 
-Axis letters: B batch, S source length, T target length, K beam, V vocabulary, N size of the decoder states of all
-members together, I target ids of a batch without padding.
+Axis letters: B batch, S source length, T target length, K beam, V vocabulary, C candidates of a sentence, N size of the
+decoder states of all members together, I target ids of a batch without padding.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from dragoman.runtime.contract import PAD
 from dragoman.translate.encoding.batching import TranslationBatch
-from dragoman.translate.network.seq2seq import Memory, Network, Seq2Seq
+from dragoman.translate.network.selection import Candidates
+from dragoman.translate.network.seq2seq import Memory, Network, Projection, Seq2Seq
 
 
 class EnsembleMemory(NamedTuple):
@@ -34,22 +35,28 @@ class Ensemble(Network):
         super().__init__()
         self.members: Sequence[Seq2Seq] = nn.ModuleList(members)  # type: ignore[assignment]  # a list of modules
         self.sizes = [sum(member.decoder.state_sizes) for member in members]
-        self.bias = self.suppression = torch.zeros_like(members[0].bias)  # each member adds its own
+        self.bias = members[0].bias  # its size and device are those of all
 
     def encode(self, source: Tensor, source_length: Tensor) -> EnsembleMemory:
         """Return the memories of all members for source (B, S), source_length (B)."""
         memories = tuple(member.encode(source, source_length) for member in self.members)
         return EnsembleMemory(memories, memories[0].attention_bias, torch.cat([m.state for m in memories], -1))
 
-    def step(self, token: Tensor, state: Tensor, memory: EnsembleMemory, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log of the mean probabilities (B, K, V), plus bias (V), and the next state (B, K, N)."""
+    def projection(self, candidates: Candidates | None = None) -> tuple[Projection, ...]:
+        """Return the output projections of all members onto the candidates of each sentence, or the vocabulary."""
+        return tuple(member.projection(candidates) for member in self.members)
+
+    def step(
+        self, token: Tensor, state: Tensor, memory: EnsembleMemory, projection: tuple[Projection, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the log of the mean probabilities of the candidates (B, K, C), and the next state (B, K, N)."""
         log_probabilities, states = [], []
-        parts = zip(self.members, state.split(self.sizes, -1), memory.members, strict=True)
-        for member, member_state, member_memory in parts:
-            logits, next_state = member.step(token, member_state, member_memory, member.bias + member.suppression)
+        parts = zip(self.members, state.split(self.sizes, -1), memory.members, projection, strict=True)
+        for member, member_state, member_memory, member_projection in parts:
+            logits, next_state = member.step(token, member_state, member_memory, member_projection)
             log_probabilities.append(torch.log_softmax(logits, -1))
             states.append(next_state)
-        return log_mean_exp(log_probabilities) + bias, torch.cat(states, -1)
+        return log_mean_exp(log_probabilities), torch.cat(states, -1)
 
     def attention_step(self, token: Tensor, state: Tensor, memory: EnsembleMemory) -> tuple[Tensor, Tensor]:
         """Return the mean attention weights (B, K, S) and the next state (B, K, N)."""

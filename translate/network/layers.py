@@ -1,7 +1,8 @@
 """The small parts of the network: dropout, embedding, feed-forward block, attention.
 
 Axis letters: B batch, S source length, T target length, Q queries of a sentence (T in training, K in the search),
-K beam, V vocabulary, E model width, I inner width of a feed-forward block, A attention heads, W head width.
+K beam, V vocabulary, F and N shared and own candidates of a sentence (see selection.py), E model width, I inner width
+of a feed-forward block, A attention heads, W head width.
 
 Sequences are time-major in recurrent layers (S, B, E) and batch-major in attention (B, Q, E).
 """
@@ -50,10 +51,6 @@ class Embedding(nn.Module):
         self.scale = math.sqrt(width)
         self.word_dropout = word_dropout
 
-    def table(self) -> Tensor:
-        """Return the scaled embeddings of all ids, (V, E)."""
-        return self.weight * self.scale
-
     def forward(self, ids: Tensor) -> Tensor:
         """Return the embeddings (..., E) of ids (...)."""
         x = F.embedding(ids, self.weight) * self.scale  # (..., E)
@@ -63,7 +60,28 @@ class Embedding(nn.Module):
 
     def logits(self, x: Tensor, bias: Tensor) -> Tensor:
         """Project x (..., E) onto the vocabulary: (..., V). bias (V)."""
-        return F.linear(x, self.weight, bias)
+        return self.project(x, self.shared_columns(None, bias))
+
+    def shared_columns(self, ids: Tensor | None, bias: Tensor) -> tuple[Tensor, ...]:
+        """Return what `project` needs for the columns of the output projection that all sentences share.
+
+        ids (F): their target ids, or None for the whole vocabulary. bias (V).
+        """
+        return (self.weight, bias) if ids is None else (self.weight.index_select(0, ids), bias.index_select(0, ids))
+
+    def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+        """Return what `project` needs for the columns of each sentence's own: ids (B, N), their bias (B, N)."""
+        columns = F.embedding(ids, self.weight).transpose(1, 2).contiguous()  # (B, E, N)
+        return *columns.split(MAX_HEAD_WIDTH, 1), bias.unsqueeze(1)
+
+    def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
+        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, F + N)."""
+        logits = F.linear(x, *shared)  # (B, K, F)
+        if not own:
+            return logits
+        *columns, bias = own
+        products = [a @ b for a, b in zip(x.split(MAX_HEAD_WIDTH, -1), columns, strict=True)]  # (B, K, N)
+        return torch.cat((logits, sum(products, bias)), -1)
 
 
 class FeedForward(nn.Module):

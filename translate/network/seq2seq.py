@@ -1,7 +1,8 @@
 """The encoder-decoder network: a deep bidirectional encoder and a recurrent decoder with attention.
 
 Axis letters: B batch, S source length, T target length, Q queries of a sentence (T in training, K in the search),
-K beam, V vocabulary, E model width, A attention heads, W head width, N size of the decoder state of one hypothesis.
+K beam, V vocabulary, C candidates of a sentence, E model width, A attention heads, W head width, N size of the decoder
+state of one hypothesis.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.runtime.contract import BOS, PAD, UNK
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.network.cells import Recurrent
 from dragoman.translate.network.layers import NEG_INF, Attention, Dropout, Embedding, FeedForward
+from dragoman.translate.network.selection import Candidates, lookup
 
 
 class Memory(NamedTuple):
@@ -26,9 +27,13 @@ class Memory(NamedTuple):
     values: tuple[Tensor, ...]  # one per decoder layer: (B, A, S, E)
     attention_bias: Tensor  # (B, 1, 1, S): 0, or NEG_INF at padding
     state: Tensor  # (B, N): the decoder state before the first target id
-    # Lookup tables by target id, the same for every sentence: the embeddings (V, E), then the first decoder layer's
-    # `precompute` of them (V, any). Empty for teacher forcing.
-    tables: tuple[Tensor, ...]
+
+
+class Projection(NamedTuple):
+    """The output projection onto the candidates of each sentence, computed once per batch (see Embedding.project)."""
+
+    shared: tuple[Tensor, ...]  # the columns that all sentences share: the whole vocabulary without selection
+    own: tuple[Tensor, ...]  # the columns of each sentence's own; empty without selection
 
 
 class Layer(nn.Module):
@@ -125,7 +130,7 @@ class Decoder(nn.Module):
         self.state_sizes = [layer.recurrent.state_size for layer in self.layers]
         self.bridge = nn.Linear(config.width, sum(self.state_sizes))
 
-    def memory(self, encoded: Tensor, mask: Tensor, tables: tuple[Tensor, ...] = ()) -> Memory:
+    def memory(self, encoded: Tensor, mask: Tensor) -> Memory:
         """Return the Memory of the encoder's output (S, B, E), mask (S, B).
 
         The first state is a projection of the mean of the encoder's output (the bridge).
@@ -140,45 +145,35 @@ class Decoder(nn.Module):
             tuple(values for _, values in projections),
             attention_bias,
             state,
-            tables,
         )
 
-    def sequence(self, x: Tensor, memory: Memory) -> Tensor:
-        """Return the outputs (T, B, E) for embedded target ids x (T, B, E): teacher forcing.
+    def sequence(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return the outputs for embedded target ids x (T, B, E): teacher forcing.
 
-        Padding needs no mask, because it comes last and the loss ignores it.
+        They are the output (T, B, E), and the last layer's attention, averaged over its heads, (B, T, S). Padding needs
+        no mask, because it comes last and the loss ignores it.
         """
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)  # (T, B)
         x = self.dropout(x)
+        weights = x
         states = memory.state.split(self.state_sizes, -1)
         for layer, state, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
             update, query = layer.split(layer.recurrent.sequence(layer.recurrent_norm(x), state, mask))
-            context, _ = layer.attention(query.transpose(0, 1), keys, values, memory.attention_bias)  # (B, T, E)
+            context, weights = layer.attention(query.transpose(0, 1), keys, values, memory.attention_bias)  # (B, T, E)
             x = layer.feed_forward(x + layer.dropout(update) + layer.dropout(context.transpose(0, 1)))
-        out: Tensor = self.norm(x)
-        return out
+        return self.norm(x), weights.detach().mean(1)
 
-    def precompute(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the part of the first layer's step that depends on its input (..., E) alone.
-
-        That input is a target embedding, so the search looks these results up by target id.
-        """
-        return self.layers[0].recurrent.precompute(self.layers[0].recurrent_norm(x))
-
-    def step(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
-        """Advance K hypotheses by one position: token (B, K), state (B, K, N).
+    def step(self, x: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
+        """Advance K hypotheses by one position: embedded target ids x (B, K, E), state (B, K, N).
 
         Return the output (B, K, E), the next state (B, K, N), and the last layer's attention, averaged over its heads,
         (B, K, S).
         """
-        x, *precomputed = (F.embedding(token, table) for table in memory.tables)
         weights = x
         next_states: list[Tensor] = []
         states = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
         for layer, layer_state, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
-            if next_states:  # the first layer's result comes from the tables
-                precomputed = [*layer.recurrent.precompute(layer.recurrent_norm(x))]
-            output, next_state = layer.recurrent.step(tuple(precomputed), layer_state)
+            output, next_state = layer.recurrent.step(layer.recurrent.precompute(layer.recurrent_norm(x)), layer_state)
             next_states.append(next_state)
             update, query = layer.split(output)
             context, weights = layer.attention(query, keys, values, memory.attention_bias)  # (B, K, E), (B, A, K, S)
@@ -200,8 +195,15 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
-    def step(self, token: Tensor, state: Tensor, memory: Any, bias: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
-        """Return logits (B, K, V) and the next state (B, K, N) for token (B, K), state (B, K, N), bias (V)."""
+    def projection(self, candidates: Candidates | None = None) -> Any:  # noqa: ANN401 (each network has its own)
+        """Return the output projection onto the candidates of each sentence, or onto the whole vocabulary.
+
+        The search passes it back to `step`.
+        """
+        raise NotImplementedError
+
+    def step(self, token: Tensor, state: Tensor, memory: Any, projection: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
+        """Return logits of the candidates (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N)."""
         raise NotImplementedError
 
     def attention_step(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
@@ -228,18 +230,11 @@ class Seq2Seq(Network):
         suppression[[PAD, UNK, BOS]] = NEG_INF
         self.register_buffer("suppression", suppression, persistent=False)
 
-    def encode(self, source: Tensor, source_length: Tensor, *, with_tables: bool = True) -> Memory:
-        """Return the memory of a source: source (B, S) with any ids at padding, source_length (B).
-
-        with_tables: include the lookup tables that `step` needs and teacher forcing does not.
-        """
+    def encode(self, source: Tensor, source_length: Tensor) -> Memory:
+        """Return the memory of a source: source (B, S) with any ids at padding, source_length (B)."""
         mask = torch.arange(source.shape[1], device=source.device)[:, None] < source_length  # (S, B)
         ids = torch.where(mask, source.t(), PAD)  # (S, B)
-        encoded = self.encoder(self.source_embedding(ids), mask)  # (S, B, E)
-        if not with_tables:
-            return self.decoder.memory(encoded, mask)
-        embeddings = self.target_embedding.table()  # (V, E)
-        return self.decoder.memory(encoded, mask, (embeddings, *self.decoder.precompute(embeddings)))
+        return self.decoder.memory(self.encoder(self.source_embedding(ids), mask), mask)
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor) -> Tensor:
         """Return the decoder's outputs (B, T, E) under teacher forcing; `logits` projects them onto the vocabulary.
@@ -247,19 +242,32 @@ class Seq2Seq(Network):
         source (B, S), source_length (B), target (B, T), which starts with `<s>`. The loss does its own projection in
         chunks, because the logits of a batch are larger than anything else in a training step.
         """
-        memory = self.encode(source, source_length, with_tables=False)
-        return self.decoder.sequence(self.target_embedding(target.t()), memory).transpose(0, 1)  # (B, T, E)
+        return self.forward_with_attention(source, source_length, target)[0]
+
+    def forward_with_attention(self, source: Tensor, source_length: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of `forward` (B, T, E), and the last layer's attention, averaged over heads, (B, T, S)."""
+        memory = self.encode(source, source_length)
+        x, weights = self.decoder.sequence(self.target_embedding(target.t()), memory)
+        return x.transpose(0, 1), weights
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits (..., V) of decoder outputs x (..., E)."""
         return self.output.logits(x, self.bias)
 
-    def step(self, token: Tensor, state: Tensor, memory: Memory, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, K, V) and the next state (B, K, N) for token (B, K), state (B, K, N), bias (V)."""
-        x, state, _ = self.decoder.step(token, state, memory)
-        return self.output.logits(x, bias), state
+    def projection(self, candidates: Candidates | None = None) -> Projection:
+        """Return the output projection onto the candidates of each sentence, or onto the whole vocabulary."""
+        if candidates is None:
+            return Projection(self.output.shared_columns(None, self.bias + self.suppression), ())
+        shared = self.output.shared_columns(candidates.shared, self.bias)
+        bias = torch.where(candidates.own != PAD, lookup(self.bias, candidates.own), NEG_INF)
+        return Projection(shared, self.output.own_columns(candidates.own, bias))
+
+    def step(self, token: Tensor, state: Tensor, memory: Memory, projection: Projection) -> tuple[Tensor, Tensor]:
+        """Return logits of the candidates (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N)."""
+        x, state, _ = self.decoder.step(self.target_embedding(token), state, memory)
+        return self.output.project(x, *projection), state
 
     def attention_step(self, token: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Return attention weights (B, K, S) instead of logits, and the next state (B, K, N)."""
-        _, state, weights = self.decoder.step(token, state, memory)
+        _, state, weights = self.decoder.step(self.target_embedding(token), state, memory)
         return weights, state

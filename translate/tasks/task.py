@@ -95,6 +95,13 @@ class Task:
         """
         raise NotImplementedError
 
+    def prepare_search(self, model: nn.Module) -> bool:
+        """Learn what the search takes from the final weights, and write it to the run.
+
+        Return whether there is something, so that the final scores have to be computed again.
+        """
+        return False
+
     def evaluation_settings(self) -> dict[str, Any]:
         """Return the settings of the final scores, for the run's record: at least the precision of the computation."""
         return {"precision": torch_precision(self.workers.device)}

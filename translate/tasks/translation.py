@@ -31,8 +31,11 @@ from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.files import write_atomically
 from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.progress import bar
 from dragoman.translate.tasks.task import Task
+from dragoman.translate.training.candidates import SELECTION, SENTENCES, learn_selection, save_selection
 from dragoman.translate.training.distributed import BATCH_LIMITS
 from dragoman.translate.training.run_metadata import metadata_of
 
@@ -90,6 +93,7 @@ class TranslationTask(Task):
 
     metric, unit = "BLEU", "tokens"
     data: TranslationData
+    selection: VocabularySelection | None = None  # of the final weights; the whole vocabulary until they are chosen
 
     def prepare(self, prepared: bool) -> None:
         """Train or read the tokenizers, encode the text, and measure it (see Task).
@@ -193,13 +197,27 @@ class TranslationTask(Task):
     def scores(self, model: nn.Module, *, final: bool) -> dict[str, float]:
         """Return BLEU and chrF of the first validation pairs: with beam search if final, else greedy."""
         assert isinstance(model, Seq2Seq)
-        search = BeamSearch(model, self.limit_ratio, right_to_left=self.config.data.right_to_left)
+        search = BeamSearch(
+            model, self.limit_ratio, right_to_left=self.config.data.right_to_left, selection=self.selection
+        )
         translator = Translator(TorchEngine(search.eval()), metadata_of(self.run))
         pairs = self._scored_pairs
         beam = self.config.search.beam_size if final else 1
         results = translate_all(translator, [p.source for p in pairs], beam=beam)
         scores = score([r.text for r in results], [[p.target for p in pairs]], self.corpus.languages[1], ter=False)
         return {s.metric: round(s.score, 2) for s in scores}
+
+    def prepare_search(self, model: nn.Module) -> bool:
+        """Learn the vocabulary selection (see training/candidates.py) and write it to the run."""
+        assert isinstance(model, Seq2Seq)
+        epoch = self.epoch(self.config.training.epochs)
+        total = min(SENTENCES, len(self.data.train_rows))
+        with bar("learning which subwords translate which", total) as progress:
+            self.selection = learn_selection(
+                model, epoch, self.data.source_tokenizer, self.data.target_tokenizer, progress
+            )
+        save_selection(self.run.path(SELECTION), self.selection)
+        return self.selection is not None
 
     def evaluation_settings(self) -> dict[str, Any]:
         """Return beam, evaluation protocol, number of sentences and precision of the final scores."""

@@ -31,7 +31,9 @@ from dragoman.translate.config import Config, from_tree, to_tree
 from dragoman.translate.corpus.folder import CARD, Corpus
 from dragoman.translate.files import LOCK, acquire_lock, write_json
 from dragoman.translate.network.search import BeamSearch
+from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.candidates import SELECTION, load_selection
 from dragoman.translate.training.checkpoint import load_tensors, load_weights
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -166,13 +168,21 @@ class Run:
         load_weights(model, load_tensors(weights)[0], weights)
         return model.requires_grad_(False).eval()
 
-    def search(self) -> BeamSearch:
-        """Return the trained network inside its beam search, ready to translate."""
+    def selection(self) -> VocabularySelection | None:
+        """Return the run's vocabulary selection, or None if it has none. Raises UserError if its file is damaged."""
+        return load_selection(self.path(SELECTION))
+
+    def search(self, *, full_vocabulary: bool = False) -> BeamSearch:
+        """Return the trained network inside its beam search, ready to translate.
+
+        full_vocabulary: leave out the run's vocabulary selection.
+        """
         config = self.config()
         source, target = self.tokenizers()
         model = self.trained(Seq2Seq(config.model, len(source), len(target)))
         ratio = int(self.read_json("run.json")["limit_ratio"])
-        return BeamSearch(model, ratio, right_to_left=config.data.right_to_left).eval()
+        selection = None if full_vocabulary else self.selection()
+        return BeamSearch(model, ratio, right_to_left=config.data.right_to_left, selection=selection).eval()
 
 
 def _first_corpus(given: str, places: Sequence[Path]) -> Corpus:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.metadata import Metadata
+from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.training.run import Run
 
 # The keys of run.json that the model card repeats.
@@ -31,9 +32,15 @@ def corpus_digests(card: dict[str, Any]) -> set[str]:
     return set() if None in digests else {digest for digest in digests if digest}
 
 
-def metadata_of(run: Run) -> Metadata:
+def selection_facts(selection: VocabularySelection | None) -> dict[str, int]:
+    """Return what the metadata of a file says of its vocabulary selection."""
+    return {"shared": len(selection.shared), "own": selection.longest} if selection else {}
+
+
+def metadata_of(run: Run, *, full_vocabulary: bool = False) -> Metadata:
     """Return the metadata of a translation run, as export stores it, with an empty self-test.
 
+    full_vocabulary: the file has no vocabulary selection.
     Raises UserError when the run was trained for another task.
     """
     config = run.config()
@@ -57,4 +64,5 @@ def metadata_of(run: Run) -> Metadata:
         card=card_of(facts),
         self_test={},
         normalisation=source.normalisation,
+        selection=selection_facts(None if full_vocabulary else run.selection()),
     )

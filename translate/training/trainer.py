@@ -388,12 +388,15 @@ class Trainer:
         chosen = max(results, key=lambda name: results[name][self.task.metric])
         load_weights(self.model, candidates[chosen], self.run.folder)
         save_tensors(self.run.path("model.safetensors"), weights_of(self.model))
+        scores = results[chosen]
+        if self.task.prepare_search(self.model):
+            scores = self._scores(final=True)
         self._update_clock()
         facts = {
             **self.run.read_json("run.json"),
             **self.provenance,
             "training": training_facts(self.position, chosen, self.config.training.seed),
-            "scores": {"validation": {**self.task.evaluation_settings(), **results[chosen]}},
+            "scores": {"validation": {**self.task.evaluation_settings(), **scores}},
             "candidates": results,
         }
         write_json(self.run.path("run.json"), facts)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.contract import BOS, EOS, PAD
-from dragoman.translate.network.search import BeamSearch, trace_back
+from dragoman.translate.network.search import BeamSearch, Decoding, beam_search, greedy_search, trace_back
 from dragoman.translate.network.seq2seq import Seq2Seq
-from tiny import CELLS, VOCABULARY, tiny_search
+from tiny import CELLS, VOCABULARY, tiny_search, tiny_selection
 
 Source = Callable[[int, int], tuple[Tensor, Tensor]]
 SMALL = 7  # four special ids and three letters; with </s> there are four choices per step
@@ -63,16 +63,36 @@ def test_beam_of_one_is_greedy(cell: str, random_source: Source) -> None:
         ids: list[int] = []
         token, state = torch.tensor([[BOS]]), memory.state[:, None]
         while len(ids) < int(length[b]) * 2 + 10 and EOS not in ids:
-            logits, state = model.step(token, state, memory, model.bias + model.suppression)
+            logits, state = model.step(token, state, memory, model.projection())
             token = logits.argmax(-1)
             ids.append(int(token))
         assert strip(out.target[b, 0]) == tuple(ids)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 1.7])
+@pytest.mark.parametrize("selected", [False, True])
+def test_greedy_search_is_beam_search_with_a_beam_of_one(selected: bool, penalty: float, random_source: Source) -> None:
+    search = tiny_search(selection=tiny_selection() if selected else None)
+    source, length = random_source(9, 8)
+    memory = search.model.encode(source, length)
+    candidates = search.selection(source, length) if search.selection else None
+    for longest in (1, 4, 40):
+        vector = torch.zeros(longest)
+        limit = torch.clamp(length * 2 + 10, max=longest)[:, None]
+        ids = candidates.ids if candidates else None
+        decoding = Decoding(search.model, memory, search.model.projection(candidates), ids, limit)
+        wanted = torch.tensor(True)
+        greedy = greedy_search(decoding, vector, torch.tensor(penalty), wanted)
+        beam = beam_search(decoding, torch.zeros(1), torch.tensor(1), vector, torch.tensor(penalty), wanted)
+        assert torch.equal(greedy[0], beam[0])
+        torch.testing.assert_close(greedy[1], beam[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("selected", [False, True])
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("beam", [1, 2, 5])
-def test_batch_of_many_equals_batches_of_one(beam: int, heads: int, random_source: Source) -> None:
-    search = tiny_search(heads=heads)
+def test_batch_of_many_equals_batches_of_one(beam: int, heads: int, selected: bool, random_source: Source) -> None:
+    search = tiny_search(heads=heads, selection=tiny_selection() if selected else None)
     source, length = random_source(7, 9)
     together = search.search(source, length, beam=beam, n_best=beam, n_aligned=1)
     for b in range(7):

@@ -28,8 +28,8 @@ def test_teacher_forcing_equals_stepping(cell: str, attention: str, heads: int, 
     memory = model.encode(source, length)
     state = memory.state[:, None]
     for t in range(target.shape[1]):
-        logits, state = model.step(target[:, t : t + 1], state, memory, model.bias)
-        torch.testing.assert_close(logits[:, 0], whole[:, t], atol=2e-5, rtol=1e-4)
+        logits, state = model.step(target[:, t : t + 1], state, memory, model.projection())
+        torch.testing.assert_close(logits[:, 0], whole[:, t] + model.suppression, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("heads", [1, 3])

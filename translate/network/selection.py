@@ -1,0 +1,80 @@
+"""Vocabulary selection: the target ids that the translation of a sentence may contain.
+
+A decoding step multiplies by the columns of these candidates alone, so that its time does not depend on the vocabulary
+(Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; L'Hostis et al. 2016,
+"Vocabulary Selection Strategies for Neural Machine Translation").
+
+Axis letters: B batch, S source length, V source vocabulary, F candidates that all sentences share, N places for a
+sentence's own candidates, W own candidates of one source id at most, M own candidates of all source ids together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragoman.runtime.contract import PAD
+
+
+class Candidates(NamedTuple):
+    """The candidates of each sentence of a batch."""
+
+    shared: Tensor  # (F), ascending
+    own: Tensor  # (B, N): each id once; PAD where a place is unused
+
+    @property
+    def ids(self) -> Tensor:
+        """The ids of all candidates, (B, F + N)."""
+        return torch.cat((self.shared.expand(self.own.shape[0], self.shared.shape[0]), self.own), 1)
+
+
+@torch.library.custom_op("dragoman::trim", mutates_args=())
+def trim(ids: Tensor) -> Tensor:
+    """Return ids (B, N) without the last columns that hold only PAD; one column always stays."""
+    longest = int((ids != PAD).sum(1).max()) if len(ids) else 0
+    return ids[:, : max(1, longest)].clone()
+
+
+@trim.register_fake
+def _(ids: Tensor) -> Tensor:
+    return ids.new_empty(ids.shape[0], torch.library.get_ctx().new_dynamic_size(min=1))
+
+
+class VocabularySelection(nn.Module):
+    """Candidates from a table: some that all sentences share, and some for each source id."""
+
+    shared: Tensor  # (F), ascending
+    copies: Tensor  # (V): the target id that copies each source id, or PAD if there is none or all share it
+    lengths: Tensor  # (V): the number of further candidates of each source id
+    table: Tensor  # (M): the candidates of source id 0, then those of 1, ...
+
+    def __init__(self, shared: Tensor, copies: Tensor, lengths: Tensor, table: Tensor) -> None:
+        super().__init__()
+        self.longest = int(lengths.max())  # W
+        for name, tensor in (("shared", shared), ("copies", copies), ("lengths", lengths), ("table", table)):
+            self.register_buffer(name, tensor)
+
+    def forward(self, source: Tensor, source_length: Tensor) -> Candidates:
+        """Return the candidates of each sentence: source (B, S) with any ids at padding, source_length (B)."""
+        B, S = source.shape
+        mask = torch.arange(S, device=source.device) < source_length[:, None]  # (B, S)
+        source = torch.where(mask, source, PAD)  # which has no candidates
+        ends = self.lengths.long().cumsum(0)  # (V)
+        last = lookup(ends, source).unsqueeze(2)  # (B, S, 1)
+        length = lookup(self.lengths, source).long().unsqueeze(2)
+        place = torch.arange(self.longest, device=source.device)  # (W)
+        table = F.pad(self.table, (0, self.longest))  # so that every row has W entries
+        translations = torch.where(place < length, lookup(table, last - length + place).long(), PAD)  # (B, S, W)
+        own = torch.cat((lookup(self.copies, source).long(), translations.reshape(B, -1)), 1)  # (B, S + S*W)
+        # Unused places come last and are cut off, so that those of padding do not move the others.
+        own = trim(own.sort(1, descending=True).values)
+        repeated = F.pad(own[:, 1:] == own[:, :-1], (1, 0))
+        return Candidates(self.shared, torch.where(repeated, PAD, own))
+
+
+def lookup(vector: Tensor, index: Tensor) -> Tensor:
+    """Return the elements of a vector at the places of `index` (any shape)."""
+    return F.embedding(index, vector[:, None]).squeeze(-1)

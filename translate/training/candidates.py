@@ -1,0 +1,170 @@
+"""Learn the candidates of a vocabulary selection from a trained network: what it writes when it reads a source id.
+
+The network predicts the targets of training pairs, and its attention says which source ids each prediction comes from.
+So the candidates include what the network writes in place of the reference, and need no aligner. With IBM Model 1 on
+the same pairs (Brown et al. 1993), three times as many translations change (docs/speed.md).
+
+Axis letters: B batch, S source length, T target length, I target ids of a batch without padding, E model width,
+V vocabulary, P pairs of a source id and a target id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dragoman.runtime.contract import EOS, PAD
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.translate.encoding.batching import TranslationBatch
+from dragoman.translate.encoding.ragged import Ints
+from dragoman.translate.network.selection import VocabularySelection
+from dragoman.translate.network.seq2seq import Seq2Seq
+from dragoman.translate.training.checkpoint import load_tensors, save_tensors
+
+SELECTION = "selection.safetensors"  # the file in a run
+
+SHARED = 1536  # candidates that all sentences share, unless there are more that must be among them
+OWN = 64  # candidates of a source id, at most
+OWN_ON_AVERAGE = 8  # of a target id; they take two bytes each in a file
+SENTENCES = 100_000  # pairs to learn from, at most
+
+# The most likely target ids at each target position, and the source positions with the most attention there.
+PREDICTIONS, POSITIONS = 16, 3
+
+
+class PairCounts:
+    """Expected counts of pairs of a source id and a target id."""
+
+    def __init__(self, target_vocabulary: int) -> None:
+        self.target_vocabulary = target_vocabulary
+        self.keys: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # (P), ascending
+        self.counts: npt.NDArray[np.float64] = np.zeros(0)  # (P)
+        self._pending: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
+        self._pending_size = 0
+
+    def add(self, source: Tensor, target: Tensor, count: Tensor) -> None:
+        """Add counts of pairs: three tensors of one shape."""
+        keys = (source * self.target_vocabulary + target).flatten().cpu().numpy()
+        self._pending.append((keys, count.flatten().double().cpu().numpy()))
+        self._pending_size += len(keys)
+        if self._pending_size > max(2_000_000, len(self.keys)):
+            self.merge()
+
+    def merge(self) -> None:
+        """Bring `keys` and `counts` up to date."""
+        parts = [(self.keys, self.counts), *self._pending]
+        keys, counts = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        self.keys, place = np.unique(keys, return_inverse=True)
+        self.counts = np.bincount(place, counts, len(self.keys))
+        self._pending, self._pending_size = [], 0
+
+    def most_frequent(self, size: int, longest: int, excluded: Ints) -> tuple[Ints, Ints]:
+        """Return the `size` most frequent pairs, at most `longest` of each source id, as source and target ids.
+
+        They are sorted by source id, then by frequency. excluded: target ids to leave out.
+        """
+        self.merge()
+        source, target = np.divmod(self.keys, self.target_vocabulary)
+        kept = ~np.isin(target, excluded)
+        source, target, count = source[kept], target[kept], self.counts[kept]
+        order = np.lexsort((target, -count, source))
+        source, target, count = source[order], target[order], count[order]
+        _, first, lengths = np.unique(source, return_index=True, return_counts=True)
+        kept = np.arange(len(source)) - np.repeat(first, lengths) < longest
+        source, target, count = source[kept], target[kept], count[kept]
+        kept = np.zeros(len(source), bool)
+        kept[np.argsort(-count, kind="stable")[:size]] = True
+        return source[kept], target[kept]
+
+
+def must_share(tokenizer: Tokenizer) -> list[int]:
+    """Return the target ids that any sentence may need: `</s>`, bytes, and subwords without a letter."""
+    processor = tokenizer.processor
+    subwords = enumerate(tokenizer.subwords(range(len(tokenizer))))
+    return [
+        i for i, subword in subwords
+        if i == EOS or (i > EOS and (processor.IsByte(i) or not any(map(str.isalpha, subword))))
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def learn_selection(
+    model: Seq2Seq,
+    batches: Iterable[TranslationBatch],
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    progress: Callable[[int], None] = lambda _: None,
+) -> VocabularySelection | None:
+    """Return the vocabulary selection of a trained network, or None if it would gain nothing.
+
+    batches: training pairs, of which the first SENTENCES count. progress is called with the number of sentences read.
+    A network without attention has no selection, nor does one whose vocabulary is hardly larger than the candidates.
+    """
+    vocabulary = len(target_tokenizer)
+    shared = must_share(target_tokenizer)
+    if vocabulary < 2 * max(SHARED, len(shared)) or model.decoder.layers[-1].attention.none:
+        return None
+    model.eval()
+    device = model.bias.device
+    counts, frequency, done = PairCounts(vocabulary), torch.zeros(vocabulary, device=device), 0
+    for batch in batches:
+        b = batch.to(device)
+        mask = b.target_out != PAD  # (B, T)
+        x, attention = model.forward_with_attention(b.source, b.source_length, b.target_in)
+        probability = torch.softmax((model.logits(x[mask]) + model.suppression).float(), -1)  # (I, V)
+        frequency += probability.sum(0)
+        probability, target = probability.topk(PREDICTIONS)  # (I, PREDICTIONS)
+        weight, position = attention[mask].topk(min(POSITIONS, attention.shape[-1]))  # (I, POSITIONS)
+        row = mask.nonzero()[:, :1]  # (I, 1)
+        source = b.source[row, position]  # (I, POSITIONS)
+        shape = (*source.shape, PREDICTIONS)
+        counts.add(
+            source[:, :, None].expand(shape), target[:, None].expand(shape), weight[:, :, None] * probability[:, None]
+        )
+        done += len(b.source)
+        progress(done)
+        if done >= SENTENCES:
+            break
+    return _selection(counts, frequency.cpu().numpy(), shared, source_tokenizer, target_tokenizer)
+
+
+def _selection(
+    counts: PairCounts, frequency: npt.NDArray[np.float32], must: list[int], source: Tokenizer, target: Tokenizer
+) -> VocabularySelection:
+    """Return the selection that follows from counts of pairs and the frequency of target ids (V)."""
+    order = np.argsort(-frequency, kind="stable")
+    order = order[(order > EOS) & ~np.isin(order, must)]
+    shared = np.sort([*must, *order[: max(0, SHARED - len(must))]])
+    sources, targets = counts.most_frequent(OWN_ON_AVERAGE * len(target), OWN, shared)
+    target_id = {subword: i for i, subword in enumerate(target.subwords(range(len(target)))) if i > EOS}
+    copies = np.array([target_id.get(subword, PAD) for subword in source.subwords(range(len(source)))])
+    copies[np.isin(copies, shared)] = PAD
+    copies[: EOS + 1] = PAD
+    integer = torch.int16 if len(target) < 2**15 else torch.int32
+    return VocabularySelection(
+        torch.from_numpy(shared),
+        torch.from_numpy(copies).to(integer),
+        torch.from_numpy(np.bincount(sources, minlength=len(source))).to(torch.uint8),
+        torch.from_numpy(targets).to(integer),
+    )
+
+
+def save_selection(path: Path, selection: VocabularySelection | None) -> None:
+    """Write a selection to a file, or remove the file of an earlier one."""
+    if selection is None:
+        path.unlink(missing_ok=True)
+    else:
+        save_tensors(path, dict(selection.named_buffers()))
+
+
+def load_selection(path: Path) -> VocabularySelection | None:
+    """Read a selection from a file, or return None if there is no file. Raises UserError if the file is damaged."""
+    if not path.exists():
+        return None
+    tensors = load_tensors(path)[0]
+    return VocabularySelection(**tensors)
