@@ -57,10 +57,10 @@ class PairCounts:
 
     def merge(self) -> None:
         """Bring `keys` and `counts` up to date."""
-        parts = [(self.keys, self.counts), *self._pending]
-        keys, counts = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        keys = np.concatenate([self.keys, *(keys for keys, _ in self._pending)])
+        counts = np.concatenate([self.counts, *(counts for _, counts in self._pending)])
         self.keys, place = np.unique(keys, return_inverse=True)
-        self.counts = np.bincount(place, counts, len(self.keys))
+        self.counts = np.bincount(place, counts, len(self.keys)).astype(np.float64)
         self._pending, self._pending_size = [], 0
 
     def most_frequent(self, size: int, longest: int, excluded: Ints) -> tuple[Ints, Ints]:
