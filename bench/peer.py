@@ -1,7 +1,8 @@
 """Time CTranslate2's int8 Transformer "tiny" for `make bench`, in a virtual environment of its own.
 
-The script reads requests from standard input, one JSON object per line with the keys batch, beam and length. For each
-it translates a batch of random sentences to outputs of exactly that length, and prints the milliseconds.
+The script reads requests from standard input, one JSON object per line with the keys batch, beam, source and length.
+For each it translates a batch of random sentences of `source` ids to outputs of exactly `length` ids, and prints the
+milliseconds.
 
 The weights are random, because they do not influence speed. The shape is that of "tiny": 6 encoder and 2 decoder
 layers, width 256, feed-forward width 1024, 8 heads.
@@ -75,7 +76,7 @@ def main() -> None:
         for line in sys.stdin:
             request = json.loads(line)
             batch, length = request["batch"], request["length"]
-            source = [[f"t{i}" for i in rng.integers(0, vocabulary - 3, length)] for _ in range(batch)]
+            source = [[f"t{i}" for i in rng.integers(0, vocabulary - 3, request["source"])] for _ in range(batch)]
             start = time.perf_counter()
             results = translator.translate_batch(
                 source, beam_size=request["beam"], max_batch_size=batch, min_decoding_length=length,

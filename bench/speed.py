@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -34,7 +36,7 @@ from dragoman.export.exporter import build, build_int8
 from dragoman.export.graph import to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.contract import EOS, Ids
-from dragoman.runtime.engine import OnnxEngine
+from dragoman.runtime.engine import Engine, OnnxEngine, session_inputs
 from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.builders.cldr import build_cldr
@@ -45,35 +47,52 @@ from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
 
+ROOT = Path(__file__).resolve().parents[1]
 LENGTH = 15  # ids of a source and its translation
 TURN = 5  # runs of one side before the other's turn
 PHRASES = 6000  # in the corpus of the throwaway run
+INTEGER_PRODUCTS = ("MatMulIntegerToFloat", "MatMulInteger")
+SENTENCE = "A man is riding a bicycle down the street ."
 Row = dict[str, Any]
+Sources = tuple[Ids, Ids]  # ids (B, S) and their lengths (B)
 
 
 class Peer(NamedTuple):
-    """CTranslate2 in its own process and virtual environment."""
+    """Another translator in its own process and virtual environment."""
 
     process: subprocess.Popen[str]
     name: str
 
     @classmethod
-    def start(cls, python: Path, vocabulary: int) -> Peer:
-        """Start the process and wait until it is ready."""
-        process = subprocess.Popen(
-            [python, Path(__file__).with_name("peer.py"), str(vocabulary)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        return cls(process, json.loads(process.stdout.readline())["peer"])
+    def start(cls, *words: str) -> Peer:
+        """Start the process of a command, in the folder of the repository, and wait until it is ready.
 
-    def ms(self, batch: int, beam: int) -> float:
-        """Return the milliseconds of one translation of a batch."""
+        Raises OSError if it does not start, and RuntimeError if it ends at once.
+        """
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        assert process.stdout is not None
+        if not (line := process.stdout.readline()):
+            process.communicate()
+            raise RuntimeError(f"`{shlex.join(words)}` ended with status {process.returncode}")
+        return cls(process, json.loads(line)["peer"])
+
+    def ms(self, batch: int, beam: int = 1, length: int = LENGTH) -> float:
+        """Translate one batch of sentences of LENGTH ids to `length` ids each, and return the milliseconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"batch": batch, "beam": beam, "length": LENGTH}) + "\n")
+        request = {"batch": batch, "beam": beam, "source": LENGTH, "length": length}
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return float(json.loads(self.process.stdout.readline())["ms"])
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def ctranslate2(python: str, vocabulary: int) -> Peer:
+    """Start CTranslate2's int8 Transformer "tiny" with the Python of its environment."""
+    return Peer.start(os.path.abspath(python), "bench/peer.py", str(vocabulary))
 
 
 def quartiles(values: Sequence[float]) -> list[float]:
@@ -113,24 +132,23 @@ def value_row(figure: str, values: Sequence[float], *, batch: int = 1, beam: int
 def without_eos(search: BeamSearch, limit_ratio: int) -> BeamSearch:
     """Return a search in which `</s>` cannot win. A translation may be `limit_ratio` times as long as its source."""
     search.model.bias.data[EOS] = -1e4
-    return BeamSearch(search.model, limit_ratio).eval()
+    return BeamSearch(search.model, limit_ratio, selection=search.selection).eval()
 
 
-def random_sources(vocabulary: int, batch: int) -> tuple[Ids, Ids]:
+def random_sources(vocabulary: int, batch: int) -> Sources:
     """Return random sources of LENGTH ids (B, S), and their lengths (B)."""
     ids = np.random.default_rng(1).integers(4, vocabulary, (batch, LENGTH))
     ids[:, -1] = EOS
     return ids, np.full(batch, LENGTH)
 
 
-def timer(engine: OnnxEngine, vocabulary: int, batch: int, beam: int, steps: int = LENGTH) -> Callable[[], float]:
+def timer(engine: Engine, sources: Sources, beam: int, steps: int = LENGTH) -> Callable[[], float]:
     """Return a function that translates one batch and returns the milliseconds."""
-    source, length = random_sources(vocabulary, batch)
 
     def run() -> float:
         start = time.perf_counter()
         target, _, _ = engine.run(
-            source, length, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0
+            *sources, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0
         )
         seconds = time.perf_counter() - start
         assert target.shape[2] == steps
@@ -153,7 +171,8 @@ def throwaway_run(config_path: str, folder: Path) -> Run:
 FIRST_SENTENCE = """
 import sys
 from dragoman.runtime.translator import Translator
-print(Translator.load(sys.argv[1]).translate("A man is riding a bicycle down the street .").text, flush=True)
+print(Translator.load(sys.argv[1]).translate(sys.argv[2]).text, flush=True)
+sys.stdin.read()
 """
 MEMORY = """
 import random, sys
@@ -249,14 +268,43 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def step_cost(model: bytes) -> int:
-    """Return the weights that one step multiplies each hypothesis by. In int8, they are as many bytes."""
-    graph = onnx.load_from_string(model).graph
-    sizes = {t.name: int(np.prod(t.dims)) for t in graph.initializer if t.data_type == TensorProto.INT8}
-    loop = next(
-        n for n in graph.node if n.op_type == "Loop" and any(m.op_type == "LogSoftmax" for m in n.attribute[0].g.node)
-    )
-    return sum(sizes[n.input[1]] for n in loop.attribute[0].g.node if n.op_type == "MatMulIntegerToFloat")
+def cold_start(model: Path, sentence: str, core: int) -> tuple[float, float]:
+    """Return the seconds until a new process has translated a sentence, and its largest resident memory in MiB."""
+    start = time.perf_counter()
+    with python(FIRST_SENTENCE, str(model), sentence, core=core) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        return time.perf_counter() - start, peak_memory(process.pid)
+
+
+def peak_memory(process: int) -> float:
+    """Return the largest resident memory that a process has had, in MiB."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def step_cost(model: bytes, sources: Sources) -> int:
+    """Return the weights that one greedy step multiplies a hypothesis by. In int8, they are as many bytes.
+
+    Columns that are selected or transposed before the loop are counted by running the model on the sources.
+    """
+    proto = onnx.load_from_string(model)
+    greedy_loop = next(  # the loop of the beam search comes after it, with the same weights
+        n for n in proto.graph.node
+        if n.op_type == "Loop" and any(m.op_type == "LogSoftmax" for m in n.attribute[0].g.node)
+    )  # fmt: skip
+    weights = [n.input[1] for n in greedy_loop.attribute[0].g.node if n.op_type in INTEGER_PRODUCTS]
+    sizes = {t.name: math.prod(t.dims) for t in proto.graph.initializer if t.data_type == TensorProto.INT8}
+    computed = [name for name in weights if name not in sizes]
+    if computed:
+        proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in computed)
+        inputs = session_inputs(
+            *sources, beam_size=1, n_best=1, max_length=1, length_penalty=1.0, n_aligned=0
+        )  # fmt: skip
+        arrays = open_session(proto.SerializeToString()).run(computed, inputs)
+        # Matrices are shared, and of the others each sentence has its own.
+        sizes |= {name: math.prod(x.shape[-2:]) for name, x in zip(computed, arrays, strict=True)}
+    return sum(sizes[name] for name in weights)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
@@ -287,21 +335,22 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     os.sched_setaffinity(0, {core})
     int8, float32 = OnnxEngine(forced["int8"]), OnnxEngine(forced["float32"])
 
-    peer = Peer.start(Path(options.peer), vocabulary)
+    sources = {batch: random_sources(vocabulary, batch) for batch in (1, 32, 64)}
+    peer = ctranslate2(options.peer, vocabulary)
     for beam in (1, 5):
         for batch in (1, 32):
             yield {
                 **compare(
-                    timer(int8, vocabulary, batch, beam), partial(peer.ms, batch, beam), options.repeat,
+                    timer(int8, sources[batch], beam), partial(peer.ms, batch, beam), options.repeat,
                     figure="against the peer", batch=batch, beam=beam,
                 ),
                 "peer": peer.name,
             }  # fmt: skip
-    peer.process.communicate()
+    peer.stop()
     for batch in (1, 32):
         yield {
             **compare(
-                timer(int8, vocabulary, batch, 1), timer(float32, vocabulary, batch, 1), options.repeat,
+                timer(int8, sources[batch], 1), timer(float32, sources[batch], 1), options.repeat,
                 figure="against its own float32 file", batch=batch, beam=1,
             ),
             "peer": "the same network in float32",
@@ -316,28 +365,22 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     yield value_row("two processes on two cores, times one", ratios)
 
     yield value_row("file, tokenizer included, MB", [files["int8"].stat().st_size / 1e6])
-    start_seconds = []
-    for _ in range(options.repeat):
-        start = time.perf_counter()
-        with python(FIRST_SENTENCE, str(files["int8"]), core=core) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            start_seconds.append(time.perf_counter() - start)
+    start_seconds = [cold_start(files["int8"], SENTENCE, core)[0] for _ in range(options.repeat)]
     yield value_row("new process: import, load, first sentence, s", start_seconds)
     words = " ".join(p.source for p in pairs)[:20000]
     memory = [float(line) for line in python(MEMORY, str(files["int8"]), words, core=core).communicate()[0].split()]
     yield value_row("resident after 1,000 mixed sentences, MiB", memory[:1], digits=1)
     yield value_row("growth over the next 10,000, MiB", [memory[1] - memory[0]], digits=1)
 
-    short, long = timer(int8, vocabulary, 1, 1, 16), timer(int8, vocabulary, 1, 1, 512)
+    short, long = timer(int8, sources[1], 1, 16), timer(int8, sources[1], 1, 512)
     short(), long()
     yield value_row(
         "time per token at 512 ids against 16", [(long() / 512) / (short() / 16) for _ in range(options.repeat)]
     )
     peak, reading = machine_limits(core)
-    cost = step_cost(forced["int8"])
     for batch, limit in ((1, reading), (64, peak)):
-        steps_16, steps_48 = timer(int8, vocabulary, batch, 1, 16), timer(int8, vocabulary, batch, 1, 48)
+        cost = step_cost(forced["int8"], sources[batch])
+        steps_16, steps_48 = timer(int8, sources[batch], 1, 16), timer(int8, sources[batch], 1, 48)
         steps_16(), steps_48()
         steps = [(steps_48() - steps_16()) / 32 / 1e3 for _ in range(options.repeat)]
         limit_name = f"bytes at {limit / 1e9:.0f} GB/s" if batch == 1 else f"multiply-adds at {limit / 1e9:.0f} G/s"

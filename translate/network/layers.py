@@ -71,8 +71,8 @@ class Embedding(nn.Module):
 
     def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         """Return what `project` needs for the columns of each sentence's own: ids (B, N), their bias (B, N)."""
-        columns = F.embedding(ids, self.weight).transpose(1, 2).contiguous()  # (B, E, N)
-        return *columns.split(MAX_HEAD_WIDTH, 1), bias.unsqueeze(1)
+        columns = F.embedding(ids, self.weight).transpose(1, 2)  # (B, E, N)
+        return *(block.contiguous() for block in columns.split(MAX_HEAD_WIDTH, 1)), bias.unsqueeze(1)
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
         """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, F + N)."""

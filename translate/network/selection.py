@@ -66,8 +66,8 @@ class VocabularySelection(nn.Module):
         last = lookup(ends, source).unsqueeze(2)  # (B, S, 1)
         length = lookup(self.lengths, source).long().unsqueeze(2)
         place = torch.arange(self.longest, device=source.device)  # (W)
-        table = F.pad(self.table, (0, self.longest))  # so that every row has W entries
-        translations = torch.where(place < length, lookup(table, last - length + place).long(), PAD)  # (B, S, W)
+        in_table = torch.clamp(last - length + place, max=len(self.table) - 1)  # (B, S, W)
+        translations = torch.where(place < length, lookup(self.table, in_table).long(), PAD)
         own = torch.cat((lookup(self.copies, source).long(), translations.reshape(B, -1)), 1)  # (B, S + S*W)
         # Unused places come last and are cut off, so that those of padding do not move the others.
         own = trim(own.sort(1, descending=True).values)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dragoman.runtime.contract import EOS, PAD
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.encoding.batching import TranslationBatch
 from dragoman.translate.encoding.ragged import Ints
@@ -166,5 +167,8 @@ def load_selection(path: Path) -> VocabularySelection | None:
     """Read a selection from a file, or return None if there is no file. Raises UserError if the file is damaged."""
     if not path.exists():
         return None
-    tensors = load_tensors(path)[0]
+    remedy = "restore it from a copy, or remove it, and every translation uses the whole vocabulary"
+    tensors = load_tensors(path, remedy)[0]
+    if tensors.keys() != VocabularySelection.__annotations__.keys():
+        raise UserError(f"{path} holds no vocabulary selection; {remedy}")
     return VocabularySelection(**tensors)
