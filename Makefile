@@ -1,5 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. People and CI use the same ones.
 PYTHON ?= python3
+PYTHON310 ?= python3.10
 BIN = .venv/bin
 
 .PHONY: quickstart test check fast slow mutants fuzz fixtures format docs dist results bench bench-train clean
@@ -41,9 +42,11 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Speed against CTranslate2 on this machine; five minutes, with nothing else running.
-bench: .venv/installed .venv-peer/installed
+# Speed against CTranslate2 on this machine, then speed over the vocabulary, against Marian, too; fifteen minutes, with
+# nothing else running.
+bench: .venv/installed .venv-peer/installed .venv-marian/installed
 	$(BIN)/python bench/speed.py --record docs/results/speed.jsonl
+	$(BIN)/python -m bench.vocabulary --record docs/results/vocabulary.jsonl
 	$(BIN)/python docs/tables.py
 
 # Training's tokens a second against JoeyNMT's, and beside a busy core against alone, on CORPUS (default: made phrases);
@@ -90,10 +93,20 @@ dist: .venv/installed
 	.venv-peer/bin/pip install -q -r bench/requirements.txt
 	touch $@
 
+# Marian's package has wheels for Python up to 3.10. Without that Python, `make bench` has no rows of Marian.
+.venv-marian/installed: bench/marian-requirements.txt
+	@if test -x .venv-marian/bin/python || command -v $(PYTHON310) >/dev/null; then \
+		test -x .venv-marian/bin/python || $(PYTHON310) -m venv .venv-marian && \
+		.venv-marian/bin/pip install -q -r bench/marian-requirements.txt && \
+		touch $@; \
+	else \
+		echo "no $(PYTHON310) is installed, so Marian is left out; name one with make PYTHON310=/path/to/python3.10"; \
+	fi
+
 .venv-joeynmt/installed: bench/joeynmt.txt
 	test -x .venv-joeynmt/bin/python || $(PYTHON) -m venv .venv-joeynmt
 	.venv-joeynmt/bin/pip install -q -r bench/joeynmt.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peer .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peer .venv-marian .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -41,7 +40,7 @@ from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.corpus.folder import write_corpus
-from dragoman.translate.evaluation.provenance import commit, machine
+from dragoman.translate.evaluation.provenance import command, commit, machine
 from dragoman.translate.files import read_rows, write_atomically, write_rows
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.run import Run
@@ -49,6 +48,7 @@ from dragoman.translate.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 LENGTH = 15  # ids of a source and its translation
+MIN_TURNS = 15  # of a figure
 TURN = 5  # runs of one side before the other's turn
 PHRASES = 6000  # in the corpus of the throwaway run
 INTEGER_PRODUCTS = ("MatMulIntegerToFloat", "MatMulInteger")
@@ -70,24 +70,29 @@ class Peer(NamedTuple):
         Raises OSError if it does not start, and RuntimeError if it ends at once.
         """
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        assert process.stdout is not None
-        if not (line := process.stdout.readline()):
-            process.communicate()
-            raise RuntimeError(f"`{shlex.join(words)}` ended with status {process.returncode}")
-        return cls(process, json.loads(line)["peer"])
+        return cls(process, answer(process)["peer"])
 
     def ms(self, batch: int, beam: int = 1, length: int = LENGTH) -> float:
         """Translate one batch of sentences of LENGTH ids to `length` ids each, and return the milliseconds."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         request = {"batch": batch, "beam": beam, "source": LENGTH, "length": length}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        return float(json.loads(self.process.stdout.readline())["ms"])
+        return float(answer(self.process)["ms"])
 
     def stop(self) -> None:
         """End the process."""
         self.process.communicate()
+
+
+def answer(process: subprocess.Popen[str]) -> Row:
+    """Return the next line of a process, a JSON object. Raises RuntimeError if the process ends."""
+    assert process.stdout is not None
+    if not (line := process.stdout.readline()):
+        process.communicate()
+        raise RuntimeError(f"its process ended with status {process.returncode}")
+    row: Row = json.loads(line)
+    return row
 
 
 def ctranslate2(python: str, vocabulary: int) -> Peer:
@@ -147,9 +152,7 @@ def timer(engine: Engine, sources: Sources, beam: int, steps: int = LENGTH) -> C
 
     def run() -> float:
         start = time.perf_counter()
-        target, _, _ = engine.run(
-            *sources, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0
-        )
+        target, _, _ = engine.run(*sources, beam_size=beam, n_best=1, max_length=steps, length_penalty=1.0, n_aligned=0)
         seconds = time.perf_counter() - start
         assert target.shape[2] == steps
         return seconds * 1e3
@@ -298,9 +301,7 @@ def step_cost(model: bytes, sources: Sources) -> int:
     computed = [name for name in weights if name not in sizes]
     if computed:
         proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in computed)
-        inputs = session_inputs(
-            *sources, beam_size=1, n_best=1, max_length=1, length_penalty=1.0, n_aligned=0
-        )  # fmt: skip
+        inputs = session_inputs(*sources, beam_size=1, n_best=1, max_length=1, length_penalty=1.0, n_aligned=0)
         arrays = open_session(proto.SerializeToString()).run(computed, inputs)
         # Matrices are shared, and of the others each sentence has its own.
         sizes |= {name: math.prod(x.shape[-2:]) for name, x in zip(computed, arrays, strict=True)}
@@ -400,28 +401,43 @@ def record(path: Path, rows: Sequence[Row]) -> None:
     write_rows(path, [*others, *rows])
 
 
-def main() -> int:
-    """Measure, print the rows, and record them if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all measurements of translation."""
     parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="configuration whose shape is measured")
-    parser.add_argument("--run", help="trained run to measure instead")
     parser.add_argument("--peer", default=".venv-peer/bin/python", help="Python with ctranslate2 installed")
     parser.add_argument("--target", default="portable", choices=("portable", "vnni"), help="see `dragoman export`")
-    parser.add_argument("--repeat", type=int, default=25, help="turns per figure, at least 15 (default: 25)")
+    parser.add_argument("--repeat", type=turns, default=25, help="turns per figure, at least 15 (default: 25)")
     parser.add_argument(
         "--record", metavar="FILE", help="also write the rows to this file, in place of this machine's older rows"
     )
+
+
+def turns(text: str) -> int:
+    """Return a number of turns. Raises ArgumentTypeError if they are too few."""
+    if not text.isdecimal() or int(text) < MIN_TURNS:
+        raise argparse.ArgumentTypeError(f"{text} is given; give {MIN_TURNS} or more, which a median needs")
+    return int(text)
+
+
+def print_and_record(rows: Iterator[Row], file: str | None) -> None:
+    """Print rows as they come. Then write them with their provenance to a file, if one is given."""
+    origin = {"commit": commit(), "machine": machine(), "command": command()}
+    printed = []
+    for row in rows:
+        printed.append({**row, **origin})
+        print(json.dumps(row), flush=True)
+    if file:
+        record(Path(file), printed)
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", help="trained run to measure instead")
+    add_common_options(parser)
     options = parser.parse_args()
-    if options.repeat < 15:
-        parser.error(f"--repeat {options.repeat}: give 15 or more, which a median needs")
-    rows = []
-    origin = {"commit": commit(), "machine": machine(), "command": " ".join(["python", *sys.argv])}
     with tempfile.TemporaryDirectory() as folder:
-        for row in measure(options, Path(folder)):
-            rows.append({**row, **origin})
-            print(json.dumps(row), flush=True)
-    if options.record:
-        record(Path(options.record), rows)
+        print_and_record(measure(options, Path(folder)), options.record)
     return 0
 
 

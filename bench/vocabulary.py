@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,12 +36,12 @@ from bench.speed import (
     TURN,
     Peer,
     Row,
+    add_common_options,
     cold_start,
     compare,
     ctranslate2,
     peak_memory,
-    pinned,
-    record,
+    print_and_record,
     timer,
     value_row,
     without_eos,
@@ -56,8 +54,8 @@ from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import ModelConfig, TokenizerConfig, load
+from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.encoding.subwords import train_tokenizer
-from dragoman.translate.evaluation.provenance import command, commit, machine
 from dragoman.translate.files import write_atomically
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.selection import VocabularySelection
@@ -71,6 +69,7 @@ FILE_SIZES = (32_000,)  # whose files are weighed
 BATCHES = (1, 32)
 STEPS = (16, 48)  # forced ids: the time of one step is the slope between them
 NAMES = {True: "Dragoman, selection", False: "Dragoman, whole vocabulary"}
+Starter = Callable[[int], Peer]
 LIMIT_RATIO = 4  # of the longest translation to its source: allows 70 ids from 15
 
 
@@ -117,13 +116,14 @@ def random_selection(subwords: Subwords) -> VocabularySelection:
     )  # fmt: skip
 
 
-def zipf_lengths(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def zipf_lengths(count: int) -> Ints:
     """Return numbers of candidates that fall as 1 / rank, at most OWN, and OWN_ON_AVERAGE on average (nearly)."""
     rank = np.arange(1, count + 1)
     scales = np.geomspace(1, OWN * count, 1000)
     totals = [np.minimum(OWN, scale / rank).round().sum() for scale in scales]
     scale = scales[np.searchsorted(totals, OWN_ON_AVERAGE * count)]
-    return np.minimum(OWN, scale / rank).round().astype(np.int64)
+    lengths: Ints = np.minimum(OWN, scale / rank).round().astype(np.int64)
+    return lengths
 
 
 def build_files(config: ModelConfig, target: str, subwords: Subwords, folder: Path) -> dict[bool, Model]:
@@ -251,8 +251,11 @@ def peer_start(start: Callable[[], Peer]) -> tuple[float, float]:
     return seconds, memory
 
 
-def size_rows(models: Mapping[bool, Model], marian: str | None, folder: Path, vocabulary: int) -> Iterator[Row]:
-    """Yield the sizes of the files that a translator needs, tokenizer included. marian: the peer's name, if it runs."""
+def size_rows(models: Mapping[bool, Model], marian: str, folder: Path, vocabulary: int) -> Iterator[Row]:
+    """Yield the sizes of the files that a translator needs, tokenizer included.
+
+    marian: the name of this peer, or nothing. folder: of its models.
+    """
     files = {NAMES[selection]: [model.path] for selection, model in models.items()}
     if marian:
         names = ("tiny{}.bin", "vocab{}.spm", "lex{}.bin")
@@ -268,54 +271,69 @@ def marian(python: str, folder: str, vocabulary: int) -> Peer:
     return Peer.start(*words)
 
 
-def runs_here(start: Callable[[int], Peer], name: str, target: str) -> bool:
-    """Start a peer once for each size, so that its models are built. If it does not run, say why.
+def usable(start: Starter, name: str, target: str) -> Starter | None:
+    """Return a function that starts a peer for a vocabulary size, or None if the peer does not run here.
 
-    start: starts it for a vocabulary size. target: what `make` installs it by.
+    Says why it does not. If it does, its models are built. target: `make` installs the peer by this name.
     """
     try:
         for vocabulary in SIZES:
             start(vocabulary).stop()
     except (OSError, RuntimeError) as error:
         print(f"no rows of {name}: {error}; `make {target}` installs it", file=sys.stderr)
-        return False
-    return True
+        return None
+    return start
+
+
+def figures(
+    subwords: Subwords, models: Mapping[bool, Model], starters: Sequence[Starter | None], options: argparse.Namespace
+) -> Iterator[Row]:
+    """Yield the figures of one vocabulary size. starters: of Marian and CTranslate2."""
+    vocabulary, repeat = len(subwords.tokenizer), options.repeat
+    peers = [start(vocabulary) if start else None for start in starters]
+    yield candidates_row(random_selection(subwords), subwords)
+    yield from comparisons(models, subwords.words, peers[0], peers[1], repeat)
+    yield from step_rows(step_systems(models, subwords.words, peers), repeat)
+    for peer in filter(None, peers):
+        peer.stop()
+    marian_name = peers[0].name if peers[0] else ""
+    if vocabulary in START_SIZES:
+        (core,), sentence = os.sched_getaffinity(0), next(sentences(subwords.words))
+        starts = {NAMES[key]: partial(cold_start, model.path, sentence, core) for key, model in models.items()}
+        if starters[0]:
+            starts[marian_name] = partial(peer_start, partial(starters[0], vocabulary))
+        yield from start_rows(starts, repeat)
+    if vocabulary in FILE_SIZES:
+        yield from size_rows(models, marian_name, Path(options.marian_models), vocabulary)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield all figures."""
-    core = sorted(os.sched_getaffinity(0))[0]
     start_marian = partial(marian, options.marian, options.marian_models)
-    start_ctranslate2 = partial(ctranslate2, options.peer)
-    has_marian = runs_here(start_marian, "Marian", ".venv-marian/installed")
-    has_ctranslate2 = runs_here(start_ctranslate2, "CTranslate2", ".venv-peer/installed")
+    starters = (
+        usable(start_marian, "Marian", ".venv-marian/installed"),
+        usable(partial(ctranslate2, options.peer), "CTranslate2", ".venv-peer/installed"),
+    )
     config = load(options.config).model
     trained = [Subwords.train(vocabulary) for vocabulary in SIZES]
     built = [build_files(config, options.target, subwords, folder) for subwords in trained]
-    os.sched_setaffinity(0, {core})  # and the peers that start from here on
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the peers that start from here on inherit it
     for vocabulary, subwords, models in zip(SIZES, trained, built, strict=True):
-        peers = (
-            start_marian(vocabulary) if has_marian else None,
-            start_ctranslate2(vocabulary) if has_ctranslate2 else None,
-        )
-        rows = [
-            [candidates_row(random_selection(subwords), subwords)],
-            comparisons(models, subwords.words, *peers, options.repeat),
-            step_rows(step_systems(models, subwords.words, peers), options.repeat),
-        ]
-        for row in itertools.chain(*rows):
+        for row in figures(subwords, models, starters, options):
             yield {**row, "vocabulary": vocabulary}
-        for peer in filter(None, peers):
-            peer.stop()
-    for vocabulary, subwords, models in zip(SIZES, trained, built, strict=True):
-        sentence = next(sentences(subwords.words))
-        starts = {NAMES[selection]: partial(cold_start, model.path, sentence, core) for selection, model in models.items()}
-        name = peers[0].name if peers[0] else None
-        if name:
-            starts[name] = partial(peer_start, partial(start_marian, vocabulary))
-        rows = []
-        if vocabulary in START_SIZES:
-            yield from ({**row, "vocabulary": vocabulary} for row in start_rows(starts, options.repeat))
-        if vocabulary in FILE_SIZES:
-            rows = size_rows(models, name, Path(options.marian_models), vocabulary)
-            yield from ({**row, "vocabulary": vocabulary} for row in rows)
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--marian", default=".venv-marian/bin/python", help="Python with bergamot installed")
+    parser.add_argument("--marian-models", default="runs/marian", help="folder of Marian's models, built if need be")
+    add_common_options(parser)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print_and_record(measure(options, Path(folder)), options.record)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,13 @@
 """Draw the tables of the README, docs/results.md, docs/results-details.md and docs/speed.md (`make results`).
 
 They are drawn from files in docs/results. scores.jsonl has a row for each run, test set, protocol and precision, and
-runs.toml says in words what each run is. speed.jsonl has the figures of `make bench`, training.jsonl those of
-`make bench-train`.
+runs.toml says in words what each run is. speed.jsonl and vocabulary.jsonl have the figures of `make bench`,
+training.jsonl those of `make bench-train`. The figures of vocabulary.jsonl have a picture, too.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -55,6 +56,11 @@ FIGURES = {
     "time per token at 512 ids against 16": "time per id at 512 ids, relative to 16 ids",
     "share of the machine's limit in a step": "share of the machine's limit reached in a step",
 }
+STEP = "one decoding step, us"  # the figure of vocabulary.jsonl that has a picture
+PICTURE = HERE / "images" / "vocabulary.png"
+PICTURE_TEXT = (
+    "Time of a decoding step against the size of the vocabulary, for Dragoman with and without selection, and peers"
+)
 BEGIN, END = "<!-- tables: drawn by `make results` -->", "<!-- end of tables -->"
 
 
@@ -227,6 +233,52 @@ def training(lines: Rows) -> str:
     return "\n".join([origin(lines), *out, ""])
 
 
+def vocabulary(lines: Rows) -> str:
+    """Return the figures of one run of bench/vocabulary.py: comparisons, then values with a column for each size."""
+    out = [
+        "| subwords | Dragoman | against | from and to | batch | Dragoman, ms | other, ms | ratio | quartiles |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    out += [
+        f"| {r['vocabulary']:,} | {'selection' if r['selection'] else 'whole vocabulary'} | {r['peer']} "
+        f"| {r['figure']} | {r['batch']} | {r['ours_ms']} | {r['peer_ms']} | **{r['ratio']}** | {quartiles(r)} |"
+        for r in lines
+        if "ratio" in r
+    ]
+    values = {
+        (r["figure"], r["system"], r["vocabulary"]): f"**{r['value']}** {quartiles(r)}" for r in lines if "value" in r
+    }
+    sizes = sorted({size for _, _, size in values})
+    out += ["", f"| figure | system | {' | '.join(f'{size:,}' for size in sizes)} |", "|---|---|" + "---|" * len(sizes)]
+    for name, system in dict.fromkeys((name, system) for name, system, _ in values):
+        cells = [values.get((name, system, size), "-").strip() for size in sizes]
+        out.append(f"| {name} | {system} | {' | '.join(cells)} |")
+    return "\n".join([origin(lines), *out, ""])
+
+
+def draw_steps(lines: Rows) -> bytes:
+    """Return a PNG of the time of a decoding step over the vocabulary: a panel per machine, a line per system."""
+    from matplotlib.figure import Figure  # heavy, and without figures not needed
+
+    machines = [*dict.fromkeys(r["machine"] for r in lines)]
+    picture = Figure(figsize=(0.5 + 5.5 * len(machines), 4), layout="constrained")
+    panels = picture.subplots(1, len(machines), squeeze=False)[0]
+    for axes, machine in zip(panels, machines, strict=True):
+        mine = [r for r in lines if r["machine"] == machine and r["figure"] == STEP]
+        for system in dict.fromkeys(r["system"] for r in mine):
+            points = sorted((r["vocabulary"], r["value"]) for r in mine if r["system"] == system)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=system)
+        sizes = sorted({r["vocabulary"] for r in mine})
+        axes.set(title=machine, xlabel="subwords in the vocabulary", ylabel="microseconds", xscale="log", ylim=0)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    file = io.BytesIO()
+    picture.savefig(file, dpi=110, format="png")
+    return file.getvalue()
+
+
 def origin(lines: Rows) -> str:
     """Return the heading and the command of the figures of one machine and commit."""
     first = lines[0]
@@ -252,6 +304,8 @@ def pages() -> dict[Path, str]:
     """Return the text between the markers of each page."""
     rows = read()
     parts = ["## Translation, by machine\n", *sections("speed.jsonl", speed)]
+    if parts_of_sizes := sections("vocabulary.jsonl", vocabulary):
+        parts += ["## Vocabulary size, by machine\n", f"![{PICTURE_TEXT}](images/{PICTURE.name})\n", *parts_of_sizes]
     parts += ["## Training, by machine\n", *sections("training.jsonl", training)]
     return {
         HERE / "results.md": results(rows),
@@ -269,9 +323,11 @@ def redrawn(page: str, text: str) -> str:
 
 
 def main() -> int:
-    """Redraw all pages."""
+    """Redraw all pages and the picture."""
     for page, text in pages().items():
         page.write_text(redrawn(page.read_text("utf-8"), text), "utf-8")
+    if lines := read_lines("vocabulary.jsonl"):
+        PICTURE.write_bytes(draw_steps(lines))
     return 0
 
 
