@@ -127,7 +127,7 @@ def compare(
     }  # fmt: skip
 
 
-def value_row(figure: str, values: Sequence[float], *, batch: int = 1, beam: int = 1, digits: int = 3) -> Row:
+def value_row(figure: str, values: Sequence[float], *, batch: int = 1, beam: int = 1, digits: int | None = 3) -> Row:
     """Return the row of a figure without a peer."""
     low, middle, high = quartiles(values) if len(values) > 1 else [values[0]] * 3
     return {"figure": figure, "batch": batch, "beam": beam, "threads": 1, "value": round(middle, digits),

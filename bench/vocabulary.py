@@ -4,8 +4,8 @@ The network has the shape of a configuration, random weights, and 8-bit products
 sentences, and so is that of the peer Marian. Both read text: 14 words of one subword each, which are 15 ids with
 `</s>`. Both are forced to write 15 ids. CTranslate2 reads and writes ids, and so does Dragoman in comparison with it.
 
-The selection is random, with the sizes of dragoman.translate.training.candidates: frequent words have most candidates,
-as in a selection that was learnt. Searches are greedy. The systems take turns on one core.
+The selection is random. Source ids have as many candidates as in dragoman.translate.training.candidates, and frequent
+words have most of them, as in a selection that was learnt. Searches are greedy. The systems take turns on one core.
 
 Run it in the folder of the repository: python -m bench.vocabulary. Without the environment of a peer, the rows of that
 peer are left out. Prints one JSON object per line, with the keys of bench/speed.py and vocabulary, the number of
@@ -60,10 +60,11 @@ from dragoman.translate.files import write_atomically
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq
-from dragoman.translate.training.candidates import OWN, OWN_ON_AVERAGE, SHARED
+from dragoman.translate.training.candidates import OWN, OWN_ON_AVERAGE
 from dragoman.translate.training.run_metadata import selection_facts
 
 SIZES = (4_000, 8_000, 32_000)
+SHARED = (1536, 1536, 1536)  # candidates that all sentences share; training chooses their number, see candidates.py
 START_SIZES = (4_000, 32_000)  # whose start and memory are measured
 FILE_SIZES = (32_000,)  # whose files are weighed
 BATCHES = (1, 32)
@@ -97,10 +98,10 @@ class Subwords(NamedTuple):
         return cls(tokenizer, [word for word in words if len(tokenizer.encode(word)) == 2])  # with </s>
 
 
-def random_selection(subwords: Subwords) -> VocabularySelection:
-    """Return a random selection of the usual sizes, in which frequent words have most candidates."""
+def random_selection(subwords: Subwords, size: int) -> VocabularySelection:
+    """Return a random selection in which frequent words have most candidates. size: candidates that all share."""
     vocabulary, rng = len(subwords.tokenizer), np.random.default_rng(1)
-    shared = np.sort([EOS, *rng.choice(np.arange(EOS + 1, vocabulary), SHARED - 1, replace=False)])
+    shared = np.sort([EOS, *rng.choice(np.arange(EOS + 1, vocabulary), size - 1, replace=False)])
     frequent = [subwords.tokenizer.encode(word)[0] for word in subwords.words]
     others = np.setdiff1d(np.arange(EOS + 1, vocabulary), frequent)
     lengths = np.zeros(vocabulary, np.int64)
@@ -126,7 +127,9 @@ def zipf_lengths(count: int) -> Ints:
     return lengths
 
 
-def build_files(config: ModelConfig, target: str, subwords: Subwords, folder: Path) -> dict[bool, Model]:
+def build_files(
+    config: ModelConfig, target: str, subwords: Subwords, selection: VocabularySelection, folder: Path
+) -> dict[bool, Model]:
     """Write a random network in 8 bits into two files, with selection and without. `</s>` cannot win."""
     torch.manual_seed(0)
     vocabulary = len(subwords.tokenizer)
@@ -139,11 +142,11 @@ def build_files(config: ModelConfig, target: str, subwords: Subwords, folder: Pa
 
     calibration = calibrate(plain, translate)
     models = {}
-    for selection in (random_selection(subwords), None):
-        search = quantised(BeamSearch(model, LIMIT_RATIO, selection=selection).eval(), calibration, target)
-        path = folder / f"{vocabulary}-{'selection' if selection else 'whole'}.onnx"
-        write_atomically(path, serialize(to_onnx(search), metadata_of(subwords, selection)))
-        models[selection is not None] = Model(path, Translator.load(path))
+    for chosen in (selection, None):
+        search = quantised(BeamSearch(model, LIMIT_RATIO, selection=chosen).eval(), calibration, target)
+        path = folder / f"{vocabulary}-{'selection' if chosen else 'whole'}.onnx"
+        write_atomically(path, serialize(to_onnx(search), metadata_of(subwords, chosen)))
+        models[chosen is not None] = Model(path, Translator.load(path))
     return models
 
 
@@ -185,7 +188,7 @@ def candidates_row(selection: VocabularySelection, subwords: Subwords) -> Row:
         source = torch.tensor([subwords.tokenizer.encode(line)])
         candidates = selection(source, torch.tensor([source.shape[1]]))
         counts.append(len(candidates.shared) + int((candidates.own != PAD).sum()))
-    return {**value_row("candidates of a sentence", counts, digits=0), "system": NAMES[True]}
+    return {**value_row("candidates of a sentence", counts, digits=None), "system": NAMES[True]}
 
 
 def comparisons(
@@ -218,7 +221,10 @@ def step_rows(systems: Mapping[str, Callable[[int], float]], repeat: int) -> Ite
             times = {steps: statistics.median(run(steps) for _ in range(TURN)) for steps in STEPS}
             slopes[name].append((times[long] - times[short]) / (long - short) * 1e3)
     for name, values in slopes.items():
-        yield {**value_row("one decoding step, us", values[1:], digits=1), "system": name}  # the first turn warms up
+        yield {
+            **value_row("one decoding step, microseconds", values[1:], digits=1),
+            "system": name,
+        }  # the first turn warms up
 
 
 def step_systems(
@@ -291,7 +297,6 @@ def figures(
     """Yield the figures of one vocabulary size. starters: of Marian and CTranslate2."""
     vocabulary, repeat = len(subwords.tokenizer), options.repeat
     peers = [start(vocabulary) if start else None for start in starters]
-    yield candidates_row(random_selection(subwords), subwords)
     yield from comparisons(models, subwords.words, peers[0], peers[1], repeat)
     yield from step_rows(step_systems(models, subwords.words, peers), repeat)
     for peer in filter(None, peers):
@@ -316,10 +321,15 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     )
     config = load(options.config).model
     trained = [Subwords.train(vocabulary) for vocabulary in SIZES]
-    built = [build_files(config, options.target, subwords, folder) for subwords in trained]
+    selections = [random_selection(subwords, size) for subwords, size in zip(trained, options.shared, strict=True)]
+    built = [
+        build_files(config, options.target, subwords, selection, folder)
+        for subwords, selection in zip(trained, selections, strict=True)
+    ]
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the peers that start from here on inherit it
-    for vocabulary, subwords, models in zip(SIZES, trained, built, strict=True):
-        for row in figures(subwords, models, starters, options):
+    for vocabulary, subwords, selection, models in zip(SIZES, trained, selections, built, strict=True):
+        candidates = candidates_row(selection, subwords)
+        for row in itertools.chain([candidates], figures(subwords, models, starters, options)):
             yield {**row, "vocabulary": vocabulary}
 
 
@@ -328,6 +338,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--marian", default=".venv-marian/bin/python", help="Python with bergamot installed")
     parser.add_argument("--marian-models", default="runs/marian", help="folder of Marian's models, built if need be")
+    parser.add_argument(
+        "--shared", type=int, nargs=len(SIZES), default=SHARED, metavar="N",
+        help="candidates that all sentences share, for each size of the vocabulary (default: 1536 each)",
+    )  # fmt: skip
     add_common_options(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -56,7 +56,7 @@ FIGURES = {
     "time per token at 512 ids against 16": "time per id at 512 ids, relative to 16 ids",
     "share of the machine's limit in a step": "share of the machine's limit reached in a step",
 }
-STEP = "one decoding step, us"  # the figure of vocabulary.jsonl that has a picture
+STEP = "one decoding step, microseconds"  # the figure of vocabulary.jsonl that has a picture
 PICTURE = HERE / "images" / "vocabulary.png"
 PICTURE_TEXT = (
     "Time of a decoding step against the size of the vocabulary, for Dragoman with and without selection, and peers"
@@ -269,7 +269,13 @@ def draw_steps(lines: Rows) -> bytes:
             points = sorted((r["vocabulary"], r["value"]) for r in mine if r["system"] == system)
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=system)
         sizes = sorted({r["vocabulary"] for r in mine})
-        axes.set(title=machine, xlabel="subwords in the vocabulary", ylabel="microseconds", xscale="log", ylim=0)
+        axes.set(
+            title=machine,
+            xlabel="subwords in the vocabulary",
+            ylabel="time of a step, microseconds",
+            xscale="log",
+            ylim=0,
+        )
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.3)

@@ -186,7 +186,7 @@ def test_invented_sentences_are_the_same_every_time() -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return bench/vocabulary.py with small sizes, no pinning, and no turns to repeat."""
     bench: ModuleType = script("bench/vocabulary.py")
-    values = {"SIZES": (600,), "START_SIZES": (600,), "FILE_SIZES": (600,), "SHARED": 40, "STEPS": (3, 5)}
+    values = {"SIZES": (600,), "START_SIZES": (600,), "FILE_SIZES": (600,), "SHARED": (40,), "STEPS": (3, 5)}
     for name, value in values.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr("os.sched_setaffinity", lambda process, cores: None)
@@ -202,7 +202,7 @@ def test_every_word_of_the_vocabulary_benchmark_is_one_subword(small: ModuleType
 
 def test_a_random_selection_has_the_usual_sizes(small: ModuleType) -> None:
     subwords = small.Subwords.train(600)
-    selection = small.random_selection(subwords)
+    selection = small.random_selection(subwords, 40)
     assert len(selection.shared) == 40
     assert EOS in selection.shared
     assert selection.longest <= small.OWN
@@ -242,7 +242,7 @@ def test_rows_of_the_vocabulary_benchmark_without_peers(
     measured = [(row["figure"], row["system"]) for row in rows if "system" in row]
     assert measured == [
         ("candidates of a sentence", systems[0]),
-        *(("one decoding step, us", system) for system in systems),
+        *(("one decoding step, microseconds", system) for system in systems),
         *(
             (figure, system)
             for system in systems
@@ -257,7 +257,8 @@ def test_files_of_the_vocabulary_benchmark_translate_to_a_forced_length(
     small: ModuleType, toml: Path, tmp_path: Path
 ) -> None:
     subwords = small.Subwords.train(600)
-    models = small.build_files(small.load(str(toml)).model, "portable", subwords, tmp_path)
+    selection = small.random_selection(subwords, 40)
+    models = small.build_files(small.load(str(toml)).model, "portable", subwords, selection, tmp_path)
     assert [model.translator.metadata.selection.get("shared") for model in models.values()] == [40, None]
     for model in models.values():
         assert small.text_timer(model.translator, subwords.words, 2)(20) > 0
@@ -343,7 +344,13 @@ def vocabulary_rows() -> list[dict[str, Any]]:
         for system, value in (("Dragoman, selection", 50), ("Marian", size // 100)):
             spread = [value - 1, value + 1]
             rows.append(
-                {**start, "figure": "one decoding step, us", "system": system, "value": value, "spread": spread}
+                {
+                    **start,
+                    "figure": "one decoding step, microseconds",
+                    "system": system,
+                    "value": value,
+                    "spread": spread,
+                }
             )
     return rows
 
@@ -353,7 +360,7 @@ def test_tables_and_picture_of_the_vocabulary_benchmark(tmp_path: Path, monkeypa
     text = tables.vocabulary(vocabulary_rows())
     assert "| 32,000 | selection | Marian | text to text | 1 | 1.5 | 3 | **0.5** | 0.4 to 0.6 |" in text
     assert "| figure | system | 4,000 | 32,000 |\n|---|---|---|---|\n" in text
-    assert "| one decoding step, us | Marian | **40** 39 to 41 | **320** 319 to 321 |" in text
+    assert "| one decoding step, microseconds | Marian | **40** 39 to 41 | **320** 319 to 321 |" in text
     assert tables.draw_steps(vocabulary_rows()).startswith(b"\x89PNG")
     read_lines = tables.read_lines
     for rows in ([], vocabulary_rows()):
