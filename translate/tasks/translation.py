@@ -6,14 +6,16 @@ Axis letters: B batch, S source length, T target length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from dragoman.runtime.batching import BATCH_SIZE, pad
 from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.segmentation import count_sentences
@@ -214,10 +216,21 @@ class TranslationTask(Task):
         total = min(SENTENCES, len(self.data.train_rows))
         with bar("learning which subwords translate which", total) as progress:
             self.selection = learn_selection(
-                model, epoch, self.data.source_tokenizer, self.data.target_tokenizer, progress
-            )
+                model, epoch, self.data.source_tokenizer, self.data.target_tokenizer,
+                lambda: self._translated(model), progress,
+            )  # fmt: skip
         save_selection(self.run.path(SELECTION), self.selection)
         return self.selection is not None
+
+    def _translated(self, model: Seq2Seq) -> Iterator[tuple[list[int], list[int]]]:
+        """Yield ids of sources of the validation set, and of their translations, greedily."""
+        search = BeamSearch(model, self.limit_ratio).eval()
+        rows = sorted(self.valid_ids[0][: self.config.training.validation_sentences], key=len)
+        for start in range(0, len(rows), BATCH_SIZE):
+            source, length = (torch.from_numpy(x).to(model.bias.device) for x in pad(rows[start : start + BATCH_SIZE]))
+            out = search.search(source, length, beam=1, max_length=self.config.search.max_length)
+            for row, target in zip(rows[start : start + BATCH_SIZE], out.target[:, 0].tolist(), strict=True):
+                yield row, [i for i in target if i != PAD]
 
     def evaluation_settings(self) -> dict[str, Any]:
         """Return beam, evaluation protocol, number of sentences and precision of the final scores."""

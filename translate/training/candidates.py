@@ -5,7 +5,7 @@ So the candidates include what the network writes in place of the reference, and
 the same pairs (Brown et al. 1993), three times as many translations change (docs/speed.md).
 
 Axis letters: B batch, S source length, T target length, I target ids of a batch without padding, E model width,
-V vocabulary, P pairs of a source id and a target id.
+V vocabulary, Q likely predictions of a batch, P pairs of a source id and a target id.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ from dragoman.translate.training.checkpoint import load_tensors, save_tensors
 
 SELECTION = "selection.safetensors"  # the file in a run
 
-SHARED = 1536  # candidates that all sentences share, unless there are more that must be among them
+# How many candidates all sentences share: the first number with which enough translations stay the same. A step
+# multiplies by all of them.
+SHARED = (1024, 1536, 2048, 3072, 4096, 6144, 8192)
+SAME = 0.99  # of the validation set's translations, at least: they consist of candidates, so selection keeps them
+
 OWN = 64  # candidates of a source id, at most
 OWN_ON_AVERAGE = 8  # of a target id; they take two bytes each in a file
-SENTENCES = 100_000  # pairs to learn from, at most
+SENTENCES = 25_000  # pairs to learn from, at most
 
-# The most likely target ids at each target position, and the source positions with the most attention there.
-PREDICTIONS, POSITIONS = 16, 3
+# Predictions that are less likely do not count. Among the source positions, those with the most attention do.
+MIN_PROBABILITY, POSITIONS = 0.003, 3
 
 
 class PairCounts:
@@ -99,16 +103,21 @@ def learn_selection(
     batches: Iterable[TranslationBatch],
     source_tokenizer: Tokenizer,
     target_tokenizer: Tokenizer,
+    examples: Callable[[], Iterable[tuple[list[int], list[int]]]],
     progress: Callable[[int], None] = lambda _: None,
 ) -> VocabularySelection | None:
-    """Return the vocabulary selection of a trained network, or None if it would gain nothing.
+    """Return the vocabulary selection of a trained network, or None if it would gain too little.
 
     batches: training pairs, of which the first SENTENCES count. progress is called with the number of sentences read.
-    A network without attention has no selection, nor does one whose vocabulary is hardly larger than the candidates.
+    examples: returns source ids of other sentences, and the ids of their translations with the whole vocabulary.
+
+    A network without attention has no selection. Nor does one whose sentences would share more than half of the
+    vocabulary.
     """
     vocabulary = len(target_tokenizer)
-    shared = must_share(target_tokenizer)
-    if vocabulary < 2 * max(SHARED, len(shared)) or model.decoder.layers[-1].attention.none:
+    must = must_share(target_tokenizer)
+    sizes = [size for size in SHARED if len(must) <= size <= vocabulary // 2]
+    if not sizes or model.decoder.layers[-1].attention.none:
         return None
     model.eval()
     device = model.bias.device
@@ -119,28 +128,34 @@ def learn_selection(
         x, attention = model.forward_with_attention(b.source, b.source_length, b.target_in)
         probability = torch.softmax((model.logits(x[mask]) + model.suppression).float(), -1)  # (I, V)
         frequency += probability.sum(0)
-        probability, target = probability.topk(PREDICTIONS)  # (I, PREDICTIONS)
+        i, target = (probability > MIN_PROBABILITY).nonzero(as_tuple=True)  # (Q), (Q)
         weight, position = attention[mask].topk(min(POSITIONS, attention.shape[-1]))  # (I, POSITIONS)
-        row = mask.nonzero()[:, :1]  # (I, 1)
-        source = b.source[row, position]  # (I, POSITIONS)
-        shape = (*source.shape, PREDICTIONS)
-        counts.add(
-            source[:, :, None].expand(shape), target[:, None].expand(shape), weight[:, :, None] * probability[:, None]
-        )
+        source = b.source[mask.nonzero()[:, :1], position]  # (I, POSITIONS)
+        count = probability[i, target, None] * weight[i]  # (Q, POSITIONS)
+        counts.add(source[i], target[:, None].expand_as(count), count)
         done += len(b.source)
         progress(done)
         if done >= SENTENCES:
             break
-    return _selection(counts, frequency.cpu().numpy(), shared, source_tokenizer, target_tokenizer)
-
-
-def _selection(
-    counts: PairCounts, frequency: npt.NDArray[np.float32], must: list[int], source: Tokenizer, target: Tokenizer
-) -> VocabularySelection:
-    """Return the selection that follows from counts of pairs and the frequency of target ids (V)."""
-    order = np.argsort(-frequency, kind="stable")
+    order = np.argsort(-frequency.cpu().numpy(), kind="stable")
     order = order[(order > EOS) & ~np.isin(order, must)]
-    shared = np.sort([*must, *order[: max(0, SHARED - len(must))]])
+    pairs = [*examples()]
+    for size in sizes:
+        shared = np.sort([*must, *order[: size - len(must)]])
+        selection = _selection(counts, shared, source_tokenizer, target_tokenizer)
+        if sum(_covers(selection, *pair) for pair in pairs) >= SAME * len(pairs):
+            return selection
+    return None
+
+
+def _covers(selection: VocabularySelection, source: list[int], target: list[int]) -> bool:
+    """Return whether all ids of a translation are candidates of its source."""
+    candidates = selection(torch.tensor([source]), torch.tensor([len(source)]))
+    return {*target} <= {*candidates.ids[0].tolist()}
+
+
+def _selection(counts: PairCounts, shared: Ints, source: Tokenizer, target: Tokenizer) -> VocabularySelection:
+    """Return the selection that follows from counts of pairs and the candidates that all sentences share."""
     sources, targets = counts.most_frequent(OWN_ON_AVERAGE * len(target), OWN, shared)
     target_id = {subword: i for i, subword in enumerate(target.subwords(range(len(target)))) if i > EOS}
     copies = np.array([target_id.get(subword, PAD) for subword in source.subwords(range(len(source)))])

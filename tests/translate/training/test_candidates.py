@@ -53,7 +53,8 @@ def selected_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
     def make(folder: Path) -> None:
         (folder / "tiny.toml").write_text(tiny_toml(tiny_corpus))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(candidates, "SHARED", 20)
+            patch.setattr(candidates, "SHARED", (20,))
+            patch.setattr(candidates, "SAME", 0.0)
             patch.setattr(candidates, "must_share", lambda tokenizer: [EOS])
             patch.setattr(candidates, "OWN", 5)
             Trainer(load(folder / "tiny.toml"), folder / "run").fit()
@@ -80,8 +81,8 @@ def test_every_way_to_translate_uses_the_selection(
     from_run = translator_of(Run(selected_run)).translate(lines, n_best=3)
     from_file = Translator.load(selected).translate(lines, n_best=3)
     assert [[h.text for h in t.hypotheses] for t in from_run] == [[h.text for h in t.hypotheses] for t in from_file]
-    capsys.readouterr()
     for file, facts in ((selected, {"shared": 20, "own": 5}), (full, None)):
+        capsys.readouterr()
         assert main(["info", str(file), "--json"]) == 0
         assert json.loads(capsys.readouterr().out).get("selection") == facts
         assert main(["verify", str(file), "--against", str(selected_run)]) == 0
