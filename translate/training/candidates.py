@@ -31,11 +31,12 @@ SELECTION = "selection.safetensors"  # the file in a run
 
 # How many candidates all sentences share: the first number with which enough translations stay the same. A step
 # multiplies by all of them.
-SHARED = (1024, 1536, 2048, 3072, 4096, 6144, 8192)
-SAME = 0.99  # of the validation set's translations, at least: they consist of candidates, so selection keeps them
+SHARED = (1024, 1536, 2048, 3072, 4096, 5120, 6144, 8192)
+SAME = 0.985  # of the validation set's translations, at least: they consist of candidates, so selection keeps them
 
-OWN = 64  # candidates of a source id, at most
-OWN_ON_AVERAGE = 8  # of a target id; they take two bytes each in a file
+# Candidates of a source id at most, and on average. They take two bytes each in a file, and a step multiplies by those
+# of a sentence for each sentence of a batch alone, so more shared candidates cost less than more of these.
+OWN, OWN_ON_AVERAGE = 16, 4
 SENTENCES = 25_000  # pairs to learn from, at most
 
 # Predictions that are less likely do not count. Among the source positions, those with the most attention do.
