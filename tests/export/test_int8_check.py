@@ -220,7 +220,7 @@ def test_neither_speed_nor_bleu_refuses_a_file(tiny_run: Path) -> None:
 def test_the_loss_refuses_a_file_unless_overridden(
     break_it: Break, tiny_run: Path, search: BeamSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Run, "search", lambda _: search)
+    monkeypatch.setattr(Run, "search", lambda _, **options: search)
     monkeypatch.setattr(exporter, "quantised", lambda search, calibration, target: break_it(search, calibration))
     with pytest.raises(UserError, match=r"int8 was not written: 8 bits raise .* override this check with --force loss"):
         build_int8(Run(tiny_run), number_pairs(100), "portable")
