@@ -170,7 +170,7 @@ class BeamSearch(nn.Module):
 
 
 class Decoding(NamedTuple):
-    """What both kinds of search read and do not change."""
+    """The inputs of both kinds of search, the same at every step."""
 
     model: Network
     memory: Any  # of the sources (see Network.encode)
