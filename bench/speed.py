@@ -430,14 +430,24 @@ def print_and_record(rows: Iterator[Row], file: str | None) -> None:
         record(Path(file), printed)
 
 
-def main() -> int:
-    """Measure, print the rows, and record them if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", help="trained run to measure instead")
+def run_measurement(
+    parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace, Path], Iterator[Row]]
+) -> None:
+    """Parse the command line, with the common options, and print and record what `measure` yields.
+
+    measure: takes the options and a temporary folder.
+    """
     add_common_options(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print_and_record(measure(options, Path(folder)), options.record)
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", help="trained run to measure instead")
+    run_measurement(parser, measure)
     return 0
 
 

@@ -20,7 +20,6 @@ import itertools
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -36,12 +35,11 @@ from bench.speed import (
     TURN,
     Peer,
     Row,
-    add_common_options,
     cold_start,
     compare,
     ctranslate2,
     peak_memory,
-    print_and_record,
+    run_measurement,
     timer,
     value_row,
     without_eos,
@@ -110,11 +108,7 @@ def random_selection(subwords: Subwords, size: int) -> VocabularySelection:
     copies[: EOS + 1] = PAD
     copies[shared] = PAD
     table = rng.choice(np.setdiff1d(np.arange(EOS + 1, vocabulary), shared), lengths.sum())
-    integer = torch.int16 if vocabulary < 2**15 else torch.int32
-    return VocabularySelection(
-        torch.from_numpy(shared), torch.from_numpy(copies).to(integer), torch.from_numpy(lengths).to(torch.uint8),
-        torch.from_numpy(table).to(integer),
-    )  # fmt: skip
+    return VocabularySelection.compact(*map(torch.from_numpy, (shared, copies, lengths, table)))
 
 
 def zipf_lengths(count: int) -> Ints:
@@ -342,10 +336,7 @@ def main() -> int:
         "--shared", type=int, nargs=len(SIZES), default=SHARED, metavar="N",
         help="candidates that all sentences share, for each size of the vocabulary (default: 1536 each)",
     )  # fmt: skip
-    add_common_options(parser)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print_and_record(measure(options, Path(folder)), options.record)
+    run_measurement(parser, measure)
     return 0
 
 

@@ -38,8 +38,8 @@ def build(run: Run, sentences: Sequence[str], *, full_vocabulary: bool = False) 
     full_vocabulary: leave out the run's vocabulary selection. Raises UserError if the two differ.
     """
     search = run.search(full_vocabulary=full_vocabulary)
-    metadata = metadata_of(run, full_vocabulary=full_vocabulary)
-    model, metadata, levels = _export_search(search, metadata, encode_sentences(run, sentences))
+    metadata, rows = metadata_of(run, search.selection), encode_sentences(run, sentences)
+    model, metadata, levels = _export_search(search, metadata, rows)
     return serialize(model, metadata), levels
 
 
@@ -62,7 +62,7 @@ def build_int8(
     if target == "vnni":
         check_products()  # the comparison with PyTorch would fail, after minutes
     search = run.search(full_vocabulary=full_vocabulary)
-    float32_metadata = metadata_of(run, full_vocabulary=full_vocabulary)
+    float32_metadata = metadata_of(run, search.selection)
     rows = encode_sentences(run, [pair.source for pair in pairs])
     log(f"calibrating on up to {CALIBRATION_SENTENCES} sentences of the validation set")
 

@@ -28,7 +28,6 @@ def simplify(model: ir.Model) -> onnx.ModelProto:
         drop_relus,
         quantise_early,
         use_sums,
-        expand_constant_products,
     ):
         rewrite(model.graph)
         common.RemoveUnusedNodesPass()(model)  # what a rewrite bypassed must not count as a use in the next
@@ -230,27 +229,6 @@ def use_sums(graph: ir.Graph) -> None:
         total = ir.node("Sum", terms)
         add.append(total)
         _replace(add.outputs[0], total.outputs[0])
-
-
-def expand_constant_products(graph: ir.Graph) -> None:
-    """Write an int8 product of constants in standard operators, so that it costs nothing at run time.
-
-    ONNX Runtime computes constant expressions once, when it loads a file, but only those in standard ONNX operators. It
-    leaves its own MatMulIntegerToFloat in the graph.
-    """
-    constants = constant_values(graph)
-    for node in [*graph]:
-        if node.op_type != "MatMulIntegerToFloat" or node.outputs[0] not in constants:
-            continue
-        x, columns, step, scale, zero, _, bias = (*node.inputs, None, None)[:7]
-        integers = ir.node("MatMulInteger", [x, columns, zero])
-        floats = ir.node("Cast", integers.outputs, {"to": ir.DataType.FLOAT})
-        scales = ir.node("Mul", [step, scale])
-        new = [integers, floats, scales, ir.node("Mul", [floats.outputs[0], scales.outputs[0]])]
-        if bias is not None:
-            new.append(ir.node("Add", [new[-1].outputs[0], bias]))
-        node.append(new)
-        _replace(node.outputs[0], new[-1].outputs[0])
 
 
 def hoist(graph: ir.Graph) -> None:

@@ -223,11 +223,21 @@ def integer_product(
 
     x (..., I), columns int8 (I, O), weight_scale and bias (O); input_scale and zero_point are scalars.
     """
-    q = torch.clamp(torch.round(x / input_scale) + zero_point.float(), 0, 255) - zero_point.float()
-    # Floats represent integers, and therefore sums of integers, exactly up to the bits of their mantissa.
-    exact = torch.float32 if columns.shape[0] * 255 * 127 < 2**24 else torch.float64
-    y = (q.to(exact) @ columns.to(exact)).float() * (input_scale * weight_scale)
+    q = _levels(x, input_scale, zero_point) - zero_point.float()
+    y = _exact_product(q, columns).float() * (input_scale * weight_scale)
     return y if bias is None else y + bias
+
+
+def _levels(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    """Return the integers from 0 to 255 that x is quantised to, as floats."""
+    return torch.clamp(torch.round(x / scale) + zero_point.float(), 0, 255)
+
+
+def _exact_product(x: Tensor, columns: Tensor) -> Tensor:
+    """Return x (..., I) @ columns (..., I, O), both integers of 8 bits, without rounding."""
+    # Floats represent integers, and therefore sums of integers, exactly up to the bits of their mantissa.
+    exact = torch.float32 if columns.shape[-2] * 255 * 127 < 2**24 else torch.float64
+    return x.to(exact) @ columns.to(exact)
 
 
 @integer_product.register_fake
@@ -250,14 +260,14 @@ def product_as_onnx(
     x: Traced, columns: Traced, input_scale: Traced, weight_scale: Traced, zero_point: Traced, bias: Traced = None
 ) -> Traced:
     """Write an integer product as two ONNX nodes."""
-    x_uint8 = op.QuantizeLinear(x, input_scale, zero_point)
+    x_uint8 = quantisation_as_onnx(x, input_scale, zero_point)
     return _product(x_uint8, columns, input_scale, weight_scale, zero_point, None, bias)
 
 
 @torch.library.custom_op("dragoman::quantise", mutates_args=())
 def quantise(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
     """Return x as uint8: clamp(round(x / scale) + zero_point, 0, 255)."""
-    return torch.clamp(torch.round(x / scale) + zero_point.float(), 0, 255).to(torch.uint8)
+    return _levels(x, scale, zero_point).to(torch.uint8)
 
 
 @quantise.register_fake
@@ -268,8 +278,7 @@ def _(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
 @torch.library.custom_op("dragoman::integer_sums", mutates_args=())
 def integer_sums(x: Tensor, columns: Tensor) -> Tensor:
     """Return x @ columns as int32 (B, K, N): uint8 x (B, K, E) or (K, E), int8 columns (B, E, N)."""
-    exact = torch.float32 if columns.shape[-2] * 255 * 127 < 2**24 else torch.float64  # see integer_product
-    return (x.to(exact) @ columns.to(exact)).to(torch.int32)
+    return _exact_product(x, columns).to(torch.int32)
 
 
 @integer_sums.register_fake

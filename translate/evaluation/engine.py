@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.allocator import keep_freed_memory
 from dragoman.translate.training.distributed import BATCH_LIMITS, CPU, device_of
 from dragoman.translate.training.run import Run
-from dragoman.translate.training.run_metadata import metadata_of
+from dragoman.translate.training.run_metadata import metadata_of, selection_facts
 
 
 class TorchEngine:
@@ -59,8 +60,9 @@ def torch_precision(device: torch.device) -> str:
 
 def translator_of(run: Run) -> Translator:
     """Return a run as a Translator that computes in PyTorch."""
-    metadata = metadata_of(run)
-    return Translator(TorchEngine(run.search().to(device_of())), metadata)
+    metadata = metadata_of(run)  # first, because it refuses a run of another task
+    search = run.search().to(device_of())
+    return Translator(TorchEngine(search), replace(metadata, selection=selection_facts(search.selection)))
 
 
 def translate_all(

@@ -1,8 +1,8 @@
 """The recurrent cells (Elman, LSTM, GRU, SRU) and the recurrent layer around them.
 
 One set of weights serves two uses: `sequence` runs over all positions in training and encoding, and `step` computes one
-position of the search. The input projection does not depend on the state. It is one large product over all positions,
-or a table lookup in the search (see Decoder.precompute).
+position of the search. The input projection does not depend on the state, so it is one large product over all
+positions of a sequence.
 
 Axis letters: B batch, S length in time, D directions (1, or 2 for forward and backward), E input width, H hidden width
 of a cell, G gates, N size of a cell's state (H, or 2H for the LSTM). Two directions are one batch of D*B sequences, the
@@ -75,7 +75,7 @@ class _LinearRecurrence(torch.autograd.Function):
 class Cell(nn.Module):
     """Base of the cells: the recurrence alone, without input and output projection.
 
-    `sequence` and `precompute` take the projected input, G*H features per direction. `Recurrent` holds the projection,
+    `sequence` and `step` take the projected input, G*H features per direction. `Recurrent` holds the projection,
     because one large product for all positions is much faster than a small one per step.
     """
 
@@ -90,12 +90,8 @@ class Cell(nn.Module):
         """Return the initial bias of the input projection, (G*H)."""
         return torch.zeros(self.gates * self.hidden)
 
-    def precompute(self, projected: Tensor) -> tuple[Tensor, ...]:
-        """Return the part of a step that depends on the projected input (..., G*H) alone, as tensors (..., any)."""
-        return (projected,)
-
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
-        """Return the next state (..., N), given the result of `precompute` and the state (..., N)."""
+    def step(self, projected: Tensor, state: Tensor) -> Tensor:
+        """Return the next state (..., N), given the projected input (..., G*H) and the state (..., N)."""
         raise NotImplementedError
 
     def output_of(self, state: Tensor) -> Tensor:
@@ -111,7 +107,7 @@ class Cell(nn.Module):
         width = projected.shape[-1]
 
         def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-            new = torch.where(row[..., width:] > 0, self.step(self.precompute(row[..., :width]), state), state)
+            new = torch.where(row[..., width:] > 0, self.step(row[..., :width], state), state)
             return new, self.output_of(new).clone()  # scan forbids an output that aliases the state
 
         rows = torch.cat((projected, mask.unsqueeze(-1).to(projected.dtype)), -1)  # (S, D*B, G*H + 1)
@@ -155,8 +151,8 @@ class Elman(MatrixCell):
 
     gates = 1
 
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
-        return torch.tanh(precomputed[0] + self.recurrent_step(state))
+    def step(self, projected: Tensor, state: Tensor) -> Tensor:
+        return torch.tanh(projected + self.recurrent_step(state))
 
 
 class LSTM(MatrixCell):
@@ -173,9 +169,9 @@ class LSTM(MatrixCell):
         bias[self.hidden : 2 * self.hidden] = 1.0  # an open forget gate (Jozefowicz et al. 2015)
         return bias
 
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
+    def step(self, projected: Tensor, state: Tensor) -> Tensor:
         H = self.hidden
-        gates = precomputed[0] + self.recurrent_step(state[..., :H])  # (..., 4H)
+        gates = projected + self.recurrent_step(state[..., :H])  # (..., 4H)
         i, f, o = torch.sigmoid(gates[..., : 3 * H]).split(H, -1)
         c = f * state[..., H:] + i * torch.tanh(gates[..., 3 * H :])  # (..., H)
         return torch.cat((o * torch.tanh(c), c), -1)  # (..., 2H)
@@ -190,8 +186,8 @@ class GRU(MatrixCell):
     gates = 3
     recurrent_bias = True  # not redundant here: the reset gate multiplies it
 
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
-        H, projected = self.hidden, precomputed[0]
+    def step(self, projected: Tensor, state: Tensor) -> Tensor:
+        H = self.hidden
         recurrent = self.recurrent_step(state)  # (..., 3H)
         r, z = torch.sigmoid(projected[..., : 2 * H] + recurrent[..., : 2 * H]).split(H, -1)
         n = torch.tanh(projected[..., 2 * H :] + r * recurrent[..., 2 * H :])
@@ -216,14 +212,11 @@ class SRU(Cell):
     def output_of(self, state: Tensor) -> Tensor:
         return torch.relu(state)
 
-    def precompute(self, projected: Tensor) -> tuple[Tensor, ...]:
+    def step(self, projected: Tensor, state: Tensor) -> Tensor:
         f, z = projected.split(self.hidden, -1)
         f = torch.sigmoid(f)
-        return f, z - f * z
-
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> Tensor:
-        f, u = precomputed
-        return f * state + u
+        new: Tensor = f * state + (z - f * z)
+        return new
 
     def sequence(self, projected: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         # Always float32: the state decays as a product of many gates, which bfloat16 would round away.
@@ -272,13 +265,9 @@ class Recurrent(nn.Module):
         """N, the size of the state of one direction."""
         return self.cell.hidden * self.cell.states
 
-    def precompute(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the part of a step that depends on the input (..., E) alone, as tensors (..., any)."""
-        return self.cell.precompute(self.input_projection[0](x))
-
-    def step(self, precomputed: tuple[Tensor, ...], state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output (..., E) and the next state (..., N), given the result of `precompute` and the state."""
-        state = self.cell.step(precomputed, state)
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output (..., E) and the next state (..., N), given the input (..., E) and the state (..., N)."""
+        state = self.cell.step(self.input_projection[0](x), state)
         return self.output(self.cell.output_of(state)), state
 
     def sequence(self, x: Tensor, state: Tensor | None, mask: Tensor) -> Tensor:

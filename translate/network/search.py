@@ -126,12 +126,12 @@ class BeamSearch(nn.Module):
             torch.clamp(source_length * self.limit_ratio + EXTRA_LENGTH, max=max_length_vector.shape[0])[:, None],
         )  # fmt: skip
         is_greedy = count(beam_vector) == 1
-        # Either loop ends before its first step if the other has to run.
-        greedy_target, greedy_score = greedy_search(decoding, max_length_vector, length_penalty, is_greedy)
-        beam_target, beam_score = beam_search(
-            decoding, beam_vector, n_best, max_length_vector, length_penalty, ~is_greedy
+        # While exporting, both are captured, and the loop that is not wanted ends before its first step.
+        target, score = either(
+            is_greedy,
+            lambda: greedy_search(decoding, max_length_vector, length_penalty, is_greedy),
+            lambda: beam_search(decoding, beam_vector, n_best, max_length_vector, length_penalty, ~is_greedy),
         )
-        target, score = choose(is_greedy, greedy_target, beam_target), choose(is_greedy, greedy_score, beam_score)
         # From here on T is the number of steps that ran.
         aligned = target[:, :, : n_aligned_vector.shape[0]].contiguous()  # (T, B, A)
         attention = align(self.model, aligned, memory, count(target[:, 0, 0]))[..., :S]  # (T, B, A, S)
@@ -334,6 +334,15 @@ def pad_to_even(source: Tensor) -> Tensor:
     result would depend on the padding of the batch.
     """
     return F.pad(source, (0, source.shape[1] % 2))
+
+
+def either(
+    condition: Tensor, then: Callable[[], tuple[Tensor, ...]], otherwise: Callable[[], tuple[Tensor, ...]]
+) -> tuple[Tensor, ...]:
+    """Return the tensors of one of two functions, by a scalar. While exporting, both are called (see `choose`)."""
+    if torch.compiler.is_exporting():
+        return tuple(choose(condition, a, b) for a, b in zip(then(), otherwise(), strict=True))
+    return then() if bool(condition) else otherwise()
 
 
 def loop(

@@ -57,6 +57,13 @@ class VocabularySelection(nn.Module):
         for name, tensor in (("shared", shared), ("copies", copies), ("lengths", lengths), ("table", table)):
             self.register_buffer(name, tensor)
 
+    @classmethod
+    def compact(cls, shared: Tensor, copies: Tensor, lengths: Tensor, table: Tensor) -> VocabularySelection:
+        """Return a selection whose ids and lengths take as few bytes as they can."""
+        largest = max(int(ids.max()) for ids in (shared, copies, table) if len(ids))
+        integer = torch.int16 if largest < 2**15 else torch.int32
+        return cls(shared, copies.to(integer), lengths.to(torch.uint8), table.to(integer))
+
     def forward(self, source: Tensor, source_length: Tensor) -> Candidates:
         """Return the candidates of each sentence: source (B, S) with any ids at padding, source_length (B)."""
         B, S = source.shape

@@ -173,7 +173,7 @@ class Decoder(nn.Module):
         next_states: list[Tensor] = []
         states = state.split(self.state_sizes, -1) if len(self.layers) > 1 else (state,)
         for layer, layer_state, keys, values in zip(self.layers, states, memory.keys, memory.values, strict=True):
-            output, next_state = layer.recurrent.step(layer.recurrent.precompute(layer.recurrent_norm(x)), layer_state)
+            output, next_state = layer.recurrent.step(layer.recurrent_norm(x), layer_state)
             next_states.append(next_state)
             update, query = layer.split(output)
             context, weights = layer.attention(query, keys, values, memory.attention_bias)  # (B, K, E), (B, A, K, S)
@@ -186,7 +186,6 @@ class Network(nn.Module):
     """The interface between a translation network and the search. An Ensemble implements it, too."""
 
     bias: Tensor  # (V): the bias of the output projection
-    suppression: Tensor  # (V): added to the bias; NEG_INF at ids that no translation contains, 0 elsewhere
 
     def encode(self, source: Tensor, source_length: Tensor) -> Any:  # noqa: ANN401 (each network has its own memory)
         """Return the memory of a source: source (B, S) with any ids at padding, source_length (B).
@@ -214,6 +213,8 @@ class Network(nn.Module):
 class Seq2Seq(Network):
     """The encoder-decoder network."""
 
+    suppression: Tensor  # (V): added to the bias; NEG_INF at ids that no translation contains, 0 elsewhere
+
     def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> None:
         super().__init__()
         self.target_embedding = Embedding(target_vocabulary, config.width, config.word_dropout)
@@ -225,7 +226,7 @@ class Seq2Seq(Network):
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.output = self.target_embedding if config.tied_output else Embedding(target_vocabulary, config.width, 0.0)
         self.bias = nn.Parameter(torch.zeros(target_vocabulary))
-        # The search adds this to the bias once, before its loop, so that suppression costs a step nothing.
+        # `projection` adds this to the bias once, so that suppression costs a step nothing.
         suppression = torch.zeros(target_vocabulary)
         suppression[[PAD, UNK, BOS]] = NEG_INF
         self.register_buffer("suppression", suppression, persistent=False)

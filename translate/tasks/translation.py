@@ -202,7 +202,7 @@ class TranslationTask(Task):
         search = BeamSearch(
             model, self.limit_ratio, right_to_left=self.config.data.right_to_left, selection=self.selection
         )
-        translator = Translator(TorchEngine(search.eval()), metadata_of(self.run))
+        translator = Translator(TorchEngine(search.eval()), metadata_of(self.run, self.selection))
         pairs = self._scored_pairs
         beam = self.config.search.beam_size if final else 1
         results = translate_all(translator, [p.source for p in pairs], beam=beam)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,14 @@ SENTENCES = 25_000  # pairs to learn from, at most
 MIN_PROBABILITY, POSITIONS = 0.003, 3
 
 
+class Lexicon(NamedTuple):
+    """Pairs of a source id and a target id."""
+
+    source: Ints  # (P)
+    target: Ints  # (P)
+    expected_count: npt.NDArray[np.float64]  # (P)
+
+
 class PairCounts:
     """Expected counts of pairs of a source id and a target id."""
 
@@ -69,23 +78,27 @@ class PairCounts:
         self.counts = np.bincount(place, counts, len(self.keys)).astype(np.float64)
         self._pending, self._pending_size = [], 0
 
-    def most_frequent(self, size: int, longest: int, excluded: Ints) -> tuple[Ints, Ints]:
-        """Return the `size` most frequent pairs, at most `longest` of each source id, as source and target ids.
-
-        They are sorted by source id, then by frequency. excluded: target ids to leave out.
-        """
+    def by_source(self) -> Lexicon:
+        """Return all pairs, by source id and then from the most frequent target on."""
         self.merge()
         source, target = np.divmod(self.keys, self.target_vocabulary)
-        kept = ~np.isin(target, excluded)
-        source, target, count = source[kept], target[kept], self.counts[kept]
-        order = np.lexsort((target, -count, source))
-        source, target, count = source[order], target[order], count[order]
-        _, first, lengths = np.unique(source, return_index=True, return_counts=True)
-        kept = np.arange(len(source)) - np.repeat(first, lengths) < longest
-        source, target, count = source[kept], target[kept], count[kept]
-        kept = np.zeros(len(source), bool)
-        kept[np.argsort(-count, kind="stable")[:size]] = True
-        return source[kept], target[kept]
+        order = np.lexsort((target, -self.counts, source))
+        return Lexicon(source[order], target[order], self.counts[order])
+
+
+def most_frequent(lexicon: Lexicon, size: int, longest: int, excluded: Ints) -> tuple[Ints, Ints]:
+    """Return the `size` most frequent pairs, at most `longest` of each source id, as source and target ids.
+
+    excluded: target ids to leave out. The pairs keep their order.
+    """
+    kept = ~np.isin(lexicon.target, excluded)
+    source, target, count = lexicon.source[kept], lexicon.target[kept], lexicon.expected_count[kept]
+    _, first, lengths = np.unique(source, return_index=True, return_counts=True)
+    kept = np.arange(len(source)) - np.repeat(first, lengths) < longest
+    source, target, count = source[kept], target[kept], count[kept]
+    kept = np.zeros(len(source), bool)
+    kept[np.argsort(-count, kind="stable")[:size]] = True
+    return source[kept], target[kept]
 
 
 def must_share(tokenizer: Tokenizer) -> list[int]:
@@ -140,10 +153,10 @@ def learn_selection(
             break
     order = np.argsort(-frequency.cpu().numpy(), kind="stable")
     order = order[(order > EOS) & ~np.isin(order, must)]
-    pairs = [*examples()]
+    lexicon, copies, pairs = counts.by_source(), copies_of(source_tokenizer, target_tokenizer), [*examples()]
     for size in sizes:
         shared = np.sort([*must, *order[: size - len(must)]])
-        selection = _selection(counts, shared, source_tokenizer, target_tokenizer)
+        selection = _selection(lexicon, shared, copies, vocabulary)
         if sum(_covers(selection, *pair) for pair in pairs) >= SAME * len(pairs):
             return selection
     return None
@@ -155,20 +168,20 @@ def _covers(selection: VocabularySelection, source: list[int], target: list[int]
     return {*target} <= {*candidates.ids[0].tolist()}
 
 
-def _selection(counts: PairCounts, shared: Ints, source: Tokenizer, target: Tokenizer) -> VocabularySelection:
-    """Return the selection that follows from counts of pairs and the candidates that all sentences share."""
-    sources, targets = counts.most_frequent(OWN_ON_AVERAGE * len(target), OWN, shared)
+def _selection(lexicon: Lexicon, shared: Ints, copies: Ints, target_vocabulary: int) -> VocabularySelection:
+    """Return the selection that follows from pairs, the candidates that all share, and the copies of source ids."""
+    sources, targets = most_frequent(lexicon, OWN_ON_AVERAGE * target_vocabulary, OWN, shared)
+    own_copies = np.where(np.isin(copies, shared), PAD, copies)
+    lengths = np.bincount(sources, minlength=len(copies))
+    return VocabularySelection.compact(*map(torch.from_numpy, (shared, own_copies, lengths, targets)))
+
+
+def copies_of(source: Tokenizer, target: Tokenizer) -> Ints:
+    """Return for each source id the target id of the same subword, or PAD if there is none."""
     target_id = {subword: i for i, subword in enumerate(target.subwords(range(len(target)))) if i > EOS}
     copies = np.array([target_id.get(subword, PAD) for subword in source.subwords(range(len(source)))])
-    copies[np.isin(copies, shared)] = PAD
     copies[: EOS + 1] = PAD
-    integer = torch.int16 if len(target) < 2**15 else torch.int32
-    return VocabularySelection(
-        torch.from_numpy(shared),
-        torch.from_numpy(copies).to(integer),
-        torch.from_numpy(np.bincount(sources, minlength=len(source))).to(torch.uint8),
-        torch.from_numpy(targets).to(integer),
-    )
+    return copies
 
 
 def save_selection(path: Path, selection: VocabularySelection | None) -> None:

@@ -37,10 +37,10 @@ def selection_facts(selection: VocabularySelection | None) -> dict[str, int]:
     return {"shared": len(selection.shared), "own": selection.longest} if selection else {}
 
 
-def metadata_of(run: Run, *, full_vocabulary: bool = False) -> Metadata:
+def metadata_of(run: Run, selection: VocabularySelection | None = None) -> Metadata:
     """Return the metadata of a translation run, as export stores it, with an empty self-test.
 
-    full_vocabulary: the file has no vocabulary selection.
+    selection: that of the search, or None if every translation may use the whole vocabulary.
     Raises UserError when the run was trained for another task.
     """
     config = run.config()
@@ -64,5 +64,5 @@ def metadata_of(run: Run, *, full_vocabulary: bool = False) -> Metadata:
         card=card_of(facts),
         self_test={},
         normalisation=source.normalisation,
-        selection=selection_facts(None if full_vocabulary else run.selection()),
+        selection=selection_facts(selection),
     )

@@ -18,7 +18,7 @@ from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
 from dragoman.translate.evaluation.engine import translator_of
 from dragoman.translate.training import candidates
-from dragoman.translate.training.candidates import PairCounts, load_selection, must_share
+from dragoman.translate.training.candidates import PairCounts, load_selection, most_frequent, must_share
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer
 from tiny import made_once, number_pairs, tiny_toml
@@ -42,7 +42,7 @@ def test_counts_of_pairs_are_those_of_a_dictionary() -> None:
     for size, longest in itertools.product((5, 40, 10_000), (1, 4, 99)):
         best_of_source = [row for row in sorted(rows) if sum(r[1] == row[1] and r < row for r in rows) < longest]
         chosen = sorted((s, w, t) for w, s, t in best_of_source[:size])
-        sources, targets = counts.most_frequent(size, longest, excluded)
+        sources, targets = most_frequent(counts.by_source(), size, longest, excluded)
         assert list(zip(sources.tolist(), targets.tolist(), strict=True)) == [(s, t) for s, _, t in chosen]
 
 

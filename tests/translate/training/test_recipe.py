@@ -193,7 +193,7 @@ def test_gated_cells_remember_at_first(cell: str, kept: str) -> None:
     layer = Recurrent(cell, 4, hidden, 1)  # type: ignore[arg-type]  # one of the cells
     state = torch.zeros(1, layer.state_size)
     state[:, -hidden:] = 1.0
-    _, after = layer.step(layer.precompute(torch.zeros(1, 4)), state)
+    _, after = layer.step(torch.zeros(1, 4), state)
     torch.testing.assert_close(after[:, -hidden:], torch.full((1, hidden), 0.7311), atol=1e-3, rtol=0)
 
 
