@@ -96,8 +96,11 @@ class Subwords(NamedTuple):
         return cls(tokenizer, [word for word in words if len(tokenizer.encode(word)) == 2])  # with </s>
 
 
-def random_selection(subwords: Subwords, size: int) -> VocabularySelection:
-    """Return a random selection in which frequent words have most candidates. size: candidates that all share."""
+def random_selection(subwords: Subwords, size: int, width: int) -> VocabularySelection:
+    """Return a random selection in which frequent words have most candidates.
+
+    size: candidates that all share. width: that of the network.
+    """
     vocabulary, rng = len(subwords.tokenizer), np.random.default_rng(1)
     shared = np.sort([EOS, *rng.choice(np.arange(EOS + 1, vocabulary), size - 1, replace=False)])
     frequent = [subwords.tokenizer.encode(word)[0] for word in subwords.words]
@@ -108,7 +111,7 @@ def random_selection(subwords: Subwords, size: int) -> VocabularySelection:
     copies[: EOS + 1] = PAD
     copies[shared] = PAD
     table = rng.choice(np.setdiff1d(np.arange(EOS + 1, vocabulary), shared), lengths.sum())
-    return VocabularySelection.compact(*map(torch.from_numpy, (shared, copies, lengths, table)))
+    return VocabularySelection.compact(shared, copies, lengths, table, width)
 
 
 def zipf_lengths(count: int) -> Ints:
@@ -315,7 +318,9 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     )
     config = load(options.config).model
     trained = [Subwords.train(vocabulary) for vocabulary in SIZES]
-    selections = [random_selection(subwords, size) for subwords, size in zip(trained, options.shared, strict=True)]
+    selections = [
+        random_selection(subwords, size, config.width) for subwords, size in zip(trained, options.shared, strict=True)
+    ]
     built = [
         build_files(config, options.target, subwords, selection, folder)
         for subwords, selection in zip(trained, selections, strict=True)

@@ -224,14 +224,15 @@ def instrument(model: bytes) -> bytes:
 
     product = _producer_of_input(softmax, 0)
     selected = product.op_type == "Concat"
-    if selected:  # the shared candidates come before a sentence's own
+    if selected:  # the rest and the shared candidates come before a sentence's own
         product = _producer_of_input(product, 0)
     bias = product.inputs[6 if product.op_type == "MatMulIntegerToFloat" else -1]
     assert bias is not None
     if bias.producer() is None:
-        place = 0 if selected else EOS  # </s> is the first of the shared candidates
+        place = 1 if selected else EOS  # </s> is the first of the shared candidates, after the rest
     else:
-        bias, place = _producer_of_output(bias).inputs[0], EOS  # gathered from the bias of the vocabulary
+        gathered = _producer_of_input(_producer_of_output(bias), 1)  # after the bias of the rest
+        bias, place = gathered.inputs[0], EOS  # gathered from the bias of the vocabulary
     assert bias is not None
     assert bias.const_value is not None
     values = bias.const_value.numpy().copy()
@@ -348,7 +349,7 @@ def _compare_chain(
     """
     projection = model.projection(candidates)
     bias = projection.shared[-1].clone()
-    bias[0 if candidates else EOS] = EOS_SUPPRESSED
+    bias[1 if candidates else EOS] = EOS_SUPPRESSED  # see `instrument`
     projection = projection._replace(shared=(*projection.shared[:-1], bias))
     B = len(allowed)
     token, state = torch.full((B, 1), BOS), memory.state.unsqueeze(1)
@@ -360,9 +361,10 @@ def _compare_chain(
         difference = (np.abs(ours - other) * (ours > NEGLIGIBLE)).max(1)
         compared = t < allowed
         worst = np.where(equal & compared, np.maximum(worst, difference), worst)
-        equal = equal & ((ours.argmax(-1) == other.argmax(-1)) | ~compared)
+        likeliest, others = (x[:, 1 if candidates else 0 :].argmax(-1) for x in (ours, other))  # without the rest
+        equal = equal & ((likeliest == others) | ~compared)
         results.append((equal, worst))
-        token = torch.from_numpy(ours.argmax(-1))[:, None]
+        token = torch.from_numpy(likeliest)[:, None]
         token = candidates.ids.gather(1, token) if candidates else token
     return results
 

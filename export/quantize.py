@@ -25,7 +25,7 @@ from onnxscript import opset20 as op
 from torch import Tensor, nn
 
 from dragoman.export.operators import operator
-from dragoman.translate.network.layers import Embedding
+from dragoman.translate.network.layers import Column, Embedding
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import current_name
@@ -177,7 +177,7 @@ class Int8Embedding(nn.Module):
         self.register_buffer("scale", weight_scale)
         self.register_buffer("step", torch.tensor(input_scale))
         self.register_buffer("zero", torch.tensor(zero_point, dtype=torch.uint8))
-        self.factor = embedding.scale
+        self.factor, self.max_weight = embedding.scale, max_weight
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the embeddings (..., E) of ids (...)."""
@@ -188,11 +188,15 @@ class Int8Embedding(nn.Module):
         """Return the logits (..., V) of x (..., E), given the bias (V)."""
         return self.project(x, self.shared_columns(None, bias))
 
-    def shared_columns(self, ids: Tensor | None, bias: Tensor) -> tuple[Tensor, ...]:
+    def shared_columns(self, ids: Tensor | None, bias: Tensor, first: Column | None = None) -> tuple[Tensor, ...]:
         """Return what `project` needs for the shared columns: see Embedding."""
         if ids is None:
             return self.rows.t().contiguous(), self.scale, bias
-        return F.embedding(ids, self.rows).t().contiguous(), self.scale.index_select(0, ids), bias.index_select(0, ids)
+        rows, scale, bias = F.embedding(ids, self.rows), self.scale.index_select(0, ids), bias.index_select(0, ids)
+        if first is not None:
+            row, row_scale = quantise_rows(first.weight[None], self.max_weight)
+            rows, scale, bias = torch.cat((row, rows)), torch.cat((row_scale, scale)), torch.cat((first.bias, bias))
+        return rows.t().contiguous(), scale, bias
 
     def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         """Return what `project` needs for the columns of each sentence's own: ids (B, N), bias (B, N).
@@ -205,7 +209,7 @@ class Int8Embedding(nn.Module):
         return columns, scale, bias.unsqueeze(1) - zeros.float() * scale
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
-        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, F + N)."""
+        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, C), the shared ones first."""
         columns, weight_scale, bias = shared
         logits: Tensor = integer_product(x, columns, self.step, weight_scale, self.zero, bias)
         if not own:

@@ -202,7 +202,7 @@ def test_every_word_of_the_vocabulary_benchmark_is_one_subword(small: ModuleType
 
 def test_a_random_selection_has_the_usual_sizes(small: ModuleType) -> None:
     subwords = small.Subwords.train(600)
-    selection = small.random_selection(subwords, 40)
+    selection = small.random_selection(subwords, 40, 24)
     assert len(selection.shared) == 40
     assert EOS in selection.shared
     assert selection.longest <= small.OWN
@@ -257,7 +257,7 @@ def test_files_of_the_vocabulary_benchmark_translate_to_a_forced_length(
     small: ModuleType, toml: Path, tmp_path: Path
 ) -> None:
     subwords = small.Subwords.train(600)
-    selection = small.random_selection(subwords, 40)
+    selection = small.random_selection(subwords, 40, 24)
     models = small.build_files(small.load(str(toml)).model, "portable", subwords, selection, tmp_path)
     assert [model.translator.metadata.selection.get("shared") for model in models.values()] == [40, None]
     for model in models.values():

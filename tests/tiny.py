@@ -29,6 +29,7 @@ from dragoman.translate.training.checkpoint import load_tensors, save_tensors
 
 CELLS = ("elman", "lstm", "gru", "sru")
 VOCABULARY = 37
+WIDTH = 12
 ROOT = Path(__file__).resolve().parents[1]
 MULTI30K = ROOT.parent / "shared" / "data" / "multi30k"
 
@@ -63,7 +64,7 @@ def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int =
     """Return a model configuration whose sizes all differ, so that a transposed axis fails."""
     return ModelConfig(
         cell=cell,  # type: ignore[arg-type]  # one of CELLS
-        width=12,
+        width=WIDTH,
         hidden=10,
         encoder_layers=3,
         decoder_layers=decoder_layers,
@@ -73,8 +74,11 @@ def tiny_config(cell: str = "sru", attention: str = "dot", decoder_layers: int =
     )
 
 
-def tiny_selection(vocabulary: int = VOCABULARY) -> VocabularySelection:
-    """Return a random vocabulary selection. Sentences share some candidates, and source ids have up to four more."""
+def tiny_selection(vocabulary: int = VOCABULARY, width: int = WIDTH, *, rest: bool = True) -> VocabularySelection:
+    """Return a random vocabulary selection. Sentences share some candidates, and source ids have up to four more.
+
+    rest: give all other ids some probability.
+    """
     generator = torch.Generator().manual_seed(1)
     shared = torch.tensor([EOS, *range(5, 15, 2)])
     others = torch.tensor([i for i in range(EOS + 1, vocabulary) if i not in shared])
@@ -84,7 +88,10 @@ def tiny_selection(vocabulary: int = VOCABULARY) -> VocabularySelection:
     copies[: EOS + 1] = PAD
     copies[shared] = PAD
     table = others[torch.randint(0, len(others), (int(lengths.sum()),), generator=generator)]
-    return VocabularySelection(shared, copies, lengths, table.to(torch.int16))
+    selection = VocabularySelection.compact(shared.numpy(), copies.numpy(), lengths.numpy(), table.numpy(), width)
+    if rest:
+        selection.rest, selection.rest_bias = 3 * torch.randn(width, generator=generator), torch.ones(1)
+    return selection
 
 
 def tiny_search(

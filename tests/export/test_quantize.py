@@ -154,7 +154,8 @@ def test_parity_and_batch_invariance(
 def test_batch_invariance_of_the_default_size() -> None:
     torch.manual_seed(0)
     model = Seq2Seq(ModelConfig(), VOCABULARY, VOCABULARY)
-    search = BeamSearch(model, 2, selection=tiny_selection()).eval().requires_grad_(False)
+    selection = tiny_selection(width=model.output.weight.shape[1])
+    search = BeamSearch(model, 2, selection=selection).eval().requires_grad_(False)
     assert batch_invariance(to_onnx(search).SerializeToString(), random_rows(60, 40), 3, tiny_metadata()).passed
     data = to_onnx(quantised(search, calibration_of(search), TARGET)).SerializeToString()
     level = batch_invariance(data, random_rows(60, 40), 3, METADATA)

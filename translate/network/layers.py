@@ -10,6 +10,7 @@ Sequences are time-major in recurrent layers (S, B, E) and batch-major in attent
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,13 @@ MAX_HEAD_WIDTH = 128
 
 # The log-probability of an impossible event. It is finite because 0 * -inf is NaN.
 NEG_INF = -1e9
+
+
+class Column(NamedTuple):
+    """One column of an output projection."""
+
+    weight: Tensor  # (E)
+    bias: Tensor  # (1)
 
 
 class Dropout(nn.Module):
@@ -62,12 +70,17 @@ class Embedding(nn.Module):
         """Project x (..., E) onto the vocabulary: (..., V). bias (V)."""
         return self.project(x, self.shared_columns(None, bias))
 
-    def shared_columns(self, ids: Tensor | None, bias: Tensor) -> tuple[Tensor, ...]:
+    def shared_columns(self, ids: Tensor | None, bias: Tensor, first: Column | None = None) -> tuple[Tensor, ...]:
         """Return what `project` needs for the columns of the output projection that all sentences share.
 
-        ids (F): their target ids, or None for the whole vocabulary. bias (V).
+        ids (F): their target ids, or None for the whole vocabulary. bias (V). first: a column to put before theirs.
         """
-        return (self.weight, bias) if ids is None else (self.weight.index_select(0, ids), bias.index_select(0, ids))
+        if ids is None:
+            return self.weight, bias
+        columns, bias = self.weight.index_select(0, ids), bias.index_select(0, ids)
+        if first is not None:
+            columns, bias = torch.cat((first.weight[None], columns)), torch.cat((first.bias, bias))
+        return columns, bias
 
     def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         """Return what `project` needs for the columns of each sentence's own: ids (B, N), their bias (B, N)."""
@@ -75,7 +88,7 @@ class Embedding(nn.Module):
         return *(block.contiguous() for block in columns.split(MAX_HEAD_WIDTH, 1)), bias.unsqueeze(1)
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
-        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, F + N)."""
+        """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, C), the shared ones first."""
         logits = F.linear(x, *shared)  # (B, K, F)
         if not own:
             return logits

@@ -182,6 +182,14 @@ class Decoding(NamedTuple):
         """Return the ids (B, K) of candidates, given their indices (B, K)."""
         return index if self.candidates is None else self.candidates.gather(1, index)
 
+    def likeliest(self, logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return log-probability and index (B, K, k) of the k likeliest candidates, given the logits of a step."""
+        log_probability = torch.log_softmax(logits, -1)
+        if self.candidates is not None:
+            log_probability = log_probability[:, :, 1:]  # without the rest, which is no candidate
+        likeliest, index = torch.topk(log_probability, k)
+        return likeliest, index
+
 
 def greedy_search(
     decoding: Decoding, max_length_vector: Tensor, length_penalty: Tensor, wanted: Tensor
@@ -202,7 +210,7 @@ def greedy_search(
         position: Tensor, token: Tensor, score: Tensor, is_open: Tensor, state: Tensor, tokens: Tensor
     ) -> tuple[Tensor, ...]:
         logits, state = decoding.model.step(token, state, memory, decoding.projection)  # (B, 1, C), (B, 1, N)
-        gain, index = (x.squeeze(2) for x in torch.topk(torch.log_softmax(logits, -1), 1))  # (B, 1)
+        gain, index = (x.squeeze(2) for x in decoding.likeliest(logits, 1))  # (B, 1)
         token = torch.where(is_open, decoding.ids(index), PAD)
         score = torch.where(is_open, score + gain, score)
         next_position = position + 1
@@ -263,7 +271,7 @@ def beam_search(
     ) -> tuple[Tensor, ...]:  # fmt: skip
         B, K = score.shape
         logits, state = model.step(token, state, memory, decoding.projection)  # (B, K, C), (B, K, N)
-        gain, index = torch.topk(torch.log_softmax(logits, -1), K if exporting else n_extensions, dim=-1)  # (B, K, K)
+        gain, index = decoding.likeliest(logits, K if exporting else n_extensions)  # (B, K, K)
         # Scores are normalised at every step, so a frozen hypothesis keeps its score exactly.
         previous = score.unsqueeze(2)  # (B, K, 1)
         extended = previous * renormalise.index_select(0, position) + gain * inverse_norm.index_select(0, position)

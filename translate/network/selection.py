@@ -4,8 +4,12 @@ A decoding step multiplies by the columns of these candidates alone, so that its
 (Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; L'Hostis et al. 2016,
 "Vocabulary Selection Strategies for Neural Machine Translation").
 
-Axis letters: B batch, S source length, V source vocabulary, F candidates that all sentences share, N places for a
-sentence's own candidates, W own candidates of one source id at most, M own candidates of all source ids together.
+The softmax needs the ids that are not candidates, too: without their probability, uncertain steps would look certain to
+beam search. One more column stands for all of them, the rest. It belongs to the softmax and to no id.
+
+Axis letters: B batch, S source length, V source vocabulary, E model width, F candidates that all sentences share,
+N places for a sentence's own candidates, W own candidates of one source id at most, M own candidates of all source ids
+together.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.runtime.contract import PAD
+from dragoman.translate.encoding.ragged import Ints
+from dragoman.translate.network.layers import NEG_INF, Column
 
 
 class Candidates(NamedTuple):
@@ -24,6 +30,7 @@ class Candidates(NamedTuple):
 
     shared: Tensor  # (F), ascending
     own: Tensor  # (B, N): each id once; PAD where a place is unused
+    rest: Column  # of the output projection: stands for all other ids
 
     @property
     def ids(self) -> Tensor:
@@ -50,19 +57,29 @@ class VocabularySelection(nn.Module):
     copies: Tensor  # (V): the target id that copies each source id, or PAD if there is none or all share it
     lengths: Tensor  # (V): the number of further candidates of each source id
     table: Tensor  # (M): the candidates of source id 0, then those of 1, ...
+    rest: Tensor  # (E): the column of all other ids
+    rest_bias: Tensor  # (1)
 
-    def __init__(self, shared: Tensor, copies: Tensor, lengths: Tensor, table: Tensor) -> None:
+    def __init__(self, **tensors: Tensor) -> None:
+        """Create a selection from its tensors, by name."""
         super().__init__()
-        self.longest = int(lengths.max())  # W
-        for name, tensor in (("shared", shared), ("copies", copies), ("lengths", lengths), ("table", table)):
-            self.register_buffer(name, tensor)
+        self.longest = int(tensors["lengths"].max())  # W
+        for name in VocabularySelection.__annotations__:
+            self.register_buffer(name, tensors[name])
 
     @classmethod
-    def compact(cls, shared: Tensor, copies: Tensor, lengths: Tensor, table: Tensor) -> VocabularySelection:
-        """Return a selection whose ids and lengths take as few bytes as they can."""
+    def compact(cls, shared: Ints, copies: Ints, lengths: Ints, table: Ints, width: int) -> VocabularySelection:
+        """Return a selection whose ids and lengths take as few bytes as they can. Its rest has no probability.
+
+        width: E.
+        """
         largest = max(int(ids.max()) for ids in (shared, copies, table) if len(ids))
         integer = torch.int16 if largest < 2**15 else torch.int32
-        return cls(shared, copies.to(integer), lengths.to(torch.uint8), table.to(integer))
+        return cls(
+            shared=torch.from_numpy(shared), copies=torch.from_numpy(copies).to(integer),
+            lengths=torch.from_numpy(lengths).to(torch.uint8), table=torch.from_numpy(table).to(integer),
+            rest=torch.zeros(width), rest_bias=torch.full((1,), NEG_INF),
+        )  # fmt: skip
 
     def forward(self, source: Tensor, source_length: Tensor) -> Candidates:
         """Return the candidates of each sentence: source (B, S) with any ids at padding, source_length (B)."""
@@ -79,7 +96,7 @@ class VocabularySelection(nn.Module):
         # Unused places come last and are cut off, so that those of padding do not move the others.
         own = trim(own.sort(1, descending=True).values)
         repeated = F.pad(own[:, 1:] == own[:, :-1], (1, 0))
-        return Candidates(self.shared, torch.where(repeated, PAD, own))
+        return Candidates(self.shared, torch.where(repeated, PAD, own), Column(self.rest, self.rest_bias))
 
 
 def lookup(vector: Tensor, index: Tensor) -> Tensor:

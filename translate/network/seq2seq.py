@@ -32,7 +32,7 @@ class Memory(NamedTuple):
 class Projection(NamedTuple):
     """The output projection onto the candidates of each sentence, computed once per batch (see Embedding.project)."""
 
-    shared: tuple[Tensor, ...]  # the columns that all sentences share: the whole vocabulary without selection
+    shared: tuple[Tensor, ...]  # the rest and the columns that all sentences share: the vocabulary without selection
     own: tuple[Tensor, ...]  # the columns of each sentence's own; empty without selection
 
 
@@ -202,7 +202,10 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def step(self, token: Tensor, state: Tensor, memory: Any, projection: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
-        """Return logits of the candidates (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N)."""
+        """Return the logits (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N).
+
+        The logits are those of the candidates after that of the rest (see selection.py), or of the whole vocabulary.
+        """
         raise NotImplementedError
 
     def attention_step(self, token: Tensor, state: Tensor, memory: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 (see encode)
@@ -259,12 +262,12 @@ class Seq2Seq(Network):
         """Return the output projection onto the candidates of each sentence, or onto the whole vocabulary."""
         if candidates is None:
             return Projection(self.output.shared_columns(None, self.bias + self.suppression), ())
-        shared = self.output.shared_columns(candidates.shared, self.bias)
+        shared = self.output.shared_columns(candidates.shared, self.bias, candidates.rest)
         bias = torch.where(candidates.own != PAD, lookup(self.bias, candidates.own), NEG_INF)
         return Projection(shared, self.output.own_columns(candidates.own, bias))
 
     def step(self, token: Tensor, state: Tensor, memory: Memory, projection: Projection) -> tuple[Tensor, Tensor]:
-        """Return logits of the candidates (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N)."""
+        """Return the logits (B, K, C) and the next state (B, K, N) for token (B, K), state (B, K, N)."""
         x, state, _ = self.decoder.step(self.target_embedding(token), state, memory)
         return self.output.project(x, *projection), state
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dragoman.runtime.contract import EOS, PAD
@@ -24,6 +25,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.encoding.batching import TranslationBatch
 from dragoman.translate.encoding.ragged import Ints
+from dragoman.translate.network.layers import NEG_INF, Column
 from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.checkpoint import load_tensors, save_tensors
@@ -39,6 +41,7 @@ SAME = 0.985  # of the validation set's translations, at least: they consist of 
 # of a sentence for each sentence of a batch alone, so more shared candidates cost less than more of these.
 OWN, OWN_ON_AVERAGE = 16, 4
 SENTENCES = 25_000  # pairs to learn from, at most
+REST_SENTENCES = 5_000  # of which the rest is learnt from these
 
 # Predictions that are less likely do not count. Among the source positions, those with the most attention do.
 MIN_PROBABILITY, POSITIONS = 0.003, 3
@@ -156,10 +159,51 @@ def learn_selection(
     lexicon, copies, pairs = counts.by_source(), copies_of(source_tokenizer, target_tokenizer), [*examples()]
     for size in sizes:
         shared = np.sort([*must, *order[: size - len(must)]])
-        selection = _selection(lexicon, shared, copies, vocabulary)
+        selection = _selection(lexicon, shared, copies, vocabulary, model.output.weight.shape[1])
         if sum(_covers(selection, *pair) for pair in pairs) >= SAME * len(pairs):
+            selection.rest, selection.rest_bias = fit_rest(model, selection, batches)
             return selection
     return None
+
+
+@torch.no_grad()
+def fit_rest(model: Seq2Seq, selection: VocabularySelection, batches: Iterable[TranslationBatch]) -> Column:
+    """Return the column that stands for all ids that are not candidates.
+
+    To the softmax they are one class. Its logit, the logarithm of the sum of their exponentials, is nearly a linear
+    function of the decoder's output, which logistic regression finds from the first REST_SENTENCES pairs.
+    """
+    device = model.bias.device
+    selection = selection.to(device)
+    outputs, sums, probabilities, done = [], [], [], 0
+    for batch in batches:
+        b = batch.to(device)
+        mask = b.target_out != PAD  # (B, T)
+        x = model(b.source, b.source_length, b.target_in)[mask]  # (I, E)
+        logits = (model.logits(x) + model.suppression).float()  # (I, V)
+        ids = selection(b.source, b.source_length).ids  # (B, C)
+        is_candidate = torch.zeros(len(ids), logits.shape[1], dtype=torch.bool, device=device).scatter_(1, ids, True)
+        of_candidates = torch.where(is_candidate[mask.nonzero()[:, 0]], logits, NEG_INF).logsumexp(1)  # (I)
+        outputs.append(x.float())
+        sums.append(of_candidates)
+        probabilities.append(-torch.expm1(of_candidates - logits.logsumexp(1)))
+        done += len(ids)
+        if done >= REST_SENTENCES:
+            break
+    x, log_sum, probability = (torch.cat(tensors).cpu() for tensors in (outputs, sums, probabilities))
+    probability = probability.clamp(0, 1)
+    weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        out = F.binary_cross_entropy_with_logits(x @ weight + bias - log_sum, probability)
+        out.backward()
+        return out
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return Column(weight.detach(), bias.detach())
 
 
 def _covers(selection: VocabularySelection, source: list[int], target: list[int]) -> bool:
@@ -168,12 +212,12 @@ def _covers(selection: VocabularySelection, source: list[int], target: list[int]
     return {*target} <= {*candidates.ids[0].tolist()}
 
 
-def _selection(lexicon: Lexicon, shared: Ints, copies: Ints, target_vocabulary: int) -> VocabularySelection:
+def _selection(lexicon: Lexicon, shared: Ints, copies: Ints, target_vocabulary: int, width: int) -> VocabularySelection:
     """Return the selection that follows from pairs, the candidates that all share, and the copies of source ids."""
     sources, targets = most_frequent(lexicon, OWN_ON_AVERAGE * target_vocabulary, OWN, shared)
     own_copies = np.where(np.isin(copies, shared), PAD, copies)
     lengths = np.bincount(sources, minlength=len(copies))
-    return VocabularySelection.compact(*map(torch.from_numpy, (shared, own_copies, lengths, targets)))
+    return VocabularySelection.compact(shared, own_copies, lengths, targets, width)
 
 
 def copies_of(source: Tokenizer, target: Tokenizer) -> Ints:
