@@ -210,18 +210,21 @@ def comparisons(
 
 
 def step_rows(systems: Mapping[str, Callable[[int], float]], repeat: int) -> Iterator[Row]:
-    """Yield the microseconds of one decoding step. A system takes a number of forced ids and returns milliseconds."""
+    """Yield the microseconds of one decoding step, and of a call without its steps.
+
+    A system takes a number of forced ids and returns milliseconds.
+    """
     short, long = STEPS
-    slopes: dict[str, list[float]] = {name: [] for name in systems}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
     for _ in range(repeat + 1):
         for name, run in systems.items():
-            times = {steps: statistics.median(run(steps) for _ in range(TURN)) for steps in STEPS}
-            slopes[name].append((times[long] - times[short]) / (long - short) * 1e3)
-    for name, values in slopes.items():
-        yield {
-            **value_row("one decoding step, microseconds", values[1:], digits=1),
-            "system": name,
-        }  # the first turn warms up
+            times = {steps: statistics.median(run(steps) for _ in range(TURN)) * 1e3 for steps in STEPS}
+            step = (times[long] - times[short]) / (long - short)
+            found[name].append((step, times[short] - short * step))
+    for name, values in found.items():
+        steps, calls = zip(*values[1:], strict=True)  # the first turn warms up
+        yield {**value_row("one decoding step, microseconds", steps, digits=1), "system": name}
+        yield {**value_row("a call without its steps, microseconds", calls, digits=0), "system": name}
 
 
 def step_systems(

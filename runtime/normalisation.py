@@ -20,7 +20,9 @@ _SPACES_1 = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
 _CONTROL_1 = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff]")
 
 # Version 2
-_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")  # ASCII text that is normalised already
+# Characters of European languages that normalisation leaves alone, whatever stands beside them; and text of them.
+_USUAL = r"!-~\xa1-\xac\xae-\u017f\u0400-\u0482\u048a-\u052f–—‘’‚“”„…€"
+_PLAIN = re.compile(rf"[{_USUAL}]+(?: [{_USUAL}]+)*")
 _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # Unicode's White_Space
 _CONTROL = r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
 _CONTROLS = re.compile(f"[{_CONTROL}]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import onnxruntime
 from dragoman.runtime.arguments import check_is_path, whole_number
 from dragoman.runtime.contract import CONTRACTS
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.memory import keep_memory, return_memory
 from dragoman.runtime.metadata import Metadata, ModelFileError, read_model_file
 
 MINIMUM_ONNXRUNTIME = "1.20"  # as in pyproject.toml
@@ -41,14 +41,6 @@ _MISSING_OPERATOR = (
 )
 
 
-def return_memory() -> None:
-    """Return free memory of the C library to the system, where it can. Loading a file needs much for a moment."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # only glibc has it
-    except (AttributeError, OSError, TypeError):  # another C library or system
-        return
-
-
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     """Return an ONNX Runtime session on the CPU.
 
@@ -57,6 +49,7 @@ def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession
         UserError: `threads` is out of range.
     """
     threads = whole_number("threads", threads, 0, MAX_THREADS, "where 0 is one thread per core")
+    keep_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -15,9 +15,10 @@ from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.loaded_model import LoadedModel
+from dragoman.runtime.memory import return_memory
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.session import ModelFactory, SelfTestError, load_as, return_memory
+from dragoman.runtime.session import ModelFactory, SelfTestError, load_as
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.runtime import normalisation
 from dragoman.runtime.metadata import Metadata, ModelFileError
 from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.runtime.segmentation import count_sentences, split_text
@@ -44,6 +45,16 @@ def test_the_cpp_header_normalises_like_python(tmp_path: Path) -> None:
         lines = "".join(case["text"] + "\n" for case in cases).encode()
         result = subprocess.run([program, str(version)], input=lines, capture_output=True, check=True)
         assert result.stdout.decode().split("\n")[:-1] == [case[str(version)] for case in cases]
+
+
+def test_the_short_cut_for_usual_characters_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = [c for c in map(chr, range(0x110000)) if normalisation._PLAIN.fullmatch(c)]
+    assert {*"aZ0~äßÿžЯё„”"} <= {*usual}
+    assert not any(map(unicodedata.combining, usual))  # so each is on its own to NFC, and pairs show what neighbours do
+    texts = [f"{c}{usual[-1 - i]} {c}" for i, c in enumerate(usual)] + ["".join(usual)]
+    short = [normalise(text) for text in texts]
+    monkeypatch.setattr(normalisation, "_PLAIN", re.compile("(?!)"))
+    assert [normalise(text) for text in texts] == short == texts
 
 
 @given(st.lists(st.text(st.characters(categories=["L", "N", "P"]), min_size=1), min_size=1), st.data())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dragoman.runtime.batching import pad
 from dragoman.runtime.contract import BOS, EOS, PAD
-from dragoman.runtime.session import return_memory
+from dragoman.runtime.memory import return_memory
 from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig
 from dragoman.translate.encoding.ragged import Ints, Ragged
 from dragoman.translate.encoding.shards import Shards

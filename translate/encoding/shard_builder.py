@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.memory import return_memory
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig, TokenizerConfig
 from dragoman.translate.corpus.folder import Corpus

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from dragoman.runtime.batching import BATCH_SIZE, pad
 from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.memory import return_memory
 from dragoman.runtime.segmentation import count_sentences
-from dragoman.runtime.session import return_memory
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.folder import Pair

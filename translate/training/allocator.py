@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 
-from dragoman.runtime.session import return_memory
+from dragoman.runtime.memory import MMAP_MAX, TOP_PAD, TRIM_THRESHOLD, return_memory, set_options
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 HEAP_LIMIT = 1 << 30  # bytes that the heap may hold before it is trimmed
 HEAP_GROWTH = 2  # the limit rises to this multiple of what is in use; half of it costs a third more time
 
@@ -19,14 +16,7 @@ def keep_freed_memory() -> bool:
     By default glibc maps every large tensor, faults it in page by page and unmaps it again. In a training step on a CPU
     that costs several times as much as the arithmetic. Only Linux with glibc supports it.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    largest = 2**31 - 1
-    return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, largest), mallopt(_M_TOP_PAD, 256 << 20)])
+    return set_options({MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 256 << 20})
 
 
 class HeapTrimmer:
