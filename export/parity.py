@@ -228,12 +228,10 @@ def instrument(model: bytes) -> bytes:
         product = _producer_of_input(product, 0)
     bias = product.inputs[6 if product.op_type == "MatMulIntegerToFloat" else -1]
     assert bias is not None
-    if bias.producer() is None:
-        place = 1 if selected else EOS  # </s> is the first of the shared candidates, after the rest
-    else:
-        gathered = _producer_of_input(_producer_of_output(bias), 1)  # after the bias of the rest
-        bias, place = gathered.inputs[0], EOS  # gathered from the bias of the vocabulary
-    assert bias is not None
+    place = 1 if selected else EOS  # </s> is the first of the shared candidates, after the rest
+    while (node := bias.producer()) is not None:  # gathered from the bias of the vocabulary, and put after others
+        bias, place = node.inputs[-1 if node.op_type == "Concat" else 0], EOS
+        assert bias is not None
     assert bias.const_value is not None
     values = bias.const_value.numpy().copy()
     values[place] = EOS_SUPPRESSED

@@ -199,14 +199,16 @@ class Int8Embedding(nn.Module):
         return rows.t().contiguous(), scale, bias
 
     def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-        """Return what `project` needs for the columns of each sentence's own: ids (B, N), bias (B, N).
+        """Return what `project` needs for the columns of each sentence's own: ids (B, N), bias (V).
 
         The zero point of x is a part of the bias.
         """
         columns = F.embedding(ids, self.rows).transpose(1, 2).contiguous()  # (B, E, N)
-        scale = F.embedding(ids, (self.scale * self.step)[:, None]).transpose(1, 2)  # (B, 1, N)
-        zeros = integer_sums(self.zero.expand(1, columns.shape[1]), columns)  # (B, 1, N)
-        return columns, scale, bias.unsqueeze(1) - zeros.float() * scale
+        scale = self.scale * self.step  # (V)
+        zeros = integer_sums(self.zero.expand(1, self.rows.shape[1]), self.rows.t().unsqueeze(0))[0, 0]  # (V)
+        scale_and_bias = torch.stack((scale, bias - zeros.float() * scale), 1)  # (V, 2)
+        own = F.embedding(ids, scale_and_bias).transpose(1, 2).contiguous()  # (B, 2, N)
+        return columns, own[:, :1].contiguous(), own[:, 1:].contiguous()
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
         """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, C), the shared ones first."""

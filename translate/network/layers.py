@@ -83,9 +83,10 @@ class Embedding(nn.Module):
         return columns, bias
 
     def own_columns(self, ids: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-        """Return what `project` needs for the columns of each sentence's own: ids (B, N), their bias (B, N)."""
+        """Return what `project` needs for the columns of each sentence's own: ids (B, N), bias (V)."""
         columns = F.embedding(ids, self.weight).transpose(1, 2)  # (B, E, N)
-        return *(block.contiguous() for block in columns.split(MAX_HEAD_WIDTH, 1)), bias.unsqueeze(1)
+        own_bias = F.embedding(ids, bias[:, None]).transpose(1, 2)  # (B, 1, N)
+        return *(block.contiguous() for block in columns.split(MAX_HEAD_WIDTH, 1)), own_bias
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
         """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, C), the shared ones first."""

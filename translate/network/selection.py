@@ -86,19 +86,20 @@ class VocabularySelection(nn.Module):
         B, S = source.shape
         mask = torch.arange(S, device=source.device) < source_length[:, None]  # (B, S)
         source = torch.where(mask, source, PAD)  # which has no candidates
-        ends = self.lengths.long().cumsum(0)  # (V)
-        last = lookup(ends, source).unsqueeze(2)  # (B, S, 1)
-        length = lookup(self.lengths, source).long().unsqueeze(2)
-        place = torch.arange(self.longest, device=source.device)  # (W)
-        in_table = torch.clamp(last - length + place, max=len(self.table) - 1)  # (B, S, W)
-        translations = torch.where(place < length, lookup(self.table, in_table).long(), PAD)
-        own = torch.cat((lookup(self.copies, source).long(), translations.reshape(B, -1)), 1)  # (B, S + S*W)
+        own = F.embedding(source, self.by_source()).reshape(B, -1).long()  # (B, S*(1 + W))
         # Unused places come last and are cut off, so that those of padding do not move the others.
         own = trim(own.sort(1, descending=True).values)
         repeated = F.pad(own[:, 1:] == own[:, :-1], (1, 0))
         return Candidates(self.shared, torch.where(repeated, PAD, own), Column(self.rest, self.rest_bias))
 
+    def by_source(self) -> Tensor:
+        """Return the own candidates of each source id, copy first, in rows filled up with PAD (V, 1 + W).
 
-def lookup(vector: Tensor, index: Tensor) -> Tensor:
-    """Return the elements of a vector at the places of `index` (any shape)."""
-    return F.embedding(index, vector[:, None]).squeeze(-1)
+        The matrix is larger than the table, so ONNX Runtime computes it when it loads a file.
+        """
+        lengths = self.lengths.long()
+        place = torch.arange(self.longest, device=lengths.device)  # (W)
+        index = torch.clamp((lengths.cumsum(0) - lengths)[:, None] + place, max=len(self.table) - 1)  # (V, W)
+        translations = self.table.long().index_select(0, index.flatten()).reshape(index.shape)
+        rows = torch.where(place < lengths[:, None], translations, PAD)
+        return torch.cat((self.copies[:, None], rows.to(self.copies.dtype)), 1)

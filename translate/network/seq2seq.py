@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dragoman.runtime.contract import BOS, PAD, UNK
+from dragoman.runtime.contract import BOS, EOS, PAD, UNK
 from dragoman.translate.config import ModelConfig
 from dragoman.translate.network.cells import Recurrent
 from dragoman.translate.network.layers import NEG_INF, Attention, Dropout, Embedding, FeedForward
-from dragoman.translate.network.selection import Candidates, lookup
+from dragoman.translate.network.selection import Candidates
 
 
 class Memory(NamedTuple):
@@ -262,8 +262,9 @@ class Seq2Seq(Network):
         """Return the output projection onto the candidates of each sentence, or onto the whole vocabulary."""
         if candidates is None:
             return Projection(self.output.shared_columns(None, self.bias + self.suppression), ())
-        shared = self.output.shared_columns(candidates.shared, self.bias, candidates.rest)
-        bias = torch.where(candidates.own != PAD, lookup(self.bias, candidates.own), NEG_INF)
+        # The same suppression. A file does not have to store it.
+        bias = torch.cat((torch.full_like(self.bias[:EOS], NEG_INF), self.bias[EOS:]))
+        shared = self.output.shared_columns(candidates.shared, bias, candidates.rest)
         return Projection(shared, self.output.own_columns(candidates.own, bias))
 
     def step(self, token: Tensor, state: Tensor, memory: Memory, projection: Projection) -> tuple[Tensor, Tensor]:
