@@ -229,8 +229,9 @@ def instrument(model: bytes) -> bytes:
     bias = product.inputs[6 if product.op_type == "MatMulIntegerToFloat" else -1]
     assert bias is not None
     place = 1 if selected else EOS  # </s> is the first of the shared candidates, after the rest
-    while (node := bias.producer()) is not None:  # gathered from the bias of the vocabulary, and put after others
-        bias, place = node.inputs[-1 if node.op_type == "Concat" else 0], EOS
+    while (node := bias.producer()) is not None:
+        # Gathered or sliced from the bias of the vocabulary, and put after others.
+        bias, place = (node.inputs[-1], 0) if node.op_type == "Concat" else (node.inputs[0], EOS)
         assert bias is not None
     assert bias.const_value is not None
     values = bias.const_value.numpy().copy()
