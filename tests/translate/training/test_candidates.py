@@ -16,7 +16,9 @@ from dragoman.runtime.contract import EOS, PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
+from dragoman.translate.encoding.batching import make_batch
 from dragoman.translate.evaluation.engine import translator_of
+from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training import candidates
 from dragoman.translate.training.candidates import PairCounts, load_selection, most_frequent, must_share
 from dragoman.translate.training.run import Run
@@ -69,6 +71,26 @@ def test_training_ends_with_a_selection(selected_run: Path) -> None:
     assert selection.longest <= 5
     assert len(selection.table) == int(selection.lengths.sum())
     assert not set(selection.table.tolist()) & {PAD, *selection.shared.tolist()}
+
+
+def test_the_rest_has_about_the_probability_of_all_that_is_no_candidate(selected_run: Path) -> None:
+    run = Run(selected_run)
+    search = run.search()
+    model, selection = search.model, search.selection
+    assert isinstance(model, Seq2Seq)
+    assert selection is not None
+    source_tokenizer, target_tokenizer = run.tokenizers()
+    pairs = number_pairs(1000)[1::7]  # some that the fit has seen, and some that it has not
+    batch = make_batch(
+        *([t.encode(p[side]) for p in pairs] for side, t in enumerate((source_tokenizer, target_tokenizer)))
+    )
+    x = model(batch.source, batch.source_length, batch.target_in)  # (B, T, E)
+    of_all = (model.logits(x) + model.suppression).logsumexp(-1)  # (B, T)
+    projection = model.projection(selection(batch.source, batch.source_length))
+    logits = model.output.project(x, *projection)  # the rest and the candidates
+    mask = batch.target_out != PAD
+    with_rest, without = (abs(z.logsumexp(-1) - of_all)[mask].mean() for z in (logits, logits[..., 1:]))
+    assert with_rest < without / 3
 
 
 def test_every_way_to_translate_uses_the_selection(
