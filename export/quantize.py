@@ -204,11 +204,10 @@ class Int8Embedding(nn.Module):
         The zero point of x is a part of the bias.
         """
         columns = F.embedding(ids, self.rows).transpose(1, 2).contiguous()  # (B, E, N)
-        scale = self.scale * self.step  # (V)
-        zeros = integer_sums(self.zero.expand(1, self.rows.shape[1]), self.rows.t().unsqueeze(0))[0, 0]  # (V)
-        scale_and_bias = torch.stack((scale, bias - zeros.float() * scale), 1)  # (V, 2)
-        own = F.embedding(ids, scale_and_bias).transpose(1, 2).contiguous()  # (B, 2, N)
-        return columns, own[:, :1].contiguous(), own[:, 1:].contiguous()
+        scale_and_bias = F.embedding(ids, torch.stack((self.scale * self.step, bias), 1))  # (B, N, 2)
+        scale, own_bias = scale_and_bias.transpose(1, 2).contiguous().split(1, 1)  # (B, 1, N)
+        zeros = integer_sums(self.zero.expand(1, columns.shape[1]), columns)  # (B, 1, N)
+        return columns, scale, own_bias - zeros.float() * scale
 
     def project(self, x: Tensor, shared: tuple[Tensor, ...], own: tuple[Tensor, ...] = ()) -> Tensor:
         """Project x (B, K, E), or (..., E) if `own` is empty, onto the columns: (B, K, C), the shared ones first."""

@@ -97,9 +97,10 @@ class VocabularySelection(nn.Module):
 
         The matrix is larger than the table, so ONNX Runtime computes it when it loads a file.
         """
-        lengths = self.lengths.long()
-        place = torch.arange(self.longest, device=lengths.device)  # (W)
-        index = torch.clamp((lengths.cumsum(0) - lengths)[:, None] + place, max=len(self.table) - 1)  # (V, W)
-        translations = self.table.long().index_select(0, index.flatten()).reshape(index.shape)
+        lengths = self.lengths.int()
+        place = torch.arange(self.longest, dtype=torch.int32, device=lengths.device)  # (W)
+        start = lengths.cumsum(0, dtype=torch.int32) - lengths  # (V)
+        index = torch.clamp(start[:, None] + place, max=len(self.table) - 1)  # (V, W)
+        translations = self.table.index_select(0, index.flatten()).reshape(index.shape).int()
         rows = torch.where(place < lengths[:, None], translations, PAD)
         return torch.cat((self.copies[:, None], rows.to(self.copies.dtype)), 1)
