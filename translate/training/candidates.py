@@ -10,7 +10,7 @@ V vocabulary, Q likely predictions of a batch, P pairs of a source id and a targ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,9 +138,8 @@ def learn_selection(
         return None
     model.eval()
     device = model.bias.device
-    counts, frequency, done = PairCounts(vocabulary), torch.zeros(vocabulary, device=device), 0
-    for batch in batches:
-        b = batch.to(device)
+    counts, frequency = PairCounts(vocabulary), torch.zeros(vocabulary, device=device)
+    for b in _first(batches, SENTENCES, device, progress):
         mask = b.target_out != PAD  # (B, T)
         x, attention = model.forward_with_attention(b.source, b.source_length, b.target_in)
         probability = torch.softmax((model.logits(x[mask]) + model.suppression).float(), -1)  # (I, V)
@@ -150,34 +149,43 @@ def learn_selection(
         source = b.source[mask.nonzero()[:, :1], position]  # (I, POSITIONS)
         count = probability[i, target, None] * weight[i]  # (Q, POSITIONS)
         counts.add(source[i], target[:, None].expand_as(count), count)
-        done += len(b.source)
-        progress(done)
-        if done >= SENTENCES:
-            break
     order = np.argsort(-frequency.cpu().numpy(), kind="stable")
     order = order[(order > EOS) & ~np.isin(order, must)]
     lexicon, copies, pairs = counts.by_source(), copies_of(source_tokenizer, target_tokenizer), [*examples()]
     for size in sizes:
         shared = np.sort([*must, *order[: size - len(must)]])
         selection = _selection(lexicon, shared, copies, vocabulary, model.output.weight.shape[1])
-        if sum(_covers(selection, *pair) for pair in pairs) >= SAME * len(pairs):
+        if _covered(selection, pairs) >= SAME * len(pairs):
+            selection = selection.to(device)
             selection.rest, selection.rest_bias = fit_rest(model, selection, batches)
             return selection
     return None
 
 
+def _first(
+    batches: Iterable[TranslationBatch], sentences: int, device: torch.device,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[TranslationBatch]:  # fmt: skip
+    """Yield batches of so many sentences in all, or a few more, and report after each how many were read."""
+    done = 0
+    for batch in batches:
+        yield batch.to(device)
+        done += len(batch.source)
+        progress(done)
+        if done >= sentences:
+            return
+
+
 @torch.no_grad()
 def fit_rest(model: Seq2Seq, selection: VocabularySelection, batches: Iterable[TranslationBatch]) -> Column:
-    """Return the column that stands for all ids that are not candidates.
+    """Return the column that stands for all ids that are not candidates. The selection is on the network's device.
 
     To the softmax they are one class. Its logit, the logarithm of the sum of their exponentials, is nearly a linear
     function of the decoder's output, which logistic regression finds from the first REST_SENTENCES pairs.
     """
     device = model.bias.device
-    selection = selection.to(device)
-    outputs, sums, probabilities, done = [], [], [], 0
-    for batch in batches:
-        b = batch.to(device)
+    outputs, sums, probabilities = [], [], []
+    for b in _first(batches, REST_SENTENCES, device):
         mask = b.target_out != PAD  # (B, T)
         x = model(b.source, b.source_length, b.target_in)[mask]  # (I, E)
         logits = (model.logits(x) + model.suppression).float()  # (I, V)
@@ -187,9 +195,6 @@ def fit_rest(model: Seq2Seq, selection: VocabularySelection, batches: Iterable[T
         outputs.append(x.float())
         sums.append(of_candidates)
         probabilities.append(-torch.expm1(of_candidates - logits.logsumexp(1)))
-        done += len(ids)
-        if done >= REST_SENTENCES:
-            break
     x, log_sum, probability = (torch.cat(tensors).cpu() for tensors in (outputs, sums, probabilities))
     probability = probability.clamp(0, 1)
     weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
@@ -203,13 +208,13 @@ def fit_rest(model: Seq2Seq, selection: VocabularySelection, batches: Iterable[T
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return Column(weight.detach(), bias.detach())
+    return Column(weight.detach().to(device), bias.detach().to(device))
 
 
-def _covers(selection: VocabularySelection, source: list[int], target: list[int]) -> bool:
-    """Return whether all ids of a translation are candidates of its source."""
-    candidates = selection(torch.tensor([source]), torch.tensor([len(source)]))
-    return {*target} <= {*candidates.ids[0].tolist()}
+def _covered(selection: VocabularySelection, pairs: Iterable[tuple[list[int], list[int]]]) -> int:
+    """Return of how many pairs of source and translation all ids of the translation are candidates of the source."""
+    shared, own = {*selection.shared.tolist()}, selection.by_source()
+    return sum({*target} <= shared.union(own[source].flatten().tolist()) for source, target in pairs)
 
 
 def _selection(lexicon: Lexicon, shared: Ints, copies: Ints, target_vocabulary: int, width: int) -> VocabularySelection:
