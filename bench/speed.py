@@ -36,12 +36,13 @@ from dragoman.export.graph import to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.contract import EOS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine, session_inputs
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
 from dragoman.translate.corpus.builders.cldr import build_cldr
 from dragoman.translate.corpus.folder import write_corpus
 from dragoman.translate.evaluation.provenance import command, commit, machine
-from dragoman.translate.files import read_rows, write_atomically, write_rows
+from dragoman.translate.files import read_rows, write_rows
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer

@@ -48,13 +48,13 @@ from dragoman.export.graph import serialize, to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.batching import pad
 from dragoman.runtime.contract import EOS, PAD
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import ModelConfig, TokenizerConfig, load
 from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.encoding.subwords import train_tokenizer
-from dragoman.translate.files import write_atomically
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.selection import VocabularySelection
 from dragoman.translate.network.seq2seq import Seq2Seq

@@ -97,8 +97,7 @@ def _minutes(text: str) -> float:
 
 def export(a: argparse.Namespace) -> int:
     """Run `dragoman export`."""
-    from dragoman.runtime.files import descriptor_of
-    from dragoman.translate.files import atomic_writer
+    from dragoman.runtime.files import atomic_writer, descriptor_of
     from dragoman.translate.training.run import Run
 
     run, path = Run(a.run_folder), Path(a.output)

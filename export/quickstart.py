@@ -20,6 +20,7 @@ from rich.table import Table
 from dragoman.export.exporter import PARITY_SENTENCES, build
 from dragoman.export.parity import compare_search, parity_batches
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.progress import format_duration
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import from_tree
@@ -29,7 +30,6 @@ from dragoman.translate.corpus.languages import parse_pair
 from dragoman.translate.evaluation.engine import TorchEngine, translate_all
 from dragoman.translate.evaluation.metrics import score
 from dragoman.translate.evaluation.plots import draw_attention, draw_curves
-from dragoman.translate.files import write_atomically
 from dragoman.translate.training.display import Display
 from dragoman.translate.training.run import Run
 from dragoman.translate.training.trainer import Trainer

@@ -1,11 +1,15 @@
-"""Paths of output files: links, devices and pipes."""
+"""Output files: atomic writes, links, devices and pipes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from dragoman.runtime.errors import UserError
 
 STREAMS = {"stdout": 1, "stderr": 2}  # names in /dev, and their file descriptors
 
@@ -37,3 +41,38 @@ def open_device(path: Path) -> BinaryIO:
         stream.flush()
     descriptor = descriptor_of(path)
     return open(path if descriptor is None else os.dup(descriptor), "wb")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file completely, or keep what was there before. Raises UserError."""
+    with atomic_writer(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` once the block ends without an error. Raises UserError.
+
+    The data is on disk before the replacement. A symbolic link keeps pointing where it did. Devices and pipes, such as
+    /dev/null and /dev/stdout, are written to directly; /dev/stdout may be a file.
+    """
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file")
+    target = real_path(path)
+    try:
+        if is_device(path):
+            with open_device(path) as file:
+                yield file
+            return
+        temporary = target.with_name(target.name + ".part")
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

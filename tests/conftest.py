@@ -67,7 +67,7 @@ def tiny_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def tiny_file(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the model file of the tiny run."""
     from dragoman.export.exporter import build
-    from dragoman.translate.files import write_atomically
+    from dragoman.runtime.files import write_atomically
     from dragoman.translate.training.run import Run
 
     def make(folder: Path) -> None:

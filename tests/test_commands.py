@@ -18,9 +18,10 @@ import pytest
 
 from dragoman.cli import main, parser
 from dragoman.runtime.console import parse
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation import translation_evaluation
-from dragoman.translate.files import write_atomically, write_json
+from dragoman.translate.files import write_json
 from dragoman.translate.training.display import Display
 from tiny import ROOT, number_pairs, tiny_toml
 
@@ -210,7 +211,7 @@ def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
 
 WRITES = """
 from pathlib import Path
-from dragoman.translate.files import write_atomically
+from dragoman.runtime.files import write_atomically
 print("first")
 write_atomically(Path({!r}), b"second\\n")
 print("third")

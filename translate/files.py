@@ -1,56 +1,21 @@
-"""Files and folders: atomic writes, JSON, and locks."""
+"""Files and folders: JSON and locks."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import is_device, open_device, real_path
+from dragoman.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = "lock"  # name of a lock file, which holds the number of the process
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file completely, or keep what was there before. Raises UserError."""
-    with atomic_writer(path) as file:
-        file.write(data)
-
-
-@contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` once the block ends without an error. Raises UserError.
-
-    The data is on disk before the replacement. A symbolic link keeps pointing where it did. Devices and pipes, such as
-    /dev/null and /dev/stdout, are written to directly; /dev/stdout may be a file.
-    """
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; name a file")
-    target = real_path(path)
-    try:
-        if is_device(path):
-            with open_device(path) as file:
-                yield file
-            return
-        temporary = target.with_name(target.name + ".part")
-        try:
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

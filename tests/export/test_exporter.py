@@ -24,10 +24,10 @@ from dragoman.export.parity import Level, batch_invariance, compare_search, comp
 from dragoman.runtime.contract import EOS, INPUTS, OUTPUTS, PAD
 from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
 from dragoman.translate.evaluation.engine import TorchEngine, translator_of
-from dragoman.translate.files import write_atomically
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.training.run import Run

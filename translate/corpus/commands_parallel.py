@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.console import Commands, not_negative, positive
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import real_path
+from dragoman.runtime.files import atomic_writer, real_path
 from dragoman.translate.corpus.commands_common import (
     HELD_OUT_DEFAULT,
     add_kind,
@@ -24,7 +24,6 @@ from dragoman.translate.corpus.commands_common import (
     write_and_report,
 )
 from dragoman.translate.corpus.rules import ALLOWED
-from dragoman.translate.files import atomic_writer
 
 if TYPE_CHECKING:
     from dragoman.translate.corpus.cleaning import OnDrop

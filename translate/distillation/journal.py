@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.deduplication import near_duplicate_key
 from dragoman.translate.corpus.folder import Corpus, Pair
 from dragoman.translate.evaluation.provenance import command, commit, machine
-from dragoman.translate.files import append_row, write_atomically
+from dragoman.translate.files import append_row
 from dragoman.translate.training.distributed import BATCH_LIMITS, device_of
 from dragoman.translate.training.optimizers import wants_bfloat16
 from dragoman.translate.training.run import Run

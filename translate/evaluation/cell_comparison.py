@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import CellName, Config, differing_keys, from_tree
 from dragoman.translate.corpus.builders.algorithms import LANGUAGES, build_algorithm
@@ -31,7 +32,7 @@ from dragoman.translate.evaluation.plots import (
 )
 from dragoman.translate.evaluation.provenance import commit, machine
 from dragoman.translate.evaluation.sensitivity import sensitivity, sensitivity_by_distance
-from dragoman.translate.files import make_folder, read_rows, write_atomically
+from dragoman.translate.files import make_folder, read_rows
 from dragoman.translate.network.seq2seq import Seq2Seq
 from dragoman.translate.tasks.labelling import encoder_of
 from dragoman.translate.threads import one_thread

@@ -242,8 +242,8 @@ def compare(a: argparse.Namespace) -> int:
     comparison = compare_systems(source, systems, references, language, a.protocol, a.count)
     print(json.dumps(comparison, indent=2, ensure_ascii=False) if a.json else as_text(comparison))
     if a.html:
+        from dragoman.runtime.files import write_atomically
         from dragoman.translate.evaluation.report import comparison_report
-        from dragoman.translate.files import write_atomically
 
         write_atomically(
             Path(a.html), comparison_report(comparison, a.source or a.reference[0]).encode("utf-8", "backslashreplace")

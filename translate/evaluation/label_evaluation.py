@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dragoman.runtime.batching import BATCH_SIZE
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.labelling import Classifier, Tagger
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.wording import counted
 from dragoman.translate.evaluation.inputs import read_test_set
 from dragoman.translate.evaluation.outputs import check_output_files, print_task_scores
-from dragoman.translate.files import write_atomically
 from dragoman.translate.progress import bar
 from dragoman.translate.tasks.labelling import label_scores
 

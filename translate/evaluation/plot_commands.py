@@ -161,8 +161,8 @@ def _check_text(text: str) -> None:
 
 def _write_plot(path: str, kind: str, picture: bytes, subwords: Sequence[str]) -> int:
     """Write a plot, print its path, and warn on stderr of characters that it cannot show."""
+    from dragoman.runtime.files import write_atomically
     from dragoman.translate.evaluation.plots import characters_without_font
-    from dragoman.translate.files import write_atomically
 
     write_atomically(Path(path), picture)
     if kind == "png" and (missing := characters_without_font(subwords)):

@@ -26,8 +26,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.translate.evaluation.sensitivity import Sensitivity
-from dragoman.translate.files import read_rows, write_atomically
+from dragoman.translate.files import read_rows
 
 # The keys of a validation's row in metrics.jsonl that are no scores.
 NOT_SCORES = ("kind", "step", "epoch", "seconds", "loss", "perplexity")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translation import Translation
 from dragoman.runtime.translator import Translator
@@ -23,7 +24,6 @@ from dragoman.translate.evaluation.metrics import (
     within_and_beyond,
 )
 from dragoman.translate.evaluation.outputs import check_output_files, computation_facts, record_scores
-from dragoman.translate.files import write_atomically
 
 
 @dataclass(frozen=True)

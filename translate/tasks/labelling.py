@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dragoman.runtime.batching import pad
 from dragoman.runtime.contract import Floats, Ids
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.labelling import Classifier, Tagger
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.tokenizer import Tokenizer
@@ -28,7 +29,6 @@ from dragoman.translate.encoding.ragged import Ints, ragged
 from dragoman.translate.encoding.subwords import Segmentations, default_vocabulary, segmentations, train_tokenizer
 from dragoman.translate.encoding.word_index import WordIndex
 from dragoman.translate.evaluation.label_metrics import accuracy, entity_f1, is_chunked, macro_f1
-from dragoman.translate.files import write_atomically
 from dragoman.translate.network.heads import LabelNetwork, LabelProbabilities
 from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.seq2seq import Encoder, Seq2Seq

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dragoman.runtime.batching import BATCH_SIZE, pad
 from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import write_atomically
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.segmentation import count_sentences
 from dragoman.runtime.tokenizer import Tokenizer
@@ -30,7 +31,6 @@ from dragoman.translate.encoding.shards import Shards, describe
 from dragoman.translate.encoding.subwords import default_vocabulary, encode, train_tokenizer
 from dragoman.translate.evaluation.engine import TorchEngine, translate_all
 from dragoman.translate.evaluation.metrics import score
-from dragoman.translate.files import write_atomically
 from dragoman.translate.network.loss import LabelSmoothedCrossEntropy
 from dragoman.translate.network.search import BeamSearch
 from dragoman.translate.network.selection import VocabularySelection

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dragoman.translate.files import append_row, read_rows, write_atomically
+from dragoman.runtime.files import write_atomically
+from dragoman.translate.files import append_row, read_rows
 from dragoman.translate.training.display import FEW_SKIPPED, Display
 from dragoman.translate.training.state import Position
 
