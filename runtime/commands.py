@@ -30,9 +30,10 @@ def add_commands(commands: Commands) -> None:
     """Register `translate`, `run`, `info` and `bench`."""
     p = commands.add_parser(
         "translate",
-        help="translate text with a model file",
+        help="translate text or a document with a model file",
         description="Translate each TEXT, or each line of a file or of standard input, and print one line for each "
-        "translation. Tabs separate the columns, in this order: line number (with --n-best above 1), score (with "
+        "translation. A file in a known format, such as report.html, is translated as a document, which keeps its "
+        "markup and layout. Tabs separate the columns, in this order: line number (with --n-best above 1), score (with "
         "--scores or --n-best above 1), translation, word alignment (with --alignments). If there are several columns, "
         "a line break within a text is printed as \\n or \\r, so that each hypothesis is one row; --json has the exact "
         "text. The alignment is of the best translation: pairs SOURCE-TARGET of word numbers, counted from 0.",
@@ -58,6 +59,7 @@ def add_commands(commands: Commands) -> None:
         "--alignments", action="store_true",
         help="print which source word each word of the translation comes from; the model must have attention",
     )  # fmt: skip
+    _add_document_arguments(p)
     p.set_defaults(run=translate)
 
     p = commands.add_parser(
@@ -124,10 +126,57 @@ def _add_input_arguments(p: argparse.ArgumentParser, metavar: str, input_help: s
     p.add_argument("--json", action="store_true", help=f"print one line of JSON for each {unit}")
 
 
+def _add_document_arguments(p: argparse.ArgumentParser) -> None:
+    """Add the arguments that only documents have."""
+    from dragoman.runtime.documents.names import FORMAT_NAMES
+
+    group = p.add_argument_group("documents", "a file of --in that ends in .md, .html, .srt, .po, .docx or the like")
+    group.add_argument(
+        "--format", choices=FORMAT_NAMES, metavar="NAME",
+        help=f"format of the document (default: by its ending): {', '.join(FORMAT_NAMES)}; text: one text a line",
+    )  # fmt: skip
+    group.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of the document's text, such as windows-1252 (default: the one that it declares, or UTF-8)",
+    )
+    group.add_argument(
+        "--keys", nargs="+", action="extend", default=[], metavar="PATH",
+        help="JSON: translate only the strings at these paths, such as menu.title or 'items.*.label' (default: all "
+        "that look like text for people)",
+    )  # fmt: skip
+    group.add_argument(
+        "--columns", nargs="+", action="extend", default=[], metavar="NAME",
+        help="CSV and TSV: translate only these columns, by name or number from 1 (default: all cells that look like "
+        "text for people)",
+    )  # fmt: skip
+    group.add_argument(
+        "--fuzzy", action="store_true", help="PO and XLIFF: mark translations as drafts that a person must review"
+    )
+    group.add_argument(
+        "--drop-tags", action="store_true",
+        help="translate a segment without its inline tags if they cannot be placed (default: keep its source)",
+    )  # fmt: skip
+    group.add_argument(
+        "--report", metavar="FILE",
+        help="write a report: FILE.json lists the segments that a person should look at; FILE.html shows all segments, "
+        "source and translation side by side",
+    )  # fmt: skip
+    group.add_argument(
+        "--processes", type=positive, default=1, metavar="N",
+        help="processes that translate a document at once; each loads the model (default: 1)",
+    )  # fmt: skip
+
+
 def translate(a: argparse.Namespace) -> int:
     """Run `dragoman translate` and return its exit status."""
+    from dragoman.runtime.documents.names import is_document
     from dragoman.runtime.translator import Translator
 
+    if is_document(a):
+        from dragoman.runtime.documents.command import translate_document
+
+        return translate_document(a)
     check_files(a)
     check_texts(a)
     return _translate(Translator.load(a.model, threads=a.threads), a)

@@ -69,8 +69,11 @@ def decode_lenient(line: bytes, number: int, warnings: LineWarnings) -> str:
         return line.decode("utf-8", errors="replace")
 
 
-def check_files(a: argparse.Namespace) -> None:
-    """Raise UserError, before any work is done, for an input or output file that cannot be used."""
+def check_files(a: argparse.Namespace, *, is_text: bool = True) -> None:
+    """Raise UserError, before any work is done, for an input or output file that cannot be used.
+
+    is_text: the output is lines of text.
+    """
     if a.input == "-":
         a.input = None
     elif a.input is not None:
@@ -88,7 +91,7 @@ def check_files(a: argparse.Namespace) -> None:
         a.text = []
     if a.out == "-":
         a.out = None
-    check_output(a.out, [a.input] if a.input else a.text, resume=a.resume)
+    check_output(a.out, [a.input] if a.input else a.text, resume=a.resume, is_text=is_text)
 
 
 def check_texts(a: argparse.Namespace) -> None:
@@ -134,8 +137,8 @@ def _check_lines(path: str) -> None:
 
 def _no_lines(path: str, reason: str) -> UserError:
     return UserError(
-        f"--in {path}: --in takes plain text, one text a line, and {reason}; documents are not supported yet, so "
-        f"extract the text first, or give its lines as they are with `< {shlex.quote(path)}`"
+        f"--in {path}: --in takes plain text, one text a line, and {reason}; for a document in a known format, use "
+        f"`dragoman translate --format`, or give its lines as they are with `< {shlex.quote(path)}`"
     )
 
 

@@ -280,8 +280,11 @@ def open_output(path: str | None, facts: dict[str, Any], *, resume: bool) -> Ite
         raise
 
 
-def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
-    """Raise UserError, before any work is done, for an output file that cannot be written or is an input."""
+def check_output(path: str | None, inputs: list[str], *, resume: bool, is_text: bool = True) -> None:
+    """Raise UserError, before any work is done, for an output file that cannot be written or is an input.
+
+    is_text: the output is lines of text, which the ending of its name must not contradict.
+    """
     if path is None:
         if resume:
             raise UserError("--resume continues a file; name it with --out")
@@ -295,7 +298,8 @@ def check_output(path: str | None, inputs: list[str], *, resume: bool) -> None:
         if resume:
             raise UserError(f"--resume: {path} is no file that could be continued")
         return
-    check_is_text("--out", path)
+    if is_text:
+        check_is_text("--out", path)
     folder = real_path(out).parent
     if not folder.is_dir():
         raise UserError(f"--out {path}: there is no folder {out.parent}; make it first")

@@ -35,6 +35,8 @@ class Part:
     target_separator: str = ""  # white space after the part's translation
     hypotheses: list[Hypothesis] = field(default_factory=list)
     attention: AttentionMap | None = None
+    protected: list[tuple[int, int]] = field(default_factory=list)  # offsets of spans that the translation must keep
+    is_translated: bool = True  # False if no translation kept them, so that the source stands in its place
 
 
 class PartSplitter:
@@ -157,6 +159,7 @@ def join_parts(parts: Sequence[Part], n_best: int) -> Translation:
         maps,
         tuple(hypotheses.values()),
         len(translated),
+        tuple(part.text for part in translated if not part.is_translated),
     )
 
 

@@ -37,6 +37,8 @@ class Translation:
         hypotheses: The n best different translations, best first. There are fewer if the beam holds no more texts.
         parts: The number of parts that were translated separately, because the text is long or has several lines
             or sentences.
+        untranslated: Parts that stand in the translation as they stood in the source, because no translation kept
+            their protected spans.
 
     Example:
         >>> translation = translator.translate("two dogs run", n_best=2, alignments=True)
@@ -51,3 +53,4 @@ class Translation:
     attention: tuple[AttentionMap, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     parts: int = 1
+    untranslated: tuple[str, ...] = ()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.arguments import list_of_texts, number_between, whole_number
 from dragoman.runtime.batching import BATCH_SIZE, BATCH_TOKENS, batches_of, pad
-from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Ids
+from dragoman.runtime.contract import EOS, PAD, PRECISIONS, Floats, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
+from dragoman.runtime.protection import lost_spans, protected_spans, restored
 from dragoman.runtime.session import ModelFactory, SelfTestError, load_as
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
+from dragoman.runtime.wording import counted
 
 # Batches after which free memory is returned to the system. More often takes time.
 RETURN_EVERY = 32
@@ -103,12 +106,14 @@ class Translator(LoadedModel):
     def translate(  # type: ignore[overload-overlap]  # a str is an Iterable[str], too
                   self, text: str, *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
-                  batch_size: int = ..., batch_tokens: int = ...) -> Translation: ...  # fmt: skip
+                  protected: Iterable[str] = ..., batch_size: int = ..., batch_tokens: int = ...
+                  ) -> Translation: ...  # fmt: skip
 
     @overload
     def translate(self, text: Iterable[str], *, beam: int | None = ..., n_best: int = ...,
                   length_penalty: float | None = ..., max_length: int | None = ..., alignments: bool = ...,
-                  batch_size: int = ..., batch_tokens: int = ...) -> list[Translation]: ...  # fmt: skip
+                  protected: Iterable[Iterable[str]] = ..., batch_size: int = ..., batch_tokens: int = ...
+                  ) -> list[Translation]: ...  # fmt: skip
 
     def translate(
         self,
@@ -119,6 +124,7 @@ class Translator(LoadedModel):
         length_penalty: float | None = None,
         max_length: int | None = None,
         alignments: bool = False,
+        protected: Iterable[str] | Iterable[Iterable[str]] = (),
         batch_size: int = BATCH_SIZE,
         batch_tokens: int = BATCH_TOKENS,
     ) -> Translation | list[Translation]:
@@ -126,6 +132,9 @@ class Translator(LoadedModel):
 
         Text that is longer than the model's training sources, or has more sentences, is translated in parts. So are
         lines. Line breaks are kept, except those that wrap a sentence. A translation never depends on the other texts.
+
+        A translation keeps the text's protected spans as they are: URLs, e-mail addresses, placeholders such as
+        `{name}` and `%1$s`, tags, file names, version numbers, mentions, hashtags and emoji (see protection.py).
 
         Args:
             text: One text, or texts in a list or any other iterable. Each may be empty and may have several lines.
@@ -138,6 +147,8 @@ class Translator(LoadedModel):
             max_length: Longest translation of a part in ids, from 1 to 1,000,000. Default: the file's own. The file
                 also limits it to a multiple of the source's length.
             alignments: Also return word alignments and attention. The model must have attention.
+            protected: Further strings that the translation must keep, wherever they stand as whole words: for one text
+                these strings, and for several texts the strings of each.
             batch_size: Largest number of parts to translate at once, at least 1.
             batch_tokens: Largest number of source ids in a batch of more than one part, with padding.
 
@@ -158,6 +169,10 @@ class Translator(LoadedModel):
         batch_tokens = whole_number("batch_tokens", batch_tokens, 1)
         n_best, settings = self._settings(beam, n_best, length_penalty, max_length, alignments)
         parts_of_texts = [self._splitter.split(item) for item in texts]
+        strings = _strings_of_texts(text, texts, protected)
+        for n, parts in enumerate(parts_of_texts):
+            for part in parts:
+                part.protected = protected_spans(part.text, strings[n] if strings else ())
         pending = sorted((part for parts in parts_of_texts for part in parts if part.ids), key=lambda p: len(p.ids))
         for batch in batches_of(pending, batch_size, batch_tokens):
             self._translate_batch(batch, n_best, settings)
@@ -209,24 +224,89 @@ class Translator(LoadedModel):
 
     def _translate_batch(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
         """Search for translations of a batch of parts, and store hypotheses and attention in the parts."""
+        for part, found in zip(batch, self._search(batch, n_best, settings), strict=True):
+            part.hypotheses = [candidate.hypothesis for candidate in found]
+            part.attention = found[0].attention
+        lost = [part for part in batch if part.protected and any(_lost_spans(part, h) for h in part.hypotheses)]
+        if lost:
+            self._keep_spans(lost, n_best, settings)
+
+    def _keep_spans(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
+        """Translate parts again that have lost a protected span.
+
+        Take those hypotheses of the beam that keep all spans. If they are too few, add others, with their spans where
+        the model attended to them. A part without any such hypothesis stays in the source language.
+        """
+        beam = int(settings["beam_size"])
+        all_of_beam = {**settings, "n_best": beam, "n_aligned": beam if self.has_attention else 0}
+        for part, found in zip(batch, self._search(batch, beam, all_of_beam), strict=True):
+            kept = [candidate for candidate in found if not _lost_spans(part, candidate.hypothesis)]
+            for hypothesis, attention in found:
+                if attention and len(kept) < n_best:
+                    text, attention = restored(part.text, part.protected, hypothesis.text, attention)
+                    repaired = _Candidate(replace(hypothesis, text=text), attention)
+                    if not _lost_spans(part, repaired.hypothesis) and repaired.hypothesis not in [h for h, _ in kept]:
+                        kept.append(repaired)
+            part.is_translated = bool(kept)
+            kept = kept[:n_best] or [_Candidate(replace(found[0].hypothesis, text=part.text), None)]
+            part.hypotheses = [candidate.hypothesis for candidate in kept]
+            part.attention = kept[0].attention if settings["n_aligned"] else None
+
+    def _search(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> list[list[_Candidate]]:
+        """Return the best different hypotheses for each part of a batch, the first ones with their attention."""
         source, length = pad([part.ids for part in batch])
         target, score, attention = self.engine.run(source, length, **settings)  # type: ignore[arg-type]  # by name
-        for b, part in enumerate(batch):
-            hypotheses: dict[str, Hypothesis] = {}
-            for k in range(int(settings["n_best"])):
-                if score[b, k] < -1e6 or len(hypotheses) == n_best:  # the search may find fewer hypotheses than n_best
-                    break
-                ids = _without_padding(target[b, k])
-                text = self.target_tokenizer.decode(ids)
-                hypotheses.setdefault(text, Hypothesis(text, float(score[b, k]), ids[-1:] == [EOS]))
-            part.hypotheses.extend(hypotheses.values())
-            if settings["n_aligned"]:
-                ids = _without_padding(target[b, 0])
-                part.attention = AttentionMap(
-                    tuple(self.source_tokenizer.subwords(part.ids)),
-                    tuple(self.target_tokenizer.subwords(ids)),
-                    attention[b, 0, : len(ids), : len(part.ids)],
-                )
+        return [
+            self._candidates(part, n_best, int(settings["n_best"]), target[b], score[b], attention[b])
+            for b, part in enumerate(batch)
+        ]
+
+    def _candidates(
+        self, part: Part, n_best: int, n_searched: int, target: Ids, score: Floats, attention: Floats
+    ) -> list[_Candidate]:
+        """Return the best different hypotheses for a part, from its rows of the search's results."""
+        candidates: dict[str, _Candidate] = {}
+        for k in range(n_searched):
+            if score[k] < -1e6 or len(candidates) == n_best:  # the search may find fewer hypotheses than n_best
+                break
+            ids = _without_padding(target[k])
+            text = self.target_tokenizer.decode(ids)
+            if text not in candidates:
+                hypothesis = Hypothesis(text, float(score[k]), ids[-1:] == [EOS])
+                candidates[text] = _Candidate(hypothesis, self._attention_map(part, ids, attention, k))
+        return list(candidates.values())
+
+    def _attention_map(self, part: Part, ids: Sequence[int], attention: Floats, k: int) -> AttentionMap | None:
+        """Return the attention of hypothesis `k` of a part, if the search returned it."""
+        if k >= len(attention):
+            return None
+        subwords = self.source_tokenizer.subwords(part.ids), self.target_tokenizer.subwords(ids)
+        return AttentionMap(tuple(subwords[0]), tuple(subwords[1]), attention[k, : len(ids), : len(part.ids)])
+
+
+class _Candidate(NamedTuple):
+    """A hypothesis for a part, with its attention where it is known."""
+
+    hypothesis: Hypothesis
+    attention: AttentionMap | None
+
+
+def _lost_spans(part: Part, hypothesis: Hypothesis) -> list[str]:
+    return lost_spans(part.text, part.protected, hypothesis.text)
+
+
+def _strings_of_texts(
+    text: str | Iterable[str], texts: Sequence[str], protected: Iterable[str] | Iterable[Iterable[str]]
+) -> list[list[str]]:
+    """Return the strings to keep in each text, or nothing if there are none. Raise UserError for other values."""
+    of_texts: list[Any] = [protected] if isinstance(text, str) and protected else list(protected)
+    strings = [list_of_texts(each) for each in of_texts]
+    if strings and len(strings) != len(texts):
+        raise UserError(
+            f"`protected` has strings for {counted(len(strings), 'text')} and should have them for "
+            f"{counted(len(texts), 'text')}, in the same order"
+        )
+    return strings
 
 
 def _without_padding(target: Ids) -> list[int]:

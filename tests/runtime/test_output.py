@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from copying import METADATA, file_of
 from dragoman.runtime import output
 from dragoman.runtime.commands import main
+from dragoman.runtime.documents.names import format_by_ending
 from dragoman.runtime.metadata import ModelFileError
 from dragoman.runtime.progress import ProgressLine
 from dragoman.runtime.translator import Translator
@@ -665,8 +666,10 @@ DOCUMENTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-@pytest.mark.parametrize("command", ["translate", "run"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("run", name) for name in DOCUMENTS] + [("translate", name) for name in DOCUMENTS if not format_by_ending(name)],
+)
 def test_a_document_is_not_read_as_lines(
     command: str, name: str, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -675,7 +678,8 @@ def test_a_document_is_not_read_as_lines(
     ending = Path(name.removesuffix(".gz")).suffix.lower()
     assert capsys.readouterr().err == (
         f"dragoman: --in {name}: --in takes plain text, one text a line, and a file that ends in {ending} is not; "
-        f"documents are not supported yet, so extract the text first, or give its lines as they are with `< {name}`\n"
+        f"for a document in a known format, use `dragoman translate --format`, or give its lines as they are with "
+        f"`< {name}`\n"
     )
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path(name).read_bytes())))
     assert main([command, model]) == 0
@@ -698,7 +702,7 @@ def test_a_document_without_its_ending_is_not_read_as_lines(
 ) -> None:
     Path("notes").write_bytes(pack(data))
     assert main(["translate", model, "--in", "notes"]) == 2
-    assert f"and this file is not: {reason}; documents are not supported yet" in capsys.readouterr().err
+    assert f"and this file is not: {reason}; for a document in a known format" in capsys.readouterr().err
 
 
 def test_a_model_file_is_not_read_as_lines(model: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,90 @@
+"""Text encodings of documents: bytes to text and back, with every byte that was not translated as it was."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}  # of UTF-8, the mark stays in the text
+_DECLARED = {
+    "html": re.compile(rb"<meta[^>]*\scharset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE),
+    "xml": re.compile(rb"^(?:\xef\xbb\xbf)?<\?xml[^>]*\sencoding\s*=\s*[\"']([\w.:-]+)"),
+    "po": re.compile(rb"\"Content-Type:[^\"]*charset=([\w.:-]+)"),
+}
+_START = 8192  # bytes in which an encoding is declared
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The encoding of a document.
+
+    Attributes:
+        codec: Name of the codec for Python.
+        errors: Its error handler. `surrogateescape` keeps bytes that are not UTF-8.
+        references: Whether a character that the codec lacks may be written as `&#1234;`.
+    """
+
+    codec: str = "utf-8"
+    errors: str = "surrogateescape"
+    references: bool = False
+
+    def encode(self, text: str) -> bytes:
+        """Return a text as bytes. Raise UnicodeEncodeError if the encoding lacks a character."""
+        return text.encode(self.codec, self.errors)
+
+    def fit(self, text: str) -> str | None:
+        """Return translated text as the encoding can hold it, or None if it cannot."""
+        try:
+            text.encode(self.codec)
+        except UnicodeEncodeError:
+            if not self.references:
+                return None
+            return text.encode(self.codec, "xmlcharrefreplace").decode(self.codec)
+        return text
+
+
+def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, Encoding]:
+    """Return the text of a document and its encoding. `Encoding.encode` gives the same bytes again.
+
+    The encoding is that of a byte order mark, the given one, or the one that the document declares. A document that
+    is not in it is UTF-8. Bytes that are not UTF-8 become lone surrogates.
+
+    Args:
+        data: The document.
+        declares: The manner of a declaration: `html`, `xml`, `po`, or nothing.
+        encoding: The encoding, if a user gives it.
+    """
+    references = declares in ("html", "xml")
+    names = [codec for mark, codec in _MARKS.items() if data.startswith(mark)]
+    names += [encoding] if encoding else []
+    if declares and (match := _DECLARED[declares].search(data[:_START])):
+        names.append(match[1].decode("ascii", "replace"))
+    codecs_named = [_text_codec(name) for name in names]
+    if declares == "html" and "iso8859-1" in codecs_named:  # browsers read it as windows-1252
+        codecs_named.insert(codecs_named.index("iso8859-1"), "cp1252")
+    for codec in codecs_named:
+        if codec is None or codec == "utf-8":
+            continue
+        try:
+            text = data.decode(codec)
+            if text.encode(codec) == data:
+                return text, Encoding(codec, "strict", references)
+        except (UnicodeError, ValueError):
+            continue
+    return data.decode("utf-8", "surrogateescape"), Encoding(references=references)
+
+
+def is_encoding(name: str) -> bool:
+    """Return whether Python knows a text encoding of this name."""
+    return _text_codec(name) is not None
+
+
+def _text_codec(name: str) -> str | None:
+    """Return Python's name of a text encoding, or None."""
+    try:
+        codec = codecs.lookup(name)
+        "".encode(codec.name)  # fails for codecs such as base64
+    except (LookupError, ValueError):
+        return None
+    return codec.name

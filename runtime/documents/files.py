@@ -1,0 +1,288 @@
+"""Translation of whole documents: files and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dragoman.runtime.documents.formats import Document, Format, format_named, format_of
+from dragoman.runtime.documents.journal import Entry, Journal
+from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
+from dragoman.runtime.documents.options import Options
+from dragoman.runtime.documents.report import Report, Row
+from dragoman.runtime.documents.segments import Content
+from dragoman.runtime.documents.translation import Problem, Result, Settings, translate_contents
+from dragoman.runtime.errors import Interrupted, UserError
+from dragoman.runtime.files import write_atomically
+from dragoman.runtime.translator import Translator
+from dragoman.runtime.wording import counted
+
+BATCHES = 16  # of texts, in the segments that are translated at once, so that texts of similar length meet
+# A document is held in memory with its segments, in some ten times its size. Plain text has no limit on the command
+# line, because it is read line by line.
+MAX_DOCUMENT = 64 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TranslatedDocument:
+    """A translated document and the report on it."""
+
+    data: bytes
+    report: Report
+
+
+def translate(
+    translator: Translator,
+    source: str | Path,
+    target: str | Path,
+    *,
+    format: str = "",
+    encoding: str = "",
+    keys: Iterable[str] = (),
+    columns: Iterable[str] = (),
+    fuzzy: bool = False,
+    beam: int | None = None,
+    length_penalty: float | None = None,
+    batch_size: int = 32,
+    drop_tags: bool = False,
+    processes: int = 1,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Translate a document in a file, and write it to another file.
+
+    Only the text changes: everything else is copied byte for byte. The target is written beside its place and renamed.
+
+    Args:
+        translator: A translator.
+        source: The document.
+        target: The file to write. It must have the format of the source.
+        format: The format's name, such as `html`; by default by the ending of `source`. See `names.ENDINGS`.
+        encoding: Encoding of the document's text; by default the one that it declares, or UTF-8.
+        keys: JSON: paths of the strings to translate, such as `menu.title` or `items.*.label`; by default all prose.
+        columns: CSV and TSV: names or numbers of the columns to translate; by default all prose.
+        fuzzy: PO and XLIFF: mark translations as drafts that a person must review.
+        beam: Beam size; by default the model's own.
+        length_penalty: Exponent of the length in the score; by default the model's own.
+        batch_size: Largest number of texts to translate at once.
+        drop_tags: Translate a segment without its inline tags if they cannot be placed. Otherwise its source is kept.
+        processes: Number of processes that translate. Each loads the model.
+        resume: Go on with the FILE.partial that an interrupted call has left.
+        progress: A function that takes the number of segments done, and of all.
+
+    Returns:
+        The report, with the segments that a person should look at.
+
+    Raises:
+        UserError: A file cannot be read or written, or the document is damaged or in no known format.
+        Interrupted: Ctrl-C; the results so far are kept for `resume`.
+
+    Example:
+        >>> report = dragoman.documents.translate(translator, "report.html", "bericht.html")
+        >>> [row.place for row in report.listed]
+    """
+    form = format_named(format) if format else _known_format(source)
+    data = read_document(source)
+    _check_target(source, target, form)
+    options = _options(translator, keys, columns, fuzzy)
+    settings = Settings(beam, length_penalty, batch_size, drop_tags)
+    with _naming(source):
+        document = Document(data, form, options, encoding)
+    facts = {
+        "model": translator.checksum,
+        "input": hashlib.sha256(data).hexdigest(),
+        "options": [form.name, encoding, asdict(options), beam, length_penalty, drop_tags],
+    }
+    facts = {key: value if isinstance(value, str) else repr(value) for key, value in facts.items()}
+    journal = Journal(Path(target), facts, resume=resume)
+    try:
+        contents = [segment.content for segment in document.segments[len(journal.entries) :]]
+        with translated(translator, contents, settings, processes) as results:
+            for batch in results:
+                first = len(journal.entries)
+                journal.add([_entry(document, first + i, result) for i, result in enumerate(batch)])
+                if progress:
+                    progress(len(journal.entries), len(document.segments))
+        write_atomically(Path(target), document.write([entry.replacement for entry in journal.entries]))
+        journal.finish()
+    except BaseException as error:
+        if not journal.keep():
+            raise
+        note = f"repeat the command with --resume to go on after {counted(len(journal.entries), 'segment')}"
+        if isinstance(error, UserError):
+            raise UserError(f"{error}; {note}") from None
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"interrupted; {note}") from None
+        raise
+    return _report(str(source), document, translator, journal.entries)
+
+
+def translate_bytes(
+    translator: Translator,
+    data: bytes,
+    format: str,
+    *,
+    name: str = "document",
+    encoding: str = "",
+    keys: Iterable[str] = (),
+    columns: Iterable[str] = (),
+    fuzzy: bool = False,
+    beam: int | None = None,
+    length_penalty: float | None = None,
+    batch_size: int = 32,
+    drop_tags: bool = False,
+) -> TranslatedDocument:
+    """Translate a document in memory; see `translate`.
+
+    Args:
+        translator: A translator.
+        data: The document.
+        format: The format's name, such as `html`.
+        name: The document's name for the report and for errors.
+        encoding: See `translate`, like all further arguments.
+        keys: See `translate`.
+        columns: See `translate`.
+        fuzzy: See `translate`.
+        beam: See `translate`.
+        length_penalty: See `translate`.
+        batch_size: See `translate`.
+        drop_tags: See `translate`.
+
+    Raises:
+        UserError: The document is damaged, too large, or not in the format.
+    """
+    _check_size(name, len(data))
+    with _naming(name):
+        document = Document(data, format_named(format), _options(translator, keys, columns, fuzzy), encoding)
+    settings = Settings(beam, length_penalty, batch_size, drop_tags)
+    with translated(translator, [segment.content for segment in document.segments], settings) as results:
+        entries = [_entry(document, i, result) for i, result in enumerate(itertools.chain.from_iterable(results))]
+    written = document.write([entry.replacement for entry in entries])
+    return TranslatedDocument(written, _report(name, document, translator, entries))
+
+
+@contextmanager
+def translated(
+    translator: Translator, contents: Sequence[Sequence[Content]], settings: Settings, processes: int = 1
+) -> Iterator[Iterator[list[Result]]]:
+    """Yield an iterator over the results of contents, in batches and in order."""
+    size = settings.batch_size * BATCHES
+    batches = [contents[i : i + size] for i in range(0, len(contents), size)]
+    if processes == 1 or len(batches) < 2:
+        yield (translate_contents(translator, batch, settings) for batch in batches)
+        return
+    # Imported here, because one process does not need them.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+    n_workers = min(processes, len(batches))
+    executor = ProcessPoolExecutor(n_workers, context, initializer=_set_worker, initargs=(translator, settings))
+    try:
+        yield executor.map(_translate_in_worker, batches)
+    except BrokenProcessPool:
+        raise UserError(
+            f"one of {n_workers} processes ended, perhaps because memory ran out; start fewer processes"
+        ) from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+_worker: tuple[Translator, Settings] | None = None
+
+
+def _set_worker(translator: Translator, settings: Settings) -> None:
+    """Keep the model of a worker process. Ctrl-C reaches it, too, but the first process answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    global _worker
+    _worker = translator, settings
+
+
+def _translate_in_worker(contents: Sequence[Sequence[Content]]) -> list[Result]:
+    assert _worker
+    translator, settings = _worker
+    return translate_contents(translator, contents, settings)
+
+
+def _entry(document: Document, number: int, result: Result) -> Entry:
+    """Return a segment's result as the document spells it."""
+    if result.content is None:
+        return Entry(None, result.text, result.problems)
+    segment = document.segments[number]
+    replacement = document.fit(number, segment.write(result.content))
+    if replacement is None:
+        reason = f"the document's encoding, {document.encoding_of(number)}, lacks characters of its translation"
+        return Entry(None, segment.text, (Problem("kept", f"{reason}, so it stays in the source language"),))
+    return Entry(replacement, result.text, result.problems)
+
+
+def _report(name: str, document: Document, translator: Translator, entries: Sequence[Entry]) -> Report:
+    languages = translator.metadata.source_language, translator.metadata.target_language
+    rows = (
+        Row(segment.place, segment.text, entry.text, entry.problems)
+        for segment, entry in zip(document.segments, entries, strict=True)
+    )
+    return Report(name, document.format.name, languages, translator.checksum, tuple(rows))
+
+
+def _options(translator: Translator, keys: Iterable[str], columns: Iterable[str], fuzzy: bool) -> Options:
+    metadata = translator.metadata
+    return Options(metadata.source_language, metadata.target_language, tuple(keys), tuple(columns), fuzzy)
+
+
+def _known_format(path: str | Path) -> Format:
+    if form := format_of(path):
+        return form
+    raise UserError(f"{path}: its ending is that of no known format; name the format: {', '.join(FORMAT_NAMES)}")
+
+
+@contextmanager
+def _naming(source: str | Path) -> Iterator[None]:
+    """Put the name of the document before errors about it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def read_document(path: str | Path) -> bytes:
+    """Return the bytes of a document. Raises UserError."""
+    try:
+        with open(path, "rb") as file:
+            _check_size(path, os.fstat(file.fileno()).st_size)
+            data = file.read(MAX_DOCUMENT + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    _check_size(path, len(data))
+    return data
+
+
+def _check_size(name: str | Path, size: int) -> None:
+    if size > MAX_DOCUMENT:
+        raise UserError(
+            f"{name} has {size >> 20:,} MiB, and a document is read as a whole up to {MAX_DOCUMENT >> 20} MiB; split it"
+        )
+
+
+def _check_target(source: str | Path, target: str | Path, form: Format) -> None:
+    """Raise UserError for a target that is the source, or that its ending says to be something else."""
+    if os.path.exists(target) and os.path.samefile(source, target):
+        raise UserError(f"{target} would overwrite the source; name another file")
+    other = format_of(target)
+    if other and other.name not in (form.name, "text"):
+        raise UserError(
+            f"{target} would be {form.title}, as {source} is, and its ending says {other.title}; name it with "
+            f"{ENDINGS[form.name][0]}"
+        )
+    folder = Path(target).absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"cannot write {target}: there is no folder {folder}; make it first")

@@ -1,0 +1,169 @@
+"""Formats of documents: how to open a document of each, and to write it with its translations."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.runtime.documents.encoding import Encoding, decode, is_encoding
+from dragoman.runtime.documents.names import FORMAT_NAMES, format_by_ending
+from dragoman.runtime.documents.options import Options
+from dragoman.runtime.documents.segments import Segment, Text, has_words, replace_segments, writer
+from dragoman.runtime.errors import UserError
+
+Segments = Callable[[str, Options], list[Segment]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of documents.
+
+    Attributes:
+        name: Its name for `--format`.
+        title: Its name for people.
+        module: The module of this package that finds its segments.
+        function: The function of the module.
+        declares: The manner in which a document declares its encoding; see `encoding.decode`.
+    """
+
+    name: str
+    title: str
+    module: str
+    function: str = "segments"
+    declares: str = ""
+
+    def segments(self, source: str, options: Options) -> list[Segment]:
+        """Return the segments of a document's text. Raises UserError."""
+        try:
+            module = importlib.import_module(f"dragoman.runtime.documents.{self.module}")
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{self.title} needs the package {error.name}: pip install '.[documents]' in Dragoman's folder"
+            ) from None
+        find_segments: Segments = getattr(module, self.function)
+        return find_segments(source, options)
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format("text", "plain text", "formats", "text_segments"),
+        Format("markdown", "Markdown", "markdown"),
+        Format("html", "HTML", "html", declares="html"),
+        Format("srt", "SubRip subtitles", "subtitles", "srt_segments"),
+        Format("vtt", "WebVTT subtitles", "subtitles", "vtt_segments"),
+        Format("po", "a PO file of gettext", "po", declares="po"),
+        Format("xliff", "XLIFF", "xliff", declares="xml"),
+        Format("json", "JSON", "json_strings"),
+        Format("csv", "CSV", "tables", "csv_segments"),
+        Format("tsv", "TSV", "tables", "tsv_segments"),
+        Format("docx", "a Word document", "docx"),
+    )
+}
+
+
+class Document:
+    """A document that is open: its segments, and a way to write it with translations.
+
+    Attributes:
+        format: Its format.
+        segments: Its segments, in order.
+    """
+
+    def __init__(self, data: bytes, form: Format, options: Options, encoding: str = "") -> None:
+        """Find the segments of a document. Raises UserError if it is damaged.
+
+        encoding: The encoding of its text; by default that of a byte order mark, the one it declares, or UTF-8.
+        """
+        if encoding and not is_encoding(encoding):
+            raise UserError(f"{encoding!r} is no encoding that Python knows; give one such as utf-8 or windows-1252")
+        self.format = form
+        self._data = data
+        self._parts: list[_Part] = []
+        if form.name == "docx":
+            from dragoman.runtime.documents.docx import part_segments, read_docx
+
+            for part in read_docx(data):
+                segments = part_segments(part.xml, options, part.name)
+                part_encoding = Encoding(
+                    part.encoding, "surrogateescape" if part.encoding == "utf-8" else "surrogatepass"
+                )
+                self._parts.append(_Part(part.name, part.xml, part_encoding, segments))
+        else:
+            source, found = decode(data, form.declares, encoding)
+            self._parts.append(_Part("", source, found, form.segments(source, options)))
+        self.segments = [segment for part in self._parts for segment in part.segments]
+        self._encodings = [part.encoding for part in self._parts for _ in part.segments]
+
+    def fit(self, number: int, text: str) -> str | None:
+        """Return the translation of a segment as the document's encoding can hold it, or None if it cannot."""
+        return self._encodings[number].fit(text)
+
+    def encoding_of(self, number: int) -> str:
+        """Return the name of the encoding of a segment."""
+        return self._encodings[number].codec
+
+    def write(self, replacements: Sequence[str | None]) -> bytes:
+        """Return the document with a replacement for each segment, or None where the source stays."""
+        assert len(replacements) == len(self.segments)
+        contents: dict[str, bytes] = {}
+        first = 0
+        for part in self._parts:
+            last = first + len(part.segments)
+            pairs = zip(part.segments, replacements[first:last], strict=True)
+            replaced = [(segment, text) for segment, text in pairs if text is not None]
+            if replaced:
+                contents[part.name] = part.encoding.encode(replace_segments(part.source, replaced))
+            first = last
+        if not contents:
+            return self._data
+        if self.format.name == "docx":
+            from dragoman.runtime.documents.docx import write_docx
+
+            return write_docx(self._data, contents)
+        return contents[""]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a document that has a text of its own; its only one, unless the document is an archive."""
+
+    name: str
+    source: str
+    encoding: Encoding
+    segments: list[Segment]
+
+
+def format_of(path: str | Path) -> Format | None:
+    """Return the format of a file by its ending, or None for another ending."""
+    return FORMATS.get(format_by_ending(path))
+
+
+def format_named(name: str) -> Format:
+    """Return the format of a name. Raises UserError."""
+    if name.lower() not in FORMATS:
+        raise UserError(f"{name!r} is no format of documents; choose from {', '.join(FORMAT_NAMES)}")
+    return FORMATS[name.lower()]
+
+
+_LINE = re.compile(r"[^\r\n]+")
+
+
+def text_segments(source: str, options: Options) -> list[Segment]:
+    """Return the lines of plain text, each of which is translated as `dragoman translate` does."""
+    segments = []
+    number = position = 0
+    for match in _LINE.finditer(source):
+        breaks = source[position : match.start()]
+        number += breaks.count("\n") + breaks.count("\r") - breaks.count("\r\n") + (position == 0 == match.start())
+        position = match.end()
+        line = match[0]
+        start = match.start() + len(line) - len(line.lstrip())
+        end = match.end() - (len(line) - len(line.rstrip()))
+        content = (Text(source[start:end]),)
+        if has_words(content):
+            segments.append(Segment(start, end, content, f"line {number:,}", writer(str)))
+    return segments

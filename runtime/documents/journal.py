@@ -1,0 +1,162 @@
+"""Journal of a document's translation: the results so far, with which an interrupted command can go on.
+
+It is FILE.partial, a JSON Lines file beside the output FILE: a header that says what the results depend on, then a line
+for each batch of segments. A line that an interruption cut off is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from dragoman.runtime.documents.translation import Problem
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.files import real_path
+
+
+class Entry(NamedTuple):
+    """The result of a segment as the document spells it.
+
+    Attributes:
+        replacement: The text that replaces the segment; None if the source stays.
+        text: The translation without tags, or the source.
+        problems: Findings about the segment.
+    """
+
+    replacement: str | None
+    text: str
+    problems: tuple[Problem, ...]
+
+
+class Journal:
+    """The journal of one output file.
+
+    Attributes:
+        entries: The results of the first segments.
+    """
+
+    def __init__(self, path: Path, facts: dict[str, Any], *, resume: bool) -> None:
+        """Open the journal of an output file. Raises UserError if one is there that must not be continued.
+
+        facts: all that the results depend on.
+        """
+        self.entries: list[Entry] = []
+        self._output, self._path = path, journal_path(path)
+        self._file: BinaryIO | None = None
+        try:
+            self._open(facts, resume)
+        except OSError as error:
+            self._close()
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+    def _open(self, facts: dict[str, Any], resume: bool) -> None:
+        exists = self._path.exists()
+        size = self._read(facts, resume) if exists else 0
+        if resume and not self.entries:
+            print(f"dragoman: --resume: there is no {self._path} to continue; starting anew", file=sys.stderr)
+        self._file = open(self._path, "r+b" if exists else "w+b")  # noqa: SIM115 (closed by `close`)
+        self._lock()
+        self._file.truncate(size)
+        self._file.seek(size)
+        if not size:
+            self._write({"facts": facts})
+
+    def _read(self, facts: dict[str, Any], resume: bool) -> int:
+        """Read the entries of an earlier command, and return the size of the part of the file that is used."""
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        header: dict[str, Any] | None = _parsed(lines[0]) if lines else None
+        if lines and not (isinstance(header, dict) and header.keys() == {"facts"}):
+            raise UserError(
+                f"{self._path} was not left by an interrupted command, and would be overwritten; move it away, or name "
+                "another output file"
+            )
+        if len(lines) < 2 or header is None:
+            return 0
+        if not resume:
+            raise UserError(
+                f"{self._path} holds the results of an interrupted command; go on with --resume, or remove that file"
+            )
+        if header["facts"] != facts:
+            keys = [key for key in facts if header["facts"].get(key) != facts[key]]
+            raise UserError(
+                f"{self._path} was made with another {' and '.join(keys)}; repeat the command that was interrupted, or "
+                "remove that file"
+            )
+        size = len(lines[0])
+        for line in lines[1:]:
+            batch = _parsed(line) if line.endswith(b"\n") else None
+            if not isinstance(batch, list):
+                break
+            for replacement, text, problems in batch:
+                self.entries.append(Entry(replacement, text, tuple(Problem(*problem) for problem in problems)))
+            size += len(line)
+        return size
+
+    def _lock(self) -> None:
+        """Raise UserError if another process writes the file. Windows has no such lock."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            assert self._file
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"another process is writing {self._output}; wait for it, or name another file"
+                ) from None
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Add the results of the next segments. Raises UserError, for example when the disk is full."""
+        self.entries += entries
+        batch = [
+            (entry.replacement, entry.text, [(problem.kind, problem.message) for problem in entry.problems])
+            for entry in entries
+        ]
+        try:
+            self._write(batch)
+        except OSError as error:
+            raise UserError(f"cannot write {self._output}: {error.strerror or error}") from None
+
+    def _write(self, value: Any) -> None:  # noqa: ANN401 (any JSON value)
+        assert self._file
+        self._file.write(json.dumps(value).encode() + b"\n")
+        self._file.flush()
+
+    def keep(self) -> bool:
+        """Close the journal after an error, and return whether it holds results to go on with. An empty one goes."""
+        self._close()
+        if not self.entries:
+            self._remove()
+        return bool(self.entries)
+
+    def finish(self) -> None:
+        """Remove the journal of an output that is complete."""
+        self._close()
+        self._remove()
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._file:
+                self._file.close()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def journal_path(path: Path) -> Path:
+    """Return the path of the journal of an output file."""
+    target = real_path(path)
+    return target.with_name(target.name + ".partial")
+
+
+def _parsed(line: bytes) -> Any:  # noqa: ANN401 (any JSON value, or None)
+    """Return the value of a line of JSON, or None if it is damaged."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,209 @@
+"""Translation of segments: text, inline tags, and the checks of both."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dragoman.runtime.documents.projection import needs_attention, project
+from dragoman.runtime.documents.segments import Content, Tag, Text
+from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.translation import Translation
+from dragoman.runtime.translator import Translator
+
+# Limits of one segment, so that placing its tags takes little time.
+MAX_TAGS = 2000
+MAX_DEPTH = 100
+
+_NUMBER = re.compile(r"\d+")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the translation of a document's segments.
+
+    Attributes:
+        beam: Beam size; None for the model's own.
+        length_penalty: Exponent of the length in the score; None for the model's own.
+        batch_size: Largest number of texts to translate at once.
+        drop_tags: Translate a segment without its inline tags if they cannot be placed. Otherwise its source is kept.
+    """
+
+    beam: int | None = None
+    length_penalty: float | None = None
+    batch_size: int = 32
+    drop_tags: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A finding about a segment that a person should look at.
+
+    Attributes:
+        kind: `kept` if the segment stays in the source language, `tags` if it lost its inline tags, `spans`, `numbers`
+            or `incomplete`.
+        message: The finding, as the rest of a sentence about the segment.
+    """
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a segment.
+
+    Attributes:
+        content: The translated content; None if the segment stays in the source language.
+        text: The translation without tags, or the source.
+        problems: Findings about the segment.
+    """
+
+    content: tuple[Content, ...] | None
+    text: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass
+class _Job:
+    """A text to translate, and what it must keep."""
+
+    text: str
+    copied: tuple[str, ...]
+    aligned: bool
+    translation: Translation = field(default_factory=lambda: Translation(""))
+
+
+def translate_contents(
+    translator: Translator, contents: Sequence[Sequence[Content]], settings: Settings
+) -> list[Result]:
+    """Return the results of the contents of segments, in the same order.
+
+    A text gets the translation that `Translator.translate` gives it. Equal texts are translated once.
+    """
+    jobs: dict[tuple[str, tuple[str, ...], bool], _Job] = {}
+    job_of: list[_Job | None] = []
+    obstacles = [_obstacle(content, translator) for content in contents]
+    for content, obstacle in zip(contents, obstacles, strict=True):
+        if (obstacle and not settings.drop_tags) or _UNDECODED.search(_text(content)):
+            job_of.append(None)
+            continue
+        copied = tuple(item.text for item in content if isinstance(item, Text) and item.source is not None)
+        aligned = translator.has_attention and not obstacle and needs_attention(content)
+        job = _Job(_text(content), copied, aligned)
+        job_of.append(jobs.setdefault((job.text, job.copied, aligned), job))
+    for aligned in (False, True):
+        batch = [job for job in jobs.values() if job.aligned == aligned]
+        translations = translator.translate(
+            [job.text for job in batch], beam=settings.beam, length_penalty=settings.length_penalty,
+            alignments=aligned, protected=[job.copied for job in batch], batch_size=settings.batch_size,
+        )  # fmt: skip
+        for job, translation in zip(batch, translations, strict=True):
+            job.translation = translation
+    return [
+        _result(content, job.translation, obstacle, settings)
+        if job
+        else _kept(content, obstacle or "it has bytes that are not text in the document's encoding")
+        for content, job, obstacle in zip(contents, job_of, obstacles, strict=True)
+    ]
+
+
+def _text(content: Sequence[Content]) -> str:
+    return "".join(item.text for item in content if isinstance(item, Text))
+
+
+def _kept(content: Sequence[Content], reason: str) -> Result:
+    return Result(None, _text(content), (Problem("kept", f"{reason}, so it stays in the source language"),))
+
+
+def _obstacle(content: Sequence[Content], translator: Translator) -> str:
+    """Return the reason why the tags of content cannot be placed, or nothing."""
+    tags = [item for item in content if isinstance(item, Tag)]
+    if len(tags) > MAX_TAGS:
+        return f"it has {len(tags):,} inline tags, and at most {MAX_TAGS:,} can be placed"
+    depth = deepest = 0
+    for tag in tags:
+        depth += {"open": 1, "close": -1, "empty": 0}[tag.kind]
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        return f"its inline tags are nested {deepest:,} deep, and at most {MAX_DEPTH} can be placed"
+    if tags and not translator.has_attention and needs_attention(content):
+        return "it has inline tags, which a model without attention cannot place"
+    return ""
+
+
+def _result(content: Sequence[Content], translation: Translation, obstacle: str, settings: Settings) -> Result:
+    """Return the result of a segment from the translation of its text."""
+    source, target = _text(content), translation.text
+    if not target:
+        return _kept(content, "its translation is empty")
+    problems = []
+    if not translation.complete:
+        problems.append(Problem("incomplete", "the translation reached the largest allowed length"))
+    for part in translation.untranslated:
+        problems.append(Problem("spans", f"{_quoted(part)} stays in the source language, because its spans were lost"))
+    if numbers := different_numbers(source, target):
+        problems.append(Problem("numbers", numbers))
+    if not obstacle:
+        placed = project(content, target, translation.attention)
+        obstacle = tag_difference(content, placed)
+        if not obstacle:
+            return Result(tuple(placed), target, tuple(problems))
+    if not settings.drop_tags:
+        return _kept(content, obstacle)
+    problems.append(Problem("tags", f"{obstacle}, so they are left out"))
+    texts = [item for item in content if isinstance(item, Text)]
+    return Result(tuple(project(texts, target, translation.attention)), target, tuple(problems))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text[:50]}..."' if len(text) > 53 else f'"{text}"'
+
+
+def different_numbers(source: str, target: str) -> str:
+    """Return a message about the numbers that only one of two texts has, or nothing.
+
+    A number is a run of digits: 1,000.5 is three of them, in any way of writing.
+    """
+    numbers = [Counter(_NUMBER.findall(normalise(text))) for text in (source, target)]
+    lost, added = numbers[0] - numbers[1], numbers[1] - numbers[0]
+    parts = [
+        f"{' '.join(found.elements())} {'is' if found.total() == 1 else 'are'} only in the {where}"
+        for found, where in ((lost, "source"), (added, "translation"))
+        if found
+    ]
+    return " and ".join(parts)
+
+
+def tag_difference(source: Sequence[Content], target: Sequence[Content]) -> str:
+    """Return a message if the tags and copied texts of two contents differ in number, spelling or nesting."""
+    items = [
+        Counter((type(item), item.source) for item in content if item.source is not None)
+        for content in (source, target)
+    ]
+    if items[0] != items[1]:
+        return "its inline tags would be lost or doubled"
+    parents = [_parents(source), _parents(target)]
+    if parents[0] != parents[1]:
+        return "its inline tags would be nested differently"
+    return ""
+
+
+def _parents(content: Sequence[Content]) -> Counter[tuple[str | None, str | None]] | None:
+    """Return the number of times that each tag or copied text stands in each element, or None for crossing elements."""
+    opened: list[Tag] = []
+    parents: Counter[tuple[str | None, str | None]] = Counter()
+    for item in content:
+        if item.source is None:
+            continue
+        if isinstance(item, Tag) and item.kind == "close":
+            if not opened or opened.pop().pair != item.pair:
+                return None
+            continue
+        parents[item.source, opened[-1].source if opened else None] += 1
+        if isinstance(item, Tag) and item.kind == "open":
+            opened.append(item)
+    return parents
