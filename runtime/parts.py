@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.metadata import Metadata
+from dragoman.runtime.protection import hide, protected_spans, show
 from dragoman.runtime.segmentation import FULL_WIDTH, count_sentences, is_spaced, split_text
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -36,29 +37,31 @@ class Part:
     hypotheses: list[Hypothesis] = field(default_factory=list)
     attention: AttentionMap | None = None
     protected: list[tuple[int, int]] = field(default_factory=list)  # offsets of spans that the translation must keep
+    hidden: dict[str, str] = field(default_factory=dict)  # spans for which placeholders stand in `ids`
     is_translated: bool = True  # False if no translation kept them, so that the source stands in its place
 
 
 class PartSplitter:
     """Splits texts into parts, within a model's limits and by the rules of its languages."""
 
-    def __init__(self, metadata: Metadata, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, metadata: Metadata, tokenizer: Tokenizer, *, placeholders: bool = False) -> None:
+        """Take a source tokenizer. placeholders: both tokenizers reserve symbols for protected spans."""
+        self._tokenizer, self._placeholders = tokenizer, placeholders
         self._max_ids, self._max_sentences = metadata.max_source, metadata.max_sentences
         self._language = metadata.source_language
         self._source_is_spaced = is_spaced(metadata.source_language)
         self._target_is_spaced = is_spaced(metadata.target_language)
 
-    def split(self, text: str) -> list[Part]:
-        """Return the parts of a text with any number of lines."""
+    def split(self, text: str, protected: Sequence[str] = ()) -> list[Part]:
+        """Return the parts of a text with any number of lines. protected: strings that the translation must keep."""
         if "\n" not in text and "\r" not in text:
-            return self._split_line(self._tokenizer.normalise(text))
+            return self._split_line(self._tokenizer.normalise(text), protected)
         if not text.islower():  # in a text without capitals, a small letter does not show that a sentence continues
             text = _WRAP.sub(lambda wrap: " " if wrap[1].islower() else wrap[0], text)
         parts: list[Part] = []
         lines = _LINE_BREAKS.split(text)
         for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
-            line_parts = self._split_line(self._tokenizer.normalise(line))
+            line_parts = self._split_line(self._tokenizer.normalise(line), protected)
             if breaks and line_parts:
                 line_parts[-1].separator = line_parts[-1].target_separator = breaks
             elif breaks:
@@ -66,10 +69,22 @@ class PartSplitter:
             parts += line_parts
         return parts
 
-    def _split_line(self, line: str) -> list[Part]:
+    def _split_line(self, line: str, protected: Sequence[str]) -> list[Part]:
         """Return the parts of a normalised line, each of at most `max_source` ids and `max_sentences` sentences."""
         if not line:
             return []
+        spans = protected_spans(line, protected)
+        line, hidden = hide(line, spans) if spans and self._placeholders else (line, {})
+        parts = self._split_hidden(line)
+        if spans:
+            for part in parts:
+                part.hidden = {symbol: span for symbol, span in hidden.items() if symbol in part.text}
+                part.text = show(part.text, hidden)
+                part.protected = protected_spans(part.text, protected)
+        return parts
+
+    def _split_hidden(self, line: str) -> list[Part]:
+        """Return the parts of a normalised line whose spans are hidden."""
         ids = self._encode(line) if len(line) <= 16 * self._max_ids else None  # see segmentation._split
         if (
             ids is not None

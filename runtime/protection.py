@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,11 @@ PATTERNS: dict[str, str] = {
     "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?![\w:])|[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|"
     rf"{_JOINED_EMOJI}(?:\u200d{_JOINED_EMOJI})*",
 }
+# Symbols that a tokenizer may reserve for spans. A network that was trained with them copies them surely. They are
+# characters for private use, one subword each.
+PLACEHOLDERS = tuple(map(chr, range(0xE010, 0xE018)))
+_PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
+
 _SPANS = re.compile("|".join(PATTERNS.values()))
 # A text without any of these has no span. The search for them is fast.
 _SIGNS = re.compile(rf"[@#$%{{<\\/:\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]|\.\w")
@@ -64,14 +69,35 @@ def protected_spans(text: str, others: Iterable[str] = ()) -> list[tuple[int, in
     if not strings:
         return found
     # The others come first, and the longest of those that overlap.
-    longest_first = "|".join(_whole(string) for string in sorted(strings, key=lambda string: (-len(string), string)))
+    longest_first = "|".join(whole(string) for string in sorted(strings, key=lambda string: (-len(string), string)))
     chosen = [match.span() for match in re.finditer(longest_first, text)]
     chosen += [span for span in found if all(span[1] <= start or end <= span[0] for start, end in chosen)]
     return sorted(chosen)
 
 
-def _whole(string: str) -> str:
-    """Return a pattern of a string that stands alone, not within a word."""
+def hide(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, dict[str, str]]:
+    """Return a text with placeholders in place of its first spans, and the spans by their placeholders.
+
+    A text that has a placeholder of its own stays as it is.
+    """
+    if _PLACEHOLDER.search(text):
+        return text, {}
+    hidden: dict[str, str] = {}
+    parts, position = [], 0
+    for (start, end), symbol in zip(spans, PLACEHOLDERS, strict=False):
+        parts += [text[position:start], symbol]
+        hidden[symbol] = text[start:end]
+        position = end
+    return "".join([*parts, text[position:]]), hidden
+
+
+def show(text: str, hidden: Mapping[str, str]) -> str:
+    """Return a text with spans in place of their placeholders. A placeholder without a span is removed."""
+    return _PLACEHOLDER.sub(lambda match: hidden.get(match[0], ""), text) if hidden else text
+
+
+def whole(string: str) -> str:
+    """Return a regular expression of a string that stands alone, not within a word."""
     before = r"(?<!\w)" if re.match(r"\w", string) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", string) else ""
     return before + re.escape(string) + after
@@ -79,7 +105,7 @@ def _whole(string: str) -> str:
 
 def count_in(text: str, string: str) -> int:
     """Return how often a string stands in a text as a whole word."""
-    return len(re.findall(_whole(string), text))
+    return len(re.findall(whole(string), text))
 
 
 def lost_spans(source: str, spans: Sequence[tuple[int, int]], target: str) -> list[str]:
@@ -113,7 +139,7 @@ def restored(
     content.append(Text(source[position:]))
     edits = [(start, end, text.text) for start, end, text in places_of_copies(content, target, [attention])]
     for string in {source[start:end] for start, end in spans}:
-        for match in re.finditer(_whole(string), target):
+        for match in re.finditer(whole(string), target):
             if all(match.end() <= start or end <= match.start() for start, end, _ in edits):
                 edits.append((*match.span(), ""))
     edits.sort(key=lambda edit: edit[:2])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import sentencepiece
 
 from dragoman.runtime.contract import BOS, EOS, PAD, UNK
 from dragoman.runtime.metadata import ModelFileError
 from dragoman.runtime.normalisation import VERSION, normalise
+from dragoman.runtime.protection import PLACEHOLDERS
 
 
 class Tokenizer:
@@ -39,6 +41,13 @@ class Tokenizer:
         """Return the size of the vocabulary."""
         size: int = self.processor.GetPieceSize()
         return size
+
+    @cached_property
+    def has_placeholders(self) -> bool:
+        """True if the vocabulary reserves symbols for protected spans: PLACEHOLDERS, with ids in a row."""
+        first = self.processor.PieceToId(PLACEHOLDERS[0])
+        ids = [self.processor.PieceToId(symbol) for symbol in PLACEHOLDERS]
+        return first > EOS and ids == [*range(first, first + len(ids))]
 
     def normalise(self, text: str) -> str:
         """Return a text normalised as in the training of the model."""

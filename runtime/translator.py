@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -19,7 +20,7 @@ from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.protection import lost_spans, protected_spans, restored
+from dragoman.runtime.protection import lost_spans, restored, show
 from dragoman.runtime.session import ModelFactory, SelfTestError, load_as
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -55,7 +56,8 @@ class Translator(LoadedModel):
         self.target_tokenizer = (
             self.source_tokenizer if joint else Tokenizer(metadata.target_tokenizer, metadata.normalisation)
         )
-        self._splitter = PartSplitter(metadata, self.source_tokenizer)
+        placeholders = self.source_tokenizer.has_placeholders and self.target_tokenizer.has_placeholders
+        self._splitter = PartSplitter(metadata, self.source_tokenizer, placeholders=placeholders)
         self._batches_run = 0
 
     @classmethod
@@ -168,11 +170,10 @@ class Translator(LoadedModel):
         batch_size = whole_number("the batch size", batch_size, 1)
         batch_tokens = whole_number("batch_tokens", batch_tokens, 1)
         n_best, settings = self._settings(beam, n_best, length_penalty, max_length, alignments)
-        parts_of_texts = [self._splitter.split(item) for item in texts]
         strings = _strings_of_texts(text, texts, protected)
-        for n, parts in enumerate(parts_of_texts):
-            for part in parts:
-                part.protected = protected_spans(part.text, strings[n] if strings else ())
+        parts_of_texts = [
+            self._splitter.split(item, kept) for item, kept in zip(texts, strings or repeat(()), strict=False)
+        ]
         pending = sorted((part for parts in parts_of_texts for part in parts if part.ids), key=lambda p: len(p.ids))
         for batch in batches_of(pending, batch_size, batch_tokens):
             self._translate_batch(batch, n_best, settings)
@@ -271,6 +272,8 @@ class Translator(LoadedModel):
                 break
             ids = _without_padding(target[k])
             text = self.target_tokenizer.decode(ids)
+            if part.hidden:
+                text = self.target_tokenizer.normalise(show(text, part.hidden))
             if text not in candidates:
                 hypothesis = Hypothesis(text, float(score[k]), ids[-1:] == [EOS])
                 candidates[text] = _Candidate(hypothesis, self._attention_map(part, ids, attention, k))
@@ -281,7 +284,8 @@ class Translator(LoadedModel):
         if k >= len(attention):
             return None
         subwords = self.source_tokenizer.subwords(part.ids), self.target_tokenizer.subwords(ids)
-        return AttentionMap(tuple(subwords[0]), tuple(subwords[1]), attention[k, : len(ids), : len(part.ids)])
+        source, target = (tuple(show(subword, part.hidden) for subword in side) for side in subwords)
+        return AttentionMap(source, target, attention[k, : len(ids), : len(part.ids)])
 
 
 class _Candidate(NamedTuple):

@@ -61,6 +61,8 @@ class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Subword regularisation: BPE-dropout for bpe (Provilkov et al. 2020), unigram sampling for unigram (Kudo 2018).
     # The probability to skip a merge; unigram sampling changes as many words as that would. 0 turns it off.
     sampling: Rate = 0.05
+    # Reserve symbols for protected spans, such as URLs and {name}, and train with them (see encoding/placeholders.py).
+    placeholders: bool = False
 
 
 class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig, TokenizerConfig
 from dragoman.translate.corpus.folder import Corpus
+from dragoman.translate.encoding.placeholders import with_placeholders
 from dragoman.translate.encoding.process_pool import Map, ordered_map
 from dragoman.translate.encoding.ragged import Ints, Ragged, ragged
 from dragoman.translate.encoding.shards import LINE_ARRAYS, MANIFEST, SEGMENTATION_ARRAYS, VERSION, Shards, describe
@@ -55,7 +56,9 @@ def build(
         rows = shards = 0
         with ordered_map(total) as map_:
             normalisation = tokenizers[0].normalisation
-            for sides in map_(partial(_index_words, normalisation=normalisation), _read_shards(corpus)):
+            placeholders = all(tokenizer.has_placeholders for tokenizer in tokenizers)
+            index = partial(_index_words, normalisation=normalisation, placeholders=placeholders)
+            for sides in map_(index, _read_shards(corpus)):
                 for side, (lines, shard_words) in enumerate(sides):
                     numbers = words[names[side]].add(shard_words.numbers, shard_words.counts)
                     _write(beside, f"{side}-{shards:05}", LINE_ARRAYS, (numbers[lines.flat], lines.ends))
@@ -108,14 +111,18 @@ def _read_shards(corpus: Corpus) -> Iterator[tuple[bytes, bytes]]:
             yield b"".join(sides[0]), b"".join(sides[1])
 
 
-def _index_words(sides: tuple[bytes, bytes], normalisation: int) -> list[tuple[Ragged, WordIndex]]:
+def _index_words(sides: tuple[bytes, bytes], normalisation: int, placeholders: bool) -> list[tuple[Ragged, WordIndex]]:
     """Return the lines of each side as numbers of words, and the index of those words. It runs in a pool process."""
+    texts = [
+        [normalise(line, normalisation) for line in side.decode("utf-8").removesuffix("\n").split("\n")]
+        for side in sides
+    ]
+    if placeholders:
+        texts = [[*side] for side in zip(*map(with_placeholders, *texts), strict=True)]
     out = []
-    for side in sides:
+    for lines in texts:
         words = WordIndex()
-        lines = side.decode("utf-8").removesuffix("\n").split("\n")
-        split_lines = (normalise(line, normalisation).split(" ") for line in lines)
-        out.append((ragged([words.number(word) for word in line] for line in split_lines), words))
+        out.append((ragged([words.number(word) for word in line.split(" ")] for line in lines), words))
     return out
 
 

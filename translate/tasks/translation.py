@@ -6,7 +6,7 @@ Axis letters: B batch, S source length, T target length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -20,11 +20,13 @@ from dragoman.runtime.contract import PAD
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import write_atomically
 from dragoman.runtime.memory import return_memory
+from dragoman.runtime.protection import PLACEHOLDERS
 from dragoman.runtime.segmentation import count_sentences
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.encoding.batching import TranslationBatch, TranslationEpoch, make_batch, plan, reversed_ids
+from dragoman.translate.encoding.placeholders import are_worth_it, with_placeholders
 from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.encoding.shard_builder import build
 from dragoman.translate.encoding.shards import Shards, describe
@@ -111,7 +113,10 @@ class TranslationTask(Task):
             tokenizers = self.run.tokenizers()
         else:
             tokenizers = self._train_tokenizers()
-        encoded = [encode(t, lines) for t, lines in zip(tokenizers, zip(*valid, strict=True), strict=True)]
+        pairs: Sequence[tuple[str, str]] = valid
+        if all(tokenizer.has_placeholders for tokenizer in tokenizers):
+            pairs = [with_placeholders(*pair) for pair in valid]
+        encoded = [encode(t, lines) for t, lines in zip(tokenizers, zip(*pairs, strict=True), strict=True)]
         lengths = np.array([max(map(len, pair)) for pair in zip(*encoded, strict=True)])
         short = self.short_rows(lengths, "validate on").tolist()
         self.valid_ids = [[side[i] for i in short] for side in encoded]
@@ -153,13 +158,21 @@ class TranslationTask(Task):
         # Distillation adds pairs and no words, so a student gets the vocabulary size of its teachers.
         vocabulary = c.vocabulary or default_vocabulary(count - card.get("distilled", {}).get("added", 0))
         tags = card.get("tags", [])
+        symbols: Sequence[str] = ()
+        if c.placeholders:
+            if are_worth_it(zip(lines("train", 0), lines("train", 1), strict=False)):
+                symbols = PLACEHOLDERS
+            else:
+                self.display.message(
+                    "too few pairs have the same URL, name or number on both sides, so placeholders are left out"
+                )
         if c.joint:
-            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, tags, 2 * count)
+            both = train_tokenizer(lines("train", 0, 1), c, vocabulary, [*tags, *symbols], 2 * count)
             tokenizers = both, both
         else:
             tokenizers = (
-                train_tokenizer(lines("train", 0), c, vocabulary, tags, count),
-                train_tokenizer(lines("train", 1), c, vocabulary, count=count),
+                train_tokenizer(lines("train", 0), c, vocabulary, [*tags, *symbols], count),
+                train_tokenizer(lines("train", 1), c, vocabulary, symbols, count),
             )
         for name, tokenizer in zip(("source", "target"), tokenizers, strict=True):
             write_atomically(self.run.path(f"{name}.model"), tokenizer.model)
