@@ -170,13 +170,14 @@ def _add_document_arguments(p: argparse.ArgumentParser) -> None:
 
 def translate(a: argparse.Namespace) -> int:
     """Run `dragoman translate` and return its exit status."""
-    from dragoman.runtime.documents.names import is_document
+    from dragoman.runtime.documents.names import check_lines, is_document
     from dragoman.runtime.translator import Translator
 
     if is_document(a):
         from dragoman.runtime.documents.command import translate_document
 
         return translate_document(a)
+    check_lines(a)
     check_files(a)
     check_texts(a)
     return _translate(Translator.load(a.model, threads=a.threads), a)

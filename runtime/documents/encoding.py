@@ -21,7 +21,8 @@ class Encoding:
 
     Attributes:
         codec: Name of the codec for Python.
-        errors: Its error handler. `surrogateescape` keeps bytes that are not UTF-8.
+        errors: Its error handler. `surrogateescape` keeps bytes that are not UTF-8, and `surrogatepass` halves of
+            UTF-16's pairs.
         references: Whether a character that the codec lacks may be written as `&#1234;`.
     """
 

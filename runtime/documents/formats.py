@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dragoman.runtime.documents.encoding import Encoding, decode, is_encoding
 from dragoman.runtime.documents.names import FORMAT_NAMES, format_by_ending
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.segments import Segment, Text, has_words, replace_segments, writer
 from dragoman.runtime.errors import UserError
-
-Segments = Callable[[str, Options], list[Segment]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Format:
         module: The module of this package that finds its segments.
         function: The function of the module.
         declares: The manner in which a document declares its encoding; see `encoding.decode`.
+        is_archive: Whether it is a zip archive with several parts of text.
     """
 
     name: str
@@ -34,17 +34,22 @@ class Format:
     module: str
     function: str = "segments"
     declares: str = ""
+    is_archive: bool = False
 
-    def segments(self, source: str, options: Options) -> list[Segment]:
-        """Return the segments of a document's text. Raises UserError."""
+    @property
+    def implementation(self) -> Any:  # noqa: ANN401 (a module)
+        """The module. Raises UserError if it needs a package that is not installed."""
         try:
-            module = importlib.import_module(f"dragoman.runtime.documents.{self.module}")
+            return importlib.import_module(f"dragoman.runtime.documents.{self.module}")
         except ModuleNotFoundError as error:
             raise UserError(
                 f"{self.title} needs the package {error.name}: pip install '.[documents]' in Dragoman's folder"
             ) from None
-        find_segments: Segments = getattr(module, self.function)
-        return find_segments(source, options)
+
+    def segments(self, source: str, options: Options) -> list[Segment]:
+        """Return the segments of a document's text. Raises UserError."""
+        found: list[Segment] = getattr(self.implementation, self.function)(source, options)
+        return found
 
 
 FORMATS = {
@@ -60,7 +65,8 @@ FORMATS = {
         Format("json", "JSON", "json_strings"),
         Format("csv", "CSV", "tables", "csv_segments"),
         Format("tsv", "TSV", "tables", "tsv_segments"),
-        Format("docx", "a Word document", "docx"),
+        Format("docx", "a Word document", "docx", is_archive=True),
+        Format("odt", "an OpenDocument text", "odt", is_archive=True),
     )
 }
 
@@ -83,15 +89,12 @@ class Document:
         self.format = form
         self._data = data
         self._parts: list[_Part] = []
-        if form.name == "docx":
-            from dragoman.runtime.documents.docx import part_segments, read_docx
-
-            for part in read_docx(data):
-                segments = part_segments(part.xml, options, part.name)
-                part_encoding = Encoding(
-                    part.encoding, "surrogateescape" if part.encoding == "utf-8" else "surrogatepass"
-                )
-                self._parts.append(_Part(part.name, part.xml, part_encoding, segments))
+        if form.is_archive:
+            module = form.implementation
+            for part in getattr(module, f"read_{form.name}")(data):
+                segments = module.part_segments(part.xml, options, part.name)
+                errors = "surrogateescape" if part.encoding == "utf-8" else "surrogatepass"
+                self._parts.append(_Part(part.name, part.xml, Encoding(part.encoding, errors), segments))
         else:
             source, found = decode(data, form.declares, encoding)
             self._parts.append(_Part("", source, found, form.segments(source, options)))
@@ -120,10 +123,9 @@ class Document:
             first = last
         if not contents:
             return self._data
-        if self.format.name == "docx":
-            from dragoman.runtime.documents.docx import write_docx
-
-            return write_docx(self._data, contents)
+        if self.format.is_archive:
+            written: bytes = getattr(self.format.implementation, f"write_{self.format.name}")(self._data, contents)
+            return written
         return contents[""]
 
 

@@ -229,6 +229,8 @@ def _markup(source: str, start: int, is_xml: bool) -> Token | None:
     name = _TAG_NAME.match(source, start + 1 + closes)
     if name:
         end, empty = _end_of_tag(source, name.end())
+        if end < 0:  # parsers drop a tag that has no end
+            return Token("other", start, len(source))
         return Token("tag", start, end, name[0].lower(), closes, empty and is_xml)
     if source.startswith(("<!", "<?"), start) or (closes and start + 2 < len(source)):
         return Token("other", start, _after(source, ">", start))
@@ -242,7 +244,10 @@ def _after(source: str, mark: str, start: int) -> int:
 
 
 def _end_of_tag(source: str, position: int) -> tuple[int, bool]:
-    """Return the offset after a tag's `>`, and whether it ends in `/>`. Quotes count only around a value."""
+    """Return the offset after a tag's `>`, or -1 if it has none, and whether it ends in `/>`.
+
+    Quotes count only around a value.
+    """
     while match := _TAG_PART.search(source, position):
         position = match.end()
         if match[0] == ">":
@@ -258,7 +263,7 @@ def _end_of_tag(source: str, position: int) -> tuple[int, bool]:
         elif quote and quote != ">":
             end = re.compile(r"[\t\n\f\r >]").search(source, value)
             position = end.start() if end else len(source)
-    return len(source), False
+    return -1, False
 
 
 def _end_of_raw_text(source: str, tag: Token) -> int:

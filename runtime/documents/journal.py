@@ -49,6 +49,9 @@ class Journal:
         self._file: BinaryIO | None = None
         try:
             self._open(facts, resume)
+        except UserError:
+            self._close()
+            raise
         except OSError as error:
             self._close()
             raise UserError(f"cannot write {path}: {error.strerror or error}") from None

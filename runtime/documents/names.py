@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dragoman.runtime.errors import UserError
+
 # Formats by name, with their endings.
 ENDINGS: dict[str, tuple[str, ...]] = {
     "text": (".txt", ".text"),
@@ -18,6 +20,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "csv": (".csv",),
     "tsv": (".tsv", ".tab"),
     "docx": (".docx", ".docm", ".dotx"),
+    "odt": (".odt", ".ott"),
 }
 FORMAT_NAMES = tuple(ENDINGS)
 
@@ -26,6 +29,19 @@ def format_by_ending(path: str | Path) -> str:
     """Return the name of a file's format by its ending, or nothing for another ending."""
     ending = Path(path).suffix.lower()
     return next((name for name, endings in ENDINGS.items() if ending in endings), "")
+
+
+def check_lines(a: argparse.Namespace) -> None:
+    """Raise UserError for an option of documents where the input is lines of text."""
+    name = a.input or ("TEXT" if a.text else "standard input")
+    for option in ("keys", "columns", "fuzzy", "encoding", "drop_tags", "report"):
+        if getattr(a, option):
+            raise UserError(
+                f"--{option.replace('_', '-')}: {name} is no document, but lines of text; name its format with "
+                "--format, or leave this option out"
+            )
+    if a.processes > 1:
+        raise UserError(f"--processes: {name} is no document, but lines of text; use --threads, or split the file")
 
 
 def is_document(a: argparse.Namespace) -> bool:

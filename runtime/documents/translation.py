@@ -97,6 +97,8 @@ def translate_contents(
         job_of.append(jobs.setdefault((job.text, job.copied, aligned), job))
     for aligned in (False, True):
         batch = [job for job in jobs.values() if job.aligned == aligned]
+        if not batch:
+            continue
         translations = translator.translate(
             [job.text for job in batch], beam=settings.beam, length_penalty=settings.length_penalty,
             alignments=aligned, protected=[job.copied for job in batch], batch_size=settings.batch_size,
