@@ -27,6 +27,8 @@ _ENDINGS = (
 _EMOJI = "\u231a-\u231b\u23e9-\u23f3\u25fd-\u25fe\u2600-\u27bf\u2b05-\u2b55\U0001f004-\U0001f0cf\U0001f170-\U0001faff"
 _JOINED_EMOJI = rf"[{_EMOJI}][\ufe0f\U0001f3fb-\U0001f3ff]*"
 
+EMOJI = rf"[\U0001f1e6-\U0001f1ff]{{2}}|{_JOINED_EMOJI}(?:\u200d{_JOINED_EMOJI})*"  # a flag, or emoji joined to one
+
 # Each pattern begins at the start of a run of its characters, so that a long run takes linear time.
 PATTERNS: dict[str, str] = {
     "url": r"\b(?:https?|ftp|file)://[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]|"
@@ -46,8 +48,7 @@ PATTERNS: dict[str, str] = {
     r"(?<![\w.])v\d+(?:\.\d+)+(?!\w|,\d)",
     "mention": r"(?<![\w@./-])@[A-Za-z_]\w*(?:[.-]\w+)*",
     "hashtag": r"(?<![\w#&/])#[^\W\d]\w*",
-    "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?![\w:])|[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|"
-    rf"{_JOINED_EMOJI}(?:\u200d{_JOINED_EMOJI})*",
+    "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?![\w:])|[0-9#*]\ufe0f?\u20e3|{EMOJI}",
 }
 # Symbols that a tokenizer may reserve for spans. A network that was trained with them copies them surely. They are
 # characters for private use, one subword each.

@@ -418,7 +418,9 @@ def test_an_option_with_one_value_is_given_once(capsys: pytest.CaptureFixture[st
             f"dragoman: {option} is given twice, and takes effect once; leave one of them out; see `"
         )
         assert error.count("\n") == 1
-    assert repeatable == {"--set", "--reference", "--show", "--allow", "--valid-files", "--test-files"}
+    assert repeatable == {
+        "--set", "--reference", "--show", "--allow", "--valid-files", "--test-files", "--keys", "--columns",
+    }  # fmt: skip
 
 
 def test_the_same_parser_reads_several_command_lines() -> None:

@@ -85,23 +85,25 @@ class _String:
     end: int
     line: int
     place: str
-    is_selected: bool
+    selected_by: frozenset[int]  # numbers of the paths that select it
 
 
 def segments(source: str, options: Options) -> list[Segment]:
     """Return the segments of a document.
 
-    Raises UserError, with line and column, if it is not JSON, and if no string has one of the paths in `options.keys`.
+    Raises UserError, with line and column, if it is not JSON, and if no string has one of the paths in `options.keys`,
+    which is then misspelt.
     """
     paths = [_parse_path(key) for key in options.keys]
     scanner = _Scanner(source, paths)
     strings = [*scanner.strings()]
-    if paths and not any(string.is_selected for string in strings):
-        _raise_no_match(options.keys, strings)
+    matched = frozenset[int]().union(*(string.selected_by for string in strings))
+    if missing := [key for number, key in enumerate(options.keys) if number not in matched]:
+        _raise_no_match(missing, strings)
     write = writer(_escaping(source))
     found: list[Segment] = []
     for string in strings:
-        if paths and not string.is_selected:
+        if paths and not string.selected_by:
             continue
         start, end, content = _strip(source, string.start, string.end)
         text = "".join(item.text for item in content if item.source is None)
@@ -267,8 +269,9 @@ class _Scanner:
         place = ".".join(map(_shown, keys))
         if len(keys) < len(self._keys) or len(place) > MAX_PLACE:
             place = "…" + place[-MAX_PLACE:]
-        is_selected = any(n_matched == len(self._paths[number]) for number, n_matched in self._states[-1])
-        return _String(start, end, self._current_line(), place, is_selected)
+        states = self._states[-1]
+        selected_by = frozenset(number for number, n_matched in states if n_matched == len(self._paths[number]))
+        return _String(start, end, self._current_line(), place, selected_by)
 
     def _next(self) -> str:
         """Return the next character that is no white space, or "" at the end."""

@@ -1,9 +1,14 @@
 """Tag projection: put the inline tags of a source text around the words of its translation, by attention.
 
 A target word belongs to an element as far as the model attended to the element's words when it wrote that word. An
-element gets the stretch of words that belongs to it most: the one with the largest sum of (share - 1/2). Elements
-inside one another keep their nesting, and every tag comes out exactly once. Bergamot's translator, and the project TAG
-before it, instead give each target word the tags of the one source word with the most attention.
+element gets the stretch of words that belongs to it most: the one with the largest sum of (share - 1/2). A text that
+the translation has unchanged, such as a name, is found by its spelling instead. Elements inside one another keep their
+nesting, and every tag comes out exactly once. Bergamot's translator, and the project TAG before it, instead give each
+target word the tags of the one source word with the most attention.
+
+Three rules then correct the ends of a stretch, and bench/tags.py measures their effect. Words at its start are left out
+if the model only looked ahead when it wrote them: "drücken Sie die <b>Eingabetaste</b>". So are punctuation marks at an
+end where the source element has none. An ellipsis that the translation adds stays with its word: "<b>Drucken…</b>".
 
 Positions are counted in visible characters, that is without white space. So the white space that normalisation and
 splitting change has no influence.
@@ -23,12 +28,20 @@ import numpy.typing as npt
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.documents.segments import Content, Tag, Text
 from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.protection import EMOJI
 
 Shares = npt.NDArray[np.floating]
 
 # Characters of a text that is a name if the translation has it unchanged. Shorter words may be others: English "die".
+# Text without small letters, such as "OK", "F5" or ";", may have any length.
 NAME_LENGTH = 4
 
+# A decoder looks ahead: when it writes an article or a pronoun, it attends to the noun that follows. Such a word has
+# less than this share of what another word gives to the same subword. With 1, "p-Wert" would lose its "p".
+LOOK_AHEAD = 0.5
+
+_ELLIPSIS = re.compile(r"…|\.\.\.")
+_EMOJI = re.compile(EMOJI)
 _BYTES = re.compile(r"<0x([0-9A-F]{2})>")
 # Scripts written without spaces between words: each character is a word of its own.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -45,6 +58,7 @@ class _Node:
         copied: The copied text, or None.
         text: The text of an element, or the copied text.
         marks: Whether an element's text begins and ends with a punctuation mark.
+        before_ellipsis: Whether an ellipsis follows an element.
         spaces: For tags that stand alone, whether there is white space before and after them.
         children: Elements, tags and copied text within an element.
         first: The first word in the target.
@@ -57,6 +71,7 @@ class _Node:
     copied: Text | None = None
     text: str = ""
     marks: tuple[bool, bool] = (True, True)
+    before_ellipsis: bool = False
     spaces: tuple[bool, bool] = (False, False)
     children: list[_Node] = field(default_factory=list)
     first: int = 0
@@ -133,6 +148,7 @@ def _tree(content: Sequence[Content]) -> tuple[list[_Node], int]:
             node.end = at
             node.text = text[start:position].strip()
             node.marks = _kind(node.text[:1]) == "P", _kind(node.text[-1:]) == "P"
+            node.before_ellipsis = _ELLIPSIS.match(text, position) is not None
             if node.is_point:  # an element without text moves as one
                 inner = _leaves(node)
                 siblings[-1][-1] = _Node(inner, at, at, spaces=_spaces(text, position))
@@ -170,11 +186,17 @@ def visible_length(text: str) -> int:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a translation: positions of its source and target subwords, and the attention (T, S) between them."""
+    """A part of a translation.
+
+    Attributes:
+        source: The visible characters of its S source subwords.
+        first_word: The number of the first of its W target words.
+        attention: The attention of each target word to each source subword, summed over the word's characters, (W, S).
+    """
 
     source: list[tuple[int, int]]
-    target: list[tuple[int, int]]
-    weights: Shares
+    first_word: int
+    attention: Shares
 
 
 class _Placement:
@@ -184,16 +206,29 @@ class _Placement:
         self.target = target
         self.words = [*words_of(target)]  # offsets in the text
         visible = _VisibleCharacters(target)
-        self.word_spans = [(visible.before(start), visible.before(end)) for start, end in self.words]
-        self._word_ends = [end for _, end in self.word_spans]
+        word_spans = [(visible.before(start), visible.before(end)) for start, end in self.words]
+        word_ends = [end for _, end in word_spans]
         self._parts: list[_Part] = []
         source = goal = 0
         for part in attention:
             source_spans, source = subword_spans(part.source_subwords, source)
             target_spans, goal = subword_spans(part.target_subwords, goal)
-            self._parts.append(_Part(source_spans, target_spans, part.weights))
+            first = bisect_right(word_ends, target_spans[0][0])
+            last = min(bisect_left(word_ends, goal) + 1, len(self.words))
+            of_words = np.zeros((max(last - first, 0), len(source_spans)))  # (W, S)
+            for (a, b), weights in zip(target_spans, part.weights, strict=True):
+                word = max(bisect_right(word_ends, a), first)
+                while a < b and word < last and word_spans[word][0] < b:
+                    of_words[word - first] += weights * _overlap((a, b), word_spans[word])
+                    word += 1
+            of_words *= [span[1] > span[0] for span in source_spans]  # without </s>
+            self._parts.append(_Part(source_spans, first, of_words))
         self._ends = [part.source[-1][1] for part in self._parts]
         self._n_visible = n_visible
+
+    def _parts_of(self, start: int, end: int) -> list[_Part]:
+        """Return the parts with source characters from `start` to `end`."""
+        return self._parts[bisect_right(self._ends, start) : bisect_left(self._ends, end) + 1]
 
     def shares(self, start: int, end: int) -> tuple[int, Shares]:
         """Return how far each target word belongs to the source characters from `start` to `end`.
@@ -201,24 +236,17 @@ class _Placement:
         It is the first word's number, and the share of attention for this word and those after it. Words of other parts
         are left out.
         """
-        first = bisect_right(self._ends, start)
-        last = min(bisect_left(self._ends, end) + 1, len(self._parts))
-        if first >= last:
+        parts = self._parts_of(start, end)
+        if not parts:
             return 0, np.zeros(0)
-        first_word = bisect_right(self._word_ends, self._parts[first].target[0][0])
-        last_word = min(bisect_left(self._word_ends, self._parts[last - 1].target[-1][1]) + 1, len(self.words))
-        shares = np.zeros(max(last_word - first_word, 0))
-        for part in self._parts[first:last]:
-            covered = np.array([_overlap(span, (start, end)) / max(span[1] - span[0], 1) for span in part.source])
-            visible = np.array([float(span[1] > span[0]) for span in part.source])
-            share = part.weights @ covered / np.maximum(part.weights @ visible, 1e-9)
-            for (a, b), value in zip(part.target, share.tolist(), strict=True):
-                word = max(bisect_right(self._word_ends, a), first_word)
-                while a < b and word < last_word and self.word_spans[word][0] < b:
-                    from_, to = self.word_spans[word]
-                    shares[word - first_word] += value * _overlap((a, b), (from_, to)) / max(to - from_, 1)
-                    word += 1
-        return first_word, shares
+        first = parts[0].first_word
+        given, total = np.zeros((2, max(parts[-1].first_word + len(parts[-1].attention) - first, 0)))
+        for part in parts:
+            covered = [_overlap(span, (start, end)) / max(span[1] - span[0], 1) for span in part.source]
+            words = slice(part.first_word - first, part.first_word - first + len(part.attention))
+            given[words] += part.attention @ np.array(covered)
+            total[words] += part.attention.sum(axis=1)
+        return first, given / np.maximum(total, 1e-9)
 
     def place(self, nodes: Sequence[_Node], start: int, end: int, first: int, last: int) -> None:
         """Place nodes, which are all children of the element from `start` to `end`, within a stretch of words."""
@@ -243,22 +271,24 @@ class _Placement:
         self, node: _Node, offset: int, shares: Shares, free: Sequence[tuple[int, int]]
     ) -> tuple[int, int]:
         """Return the stretch of free words that belongs to a node most."""
-        is_name = node.copied or len(node.text) >= NAME_LENGTH
+        is_name = node.copied or len(node.text) >= NAME_LENGTH or node.text == node.text.upper()
         if is_name and (found := self._find(node.text, offset, shares, free)):
             return found
-        best, best_score = (0, 0), -np.inf
+        best, best_score, limit = (0, 0), -np.inf, 0
         for gap_first, gap_last in free:
             first, last = max(gap_first, offset), min(gap_last, offset + len(shares))
             if first < last:
                 stretch, score = _largest_sum(shares[first - offset : last - offset] - 0.5)
                 if score > best_score:
-                    best, best_score = (first + stretch[0], first + stretch[1]), score
+                    best, best_score, limit = (first + stretch[0], first + stretch[1]), score, gap_last
         if best_score == -np.inf:  # no word is left
             at = min(max(offset, free[0][0] if free else 0), len(self.words))
             return at, at
-        if node.copied and best_score <= 0:  # no word was written for it
-            return self._gap_for(node, free)
-        return self._without_marks(*best, node.marks)
+        if node.copied:
+            return best if best_score > 0 else self._gap_for(node, free)  # no word was written for it
+        first = self._after_words_that_look_ahead(node, *best)
+        first, last = self._without_marks(first, best[1], node.marks)
+        return first, last if node.before_ellipsis else self._after_ellipsis(last, limit)
 
     def _gap_for(self, node: _Node, free: Sequence[tuple[int, int]]) -> tuple[int, int]:
         """Return the place for text without words of its own: after the word of the character before it."""
@@ -269,6 +299,26 @@ class _Placement:
         first, last = min(free, key=lambda gap: max(gap[0] - at, at - gap[1], 0))
         at = min(max(at, first), last)
         return at, at
+
+    def _after_words_that_look_ahead(self, node: _Node, first: int, last: int) -> int:
+        """Return the first word of a stretch that attends to some subword of an element nearly as much as any other.
+
+        Attention is summed over the characters of words, so it is little for short words.
+        """
+        for part in self._parts_of(node.start, node.end):
+            low, high = max(first - part.first_word, 0), max(last - part.first_word, 0)
+            subwords = [i for i, span in enumerate(part.source) if _overlap(span, (node.start, node.end))]
+            attention = part.attention[low:high, subwords]
+            if attention.size:
+                much = attention >= LOOK_AHEAD * attention.max(axis=0)
+                return part.first_word + low + int(much.argmax(axis=0).min())
+        return first
+
+    def _after_ellipsis(self, last: int, limit: int) -> int:
+        """Return the end of a stretch with the ellipsis that touches it, if there is one before `limit`."""
+        ellipsis = _ELLIPSIS.match(self.target, self._end(last))
+        end = last + len(ellipsis[0]) if ellipsis else last  # each mark is a word
+        return end if end <= limit else last
 
     def _without_marks(self, first: int, last: int, marks: tuple[bool, bool]) -> tuple[int, int]:
         """Return a stretch of words without marks at those ends where the source element has none."""
@@ -407,7 +457,8 @@ def subword_spans(subwords: Sequence[str], position: int) -> tuple[list[tuple[in
             pending.append(int(byte[1], 16))
             following = subwords[i + 1] if i + 1 < len(subwords) else ""
             if not _BYTES.fullmatch(following):
-                text = pending.decode("utf-8", "replace")
+                # Like SentencePiece, write one character for each byte that is part of no character.
+                text = pending.decode("utf-8", "surrogateescape")
                 end = position + visible_length(text)
                 spans += [(position, end)] * len(pending)
                 position, pending = end, bytearray()
@@ -419,9 +470,20 @@ def subword_spans(subwords: Sequence[str], position: int) -> tuple[list[tuple[in
 
 
 def words_of(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the offsets of words, numbers and single marks in a text."""
-    start, kind = 0, ""
-    for i, character in enumerate(text):
+    """Yield the offsets of words, numbers, emoji and single marks in a text."""
+    emoji = [] if text.isascii() else [match.span() for match in _EMOJI.finditer(text)]
+    position = 0
+    for start, end in emoji:
+        yield from _words_without_emoji(text, position, start)
+        yield start, end
+        position = end
+    yield from _words_without_emoji(text, position, len(text))
+
+
+def _words_without_emoji(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    start, kind = first, ""
+    for i in range(first, last):
+        character = text[i]
         new = _kind(character)
         joins = new == kind == "L" or new == kind == "N" or (new == "M" and kind)
         inner = character in "'’" and kind == "L" and _kind(text[i + 1 : i + 2]) == "L"
@@ -430,7 +492,7 @@ def words_of(text: str) -> Iterator[tuple[int, int]]:
                 yield start, i
             start, kind = i, new
     if kind:
-        yield start, len(text)
+        yield start, last
 
 
 def _kind(character: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.runtime.alignment import AttentionMap
-from dragoman.runtime.documents.projection import needs_attention, project, words_of
+from dragoman.runtime.documents.projection import needs_attention, project, subword_spans, words_of
 from dragoman.runtime.documents.segments import Content, Tag, Text, pair_tags
 from dragoman.runtime.documents.translation import tag_difference
 
@@ -82,6 +82,17 @@ def subwords(text: str) -> list[str]:
         ("`a1` or `b2`", "b2 oder a1", [3, 4, 2, 0, 1], "`b2` oder `a1`"),
         ("H<sub>2</sub>O is wet", "H2O ist nass", [0, 1, 2, 3, 4], "H<sub>2</sub>O ist nass"),
         ("<b>all of it</b>", "das Ganze", [0, 2], "<b>das Ganze</b>"),
+        ("press <b>Enter</b>", "drücken Sie die Eingabetaste", [0, 0, 1, 1], "drücken Sie die <b>Eingabetaste</b>"),
+        ("the <b>p-value</b>", "der p-Wert", [0, 1, 2, 3], "der <b>p-Wert</b>"),
+        ("open <b>Enter</b>", "Eingabetaste die öffnen", [1, 1, 0], "<b>Eingabetaste die</b> öffnen"),
+        ("the <b>keys</b>", "Tastatur und Tasten", [1, 1, 1], "<b>Tastatur und Tasten</b>"),
+        ("<b>File</b>, Exit", "Datei…, Ende", [0, 1, 1, 2], "<b>Datei…</b>, Ende"),
+        ("<b>File</b>, Exit", "Datei..., Ende", [0, 1, 1, 1, 1, 2], "<b>Datei...</b>, Ende"),
+        ("<b>wait</b>… more", "warte… mehr", [0, 1, 2], "<b>warte</b>… mehr"),
+        ("<b>wait</b>... more", "warte… mehr", [0, 1, 4], "<b>warte</b>… mehr"),
+        ("<b>wait</b> <i>more</i>", "warte … mehr", [0, 1, 1], "<b>warte</b> … <i>mehr</i>"),
+        ("click <b>OK</b> now", "auf OK klicken", [1, 0, 0], "auf <b>OK</b> klicken"),
+        ("use <b>;</b> now", "nun ; nutzen", [1, 0, 0], "nun <b>;</b> nutzen"),
         ("<b><i>all</i></b>", "alles", [0], "<b><i>alles</i></b>"),
         ("<b>lost</b> <i>word</i>", "Wort", [1], None),
         ("a <b>b</b>", "", [], "<b></b>"),
@@ -202,3 +213,9 @@ def test_words_are_runs_of_one_kind() -> None:
         "Don't", "(", "stop", ")", "at", "3", ".", "5", "km", "/", "h", ",", "été", "!", "日", "本", "語", "ก", "า",
         "हिन्दी",
     ]  # fmt: skip
+
+
+def test_bytes_that_are_no_character_are_counted_like_sentencepiece_writes_them() -> None:
+    """SentencePiece decodes these subwords to "e\ufffd\ufffd zeigt"."""
+    spans, end = subword_spans(("▁e", "<0xE2>", "<0x86>", "▁zeigt"), 0)
+    assert (spans, end) == ([(0, 1), (1, 3), (1, 3), (3, 8)], 8)

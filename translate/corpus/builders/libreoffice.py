@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -108,13 +108,21 @@ def _read_help(trees: list[Path]) -> dict[Key, str]:
     """Return the paragraphs of help pages by file and id, from the folders of unpacked packages."""
     paragraphs: dict[Key, str] = {}
     for tree in trees:
-        for root in tree.glob("usr/share/libreoffice/help/*/text"):
-            for path in sorted(root.rglob("*.html")):
-                page = _HelpPage()
-                page.feed(path.read_text("utf-8", errors="replace"))
-                name = str(path.relative_to(root))
-                paragraphs.update({(name, id): text for id, text in page.paragraphs.items()})
+        for name, html in help_pages(tree):
+            page = _HelpPage()
+            page.feed(html)
+            paragraphs.update({(name, id): text for id, text in page.paragraphs.items()})
     return paragraphs
+
+
+def help_pages(tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the HTML of each help page in the folder of an unpacked package.
+
+    The name is the same in every language.
+    """
+    for root in tree.glob("usr/share/libreoffice/help/*/text"):
+        for path in sorted(root.rglob("*.html")):
+            yield str(path.relative_to(root)), path.read_text("utf-8", errors="replace")
 
 
 class _HelpPage(HTMLParser):
