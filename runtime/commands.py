@@ -8,12 +8,20 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive, run_commands
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.line_processing import STANDARD_INPUT, LineWarnings, check_files, check_texts, process_lines
+from dragoman.runtime.line_processing import (
+    STANDARD_INPUT,
+    Compute,
+    LineWarnings,
+    check_files,
+    check_texts,
+    process_lines,
+)
 from dragoman.runtime.lines import utf8_chunks
 from dragoman.runtime.output import open_output
 from dragoman.runtime.timing import add_bench
@@ -59,6 +67,10 @@ def add_commands(commands: Commands) -> None:
         "--alignments", action="store_true",
         help="print which source word each word of the translation comes from; the model must have attention",
     )  # fmt: skip
+    p.add_argument(
+        "--processes", type=positive, default=1, metavar="N",
+        help="processes that translate a file at once; each loads the model (default: 1)",
+    )  # fmt: skip
     _add_document_arguments(p)
     p.set_defaults(run=translate)
 
@@ -79,7 +91,7 @@ def add_commands(commands: Commands) -> None:
         "--scores", action="store_true",
         help="also print each translation's score, or each label's probability; not for forecasters",
     )  # fmt: skip
-    p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False)
+    p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False, processes=1)
 
     p = commands.add_parser(
         "info",
@@ -162,10 +174,6 @@ def _add_document_arguments(p: argparse.ArgumentParser) -> None:
         help="write a report: FILE.json lists the segments that a person should look at; FILE.html shows all segments, "
         "source and translation side by side",
     )  # fmt: skip
-    group.add_argument(
-        "--processes", type=positive, default=1, metavar="N",
-        help="processes that translate a document at once; each loads the model (default: 1)",
-    )  # fmt: skip
 
 
 def translate(a: argparse.Namespace) -> int:
@@ -185,20 +193,23 @@ def translate(a: argparse.Namespace) -> int:
 
 def _translate(translator: Translator, a: argparse.Namespace) -> int:
     """Translate the input of a command and write the results."""
+    compute: Compute = partial(  # type: ignore[assignment]  # of the overloads, mypy takes that for one text
+        translator.translate, beam=a.beam, n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments,
+        batch_size=a.batch_size,
+    )  # fmt: skip
 
-    def process(lines: Sequence[str], number: int, warnings: LineWarnings) -> str:
-        results = translator.translate(
-            lines, beam=a.beam, n_best=a.n_best, length_penalty=a.length_penalty, alignments=a.alignments,
-            batch_size=a.batch_size,
-        )  # fmt: skip
+    def render(lines: Sequence[str], results: Sequence[Translation], number: int, warnings: LineWarnings) -> str:
         output = ""
         for n, (line, result) in enumerate(zip(lines, results, strict=True), number):
             if not result.complete:
                 warnings.warn(n, "the translation reached the largest allowed length, so its end may be missing")
+            for part in result.untranslated:
+                kind = "a part stays in the source language, because a translation would lose what must be kept"
+                warnings.warn(n, f"{kind}: {part}", kind)
             output += _translation_json(n, line, result, a) if a.json else _translation_columns(n, result, a)
         return output
 
-    process_lines(a, _facts(translator, a), process)
+    process_lines(a, _facts(translator, a), compute, render)
     return 0
 
 
@@ -260,25 +271,25 @@ def run(a: argparse.Namespace) -> int:
 
 def _label(model: Classifier | Tagger, a: argparse.Namespace) -> int:
     """Classify or tag the input of a command and write the results."""
-    from dragoman.runtime.labelling import Classifier
+    from dragoman.runtime.labelling import Classification, Classifier
 
-    def process(lines: Sequence[str], number: int, warnings: LineWarnings) -> str:
-        results: list[tuple[str, dict[str, Any]]]
-        if isinstance(model, Classifier):
-            classes = model.classify(lines, batch_size=a.batch_size)
-            results = [(_class_line(result, a.scores), asdict(result)) for result in classes]
-        else:
-            tagged = model.tag(lines, batch_size=a.batch_size)
-            results = [(_tag_lines(result, a.scores), asdict(result)) for result in tagged]
+    label = model.classify if isinstance(model, Classifier) else model.tag
+    compute: Compute = partial(label, batch_size=a.batch_size)  # type: ignore[assignment]  # as above
+
+    def render(
+        lines: Sequence[str], results: Sequence[Classification | Tagged], number: int, warnings: LineWarnings
+    ) -> str:
         output = ""
-        for n, (line, (text, value)) in enumerate(zip(lines, results, strict=True), number):
+        for n, (line, result) in enumerate(zip(lines, results, strict=True), number):
+            value = asdict(result)
+            text = _class_line(result, a.scores) if isinstance(result, Classification) else _tag_lines(result, a.scores)
             if not value.get("complete", True):
                 warnings.warn(n, "the end of a word was not read; it is too long")
             row = {"line": n, "source": line, **value}
             output += json.dumps(row, ensure_ascii=False) + "\n" if a.json else text
         return output
 
-    process_lines(a, _facts(model, a), process)
+    process_lines(a, _facts(model, a), compute, render)
     return 0
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import TABLES, is_no_text
 from dragoman.runtime.lines import read_line_batches, utf8_chunks
 from dragoman.runtime.output import Output, check_output, open_output
+from dragoman.runtime.process_pool import Map, ordered_map, shared_value
 from dragoman.runtime.progress import ProgressLine, progress_line
 from dragoman.runtime.wording import counted
 
@@ -55,8 +56,10 @@ class LineWarnings:
         print(f"dragoman: {message}", file=sys.stderr)
 
 
-# A function that returns the results of texts, the first of which has the given number.
-Process = Callable[[Sequence[str], int, LineWarnings], str]
+Compute = Callable[[Sequence[str]], Sequence[Any]]  # returns a result for each text
+
+# A function that returns the output for texts and their results. The first text has the given number.
+Render = Callable[[Sequence[str], Sequence[Any], int, LineWarnings], str]
 
 
 def decode_lenient(line: bytes, number: int, warnings: LineWarnings) -> str:
@@ -142,19 +145,24 @@ def _no_lines(path: str, reason: str) -> UserError:
     )
 
 
-def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process) -> None:
-    """Write the results of all texts of a command. facts: all that they depend on besides the texts."""
+def process_lines(a: argparse.Namespace, facts: dict[str, Any], compute: Compute, render: Render) -> None:
+    """Write the results of all texts of a command.
+
+    facts: all that they depend on besides the texts. compute: it must be possible to pickle it, if the command uses
+    several processes.
+    """
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(open_output(a.out, facts, resume=a.resume))
         if a.text:
-            _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, process, lambda _: None)
+            _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, map, compute, render)
             return
         name = a.input or STANDARD_INPUT
         stream = stack.enter_context(open_input(a.input)) if a.input else sys.stdin.buffer
         # Many lines at once, so that batches can be filled with lines of similar length.
         batches = read_line_batches(stream, a.batch_size * 16, name)
+        map_ = stack.enter_context(ordered_map(a.processes, compute))
         if not (a.input or a.out) or (a.out is None and sys.stdout.isatty()):
-            _process_batches(batches, name, output, process, lambda _: None)
+            _process_batches(batches, name, output, map_, compute, render)
             return
         size = os.fstat(stream.fileno()).st_size if a.input else 0
         line = stack.enter_context(progress_line(name, size))
@@ -163,7 +171,7 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], process: Process
             line.detail = counted(n_lines, "line")
             line(stream.tell() if size else n_lines)
 
-        _process_batches(batches, name, output, process, progress, line)
+        _process_batches(batches, name, output, map_, compute, render, progress, line)
 
 
 def open_input(path: str) -> BinaryIO:
@@ -178,22 +186,41 @@ def _process_batches(
     batches: Iterable[list[bytes]],
     name: str,
     output: Output,
-    process: Process,
-    progress: Callable[[int], None],
+    map_: Map,
+    compute: Compute,
+    render: Render,
+    progress: Callable[[int], None] = lambda _: None,
     line: ProgressLine | None = None,
 ) -> None:
     """Write the results of lines that the output does not hold yet."""
     warnings = LineWarnings(line.clear if line else lambda: None)
     digest = hashlib.sha256()
     number = output.n_lines
-    for lines in _skip_done(batches, output, digest, name):
-        progress(number)
-        texts = [decode_lenient(line, n, warnings) for n, line in enumerate(lines, number + 1)]
-        results = process(texts, number + 1, warnings)
+    pending: deque[tuple[list[bytes], list[str]]] = deque()  # batches whose results are not there yet
+
+    def texts_of_batches() -> Iterator[list[str]]:
+        first = number + 1
+        for lines in _skip_done(batches, output, digest, name):
+            progress(number)
+            texts = [decode_lenient(line, n, warnings) for n, line in enumerate(lines, first)]
+            pending.append((lines, texts))
+            first += len(lines)
+            yield texts
+
+    task = compute if map_ is map else compute_in_process
+    for results in map_(task, texts_of_batches()):
+        lines, texts = pending.popleft()
+        text = render(texts, results, number + 1, warnings)
         _update(digest, lines)
         number += len(lines)
-        output.write(results, len(lines), digest.hexdigest())
+        output.write(text, len(lines), digest.hexdigest())
     warnings.finish()
+
+
+def compute_in_process(texts: Sequence[str]) -> Sequence[Any]:
+    """Return the results of texts, in a process of the pool."""
+    compute: Compute = shared_value()
+    return compute(texts)
 
 
 def _skip_done(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -176,40 +175,21 @@ def translated(
     """Yield an iterator over the results of contents, in batches and in order."""
     size = settings.batch_size * BATCHES
     batches = [contents[i : i + size] for i in range(0, len(contents), size)]
-    if processes == 1 or len(batches) < 2:
+    processes = min(processes, len(batches))
+    if processes <= 1:
         yield (translate_contents(translator, batch, settings) for batch in batches)
         return
-    # Imported here, because one process does not need them.
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
+    # Imported here, because one process does not need it.
+    from dragoman.runtime.process_pool import ordered_map
 
-    context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
-    n_workers = min(processes, len(batches))
-    executor = ProcessPoolExecutor(n_workers, context, initializer=_set_worker, initargs=(translator, settings))
-    try:
-        yield executor.map(_translate_in_worker, batches)
-    except BrokenProcessPool:
-        raise UserError(
-            f"one of {n_workers} processes ended, perhaps because memory ran out; start fewer processes"
-        ) from None
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-_worker: tuple[Translator, Settings] | None = None
-
-
-def _set_worker(translator: Translator, settings: Settings) -> None:
-    """Keep the model of a worker process. Ctrl-C reaches it, too, but the first process answers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _worker
-    _worker = translator, settings
+    with ordered_map(processes, (translator, settings)) as map_:
+        yield map_(_translate_in_worker, batches)
 
 
 def _translate_in_worker(contents: Sequence[Sequence[Content]]) -> list[Result]:
-    assert _worker
-    translator, settings = _worker
+    from dragoman.runtime.process_pool import shared_value
+
+    translator, settings = shared_value()
     return translate_contents(translator, contents, settings)
 
 

@@ -40,8 +40,6 @@ def check_lines(a: argparse.Namespace) -> None:
                 f"--{option.replace('_', '-')}: {name} is no document, but lines of text; name its format with "
                 "--format, or leave this option out"
             )
-    if a.processes > 1:
-        raise UserError(f"--processes: {name} is no document, but lines of text; use --threads, or split the file")
 
 
 def is_document(a: argparse.Namespace) -> bool:

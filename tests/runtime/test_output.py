@@ -647,6 +647,16 @@ def test_one_row_for_each_hypothesis_of_a_text_with_line_breaks(model: str, caps
     assert row["text"] == row["hypotheses"][0]["text"] == row["source"] == text
 
 
+def test_processes_do_not_change_the_output(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in.txt").write_bytes(numbered(900).encode() + b"\xff\n")
+    for processes in ("1", "2"):
+        options = ["--batch-size", "4", "--processes", processes, "--n-best", "2"]
+        assert main(["translate", model, "--in", "in.txt", "--out", f"{processes}.txt", *options]) == 0
+        assert "line 901: byte 1 is not UTF-8" in capsys.readouterr().err
+    assert Path("1.txt").read_bytes() == Path("2.txt").read_bytes()
+    assert len(Path("1.txt").read_bytes().splitlines()) == 901
+
+
 def test_checkpoints_are_seconds_apart() -> None:
     assert 1 <= output.CHECKPOINT_SECONDS <= 60
 

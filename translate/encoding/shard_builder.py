@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -17,17 +17,20 @@ import numpy as np
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.process_pool import Map, ordered_map
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import NO_AUGMENTATION, AugmentConfig, TokenizerConfig
 from dragoman.translate.corpus.folder import Corpus
 from dragoman.translate.encoding.placeholders import with_placeholders
-from dragoman.translate.encoding.process_pool import Map, ordered_map
 from dragoman.translate.encoding.ragged import Ints, Ragged, ragged
 from dragoman.translate.encoding.shards import LINE_ARRAYS, MANIFEST, SEGMENTATION_ARRAYS, VERSION, Shards, describe
 from dragoman.translate.encoding.subwords import Segmentations, segmentations
 from dragoman.translate.encoding.word_index import VARIANTS, WordIndex
 
 SHARD_ROWS = 250_000
+
+# Encoding fewer rows takes one process less time than several processes need to start.
+MIN_ROWS = 100_000
 
 WORDS_PER_TASK = 20_000  # words that one process segments at a time
 
@@ -54,7 +57,7 @@ def build(
         words: dict[str, WordIndex] = {name: WordIndex() for name in names}
         total = int(corpus.card.get("pairs", {}).get("train", 0))
         rows = shards = 0
-        with ordered_map(total) as map_:
+        with ordered_map((os.cpu_count() or 1) if total >= MIN_ROWS else 1) as map_:
             normalisation = tokenizers[0].normalisation
             placeholders = all(tokenizer.has_placeholders for tokenizer in tokenizers)
             index = partial(_index_words, normalisation=normalisation, placeholders=placeholders)
@@ -84,11 +87,6 @@ def build(
         beside.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
-    except BrokenProcessPool:
-        raise UserError(
-            f"a process that encoded {corpus.folder} was killed, most often because memory ran out. If your own "
-            'script starts the training, it needs `if __name__ == "__main__":`'
-        ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     words.clear()

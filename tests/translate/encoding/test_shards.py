@@ -21,7 +21,7 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.translate.config import TokenizerConfig, load
 from dragoman.translate.corpus.folder import Corpus
-from dragoman.translate.encoding import batching, process_pool, shard_builder, shards
+from dragoman.translate.encoding import batching, shard_builder, shards
 from dragoman.translate.encoding.batching import TranslationEpoch
 from dragoman.translate.encoding.ragged import Ragged, concatenate, ragged, spans
 from dragoman.translate.encoding.shard_builder import build
@@ -87,7 +87,7 @@ def test_several_processes_write_the_same_files_as_one(
     config = TokenizerConfig(sampling=0.2)
     progress: list[tuple[str, int, int]] = []
     build(tmp_path / "one", corpus, both, config, 3, "digest")
-    monkeypatch.setattr(process_pool, "MIN_ROWS", 0)
+    monkeypatch.setattr(shard_builder, "MIN_ROWS", 0)
     build(tmp_path / "many", corpus, both, config, 3, "digest", progress=lambda *report: progress.append(report))
     for path in (tmp_path / "one").iterdir():
         assert (tmp_path / "many" / path.name).read_bytes() == path.read_bytes()
@@ -148,8 +148,8 @@ def test_pool_processes_end_with_their_parent(tmp_path: Path) -> None:
     """The parent is killed. Without a watch the processes would wait forever and hold their memory."""
     script = tmp_path / "encode.py"
     script.write_text(
-        "import multiprocessing, time\nfrom dragoman.translate.encoding.process_pool import MIN_ROWS, ordered_map\n"
-        'if __name__ == "__main__":\n    with ordered_map(MIN_ROWS) as map_:\n        list(map_(abs, range(4)))\n'
+        "import multiprocessing, time\nfrom dragoman.runtime.process_pool import ordered_map\n"
+        'if __name__ == "__main__":\n    with ordered_map(2) as map_:\n        list(map_(abs, range(4)))\n'
         "        print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n        time.sleep(600)\n"
     )
     path = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
