@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dragoman.runtime.alignment import AttentionMap, word_alignment
 from dragoman.runtime.metadata import Metadata
-from dragoman.runtime.protection import hide, protected_spans, show
+from dragoman.runtime.protection import emoji_spellings, hide, protected_spans, show
 from dragoman.runtime.segmentation import FULL_WIDTH, count_sentences, is_spaced, split_text
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -38,6 +38,7 @@ class Part:
     attention: AttentionMap | None = None
     protected: list[tuple[int, int]] = field(default_factory=list)  # offsets of spans that the translation must keep
     hidden: dict[str, str] = field(default_factory=dict)  # spans for which placeholders stand in `ids`
+    spellings: dict[str, str] = field(default_factory=dict)  # of emoji, see protection.emoji_spellings
     is_translated: bool = True  # False if no translation kept them, so that the source stands in its place
 
 
@@ -55,13 +56,13 @@ class PartSplitter:
     def split(self, text: str, protected: Sequence[str] = ()) -> list[Part]:
         """Return the parts of a text with any number of lines. protected: strings that the translation must keep."""
         if "\n" not in text and "\r" not in text:
-            return self._split_line(self._tokenizer.normalise(text), protected)
+            return self._split_line(text, protected)
         if not text.islower():  # in a text without capitals, a small letter does not show that a sentence continues
             text = _WRAP.sub(lambda wrap: " " if wrap[1].islower() else wrap[0], text)
         parts: list[Part] = []
         lines = _LINE_BREAKS.split(text)
         for line, breaks in zip(lines[::2], [*lines[1::2], ""], strict=True):
-            line_parts = self._split_line(self._tokenizer.normalise(line), protected)
+            line_parts = self._split_line(line, protected)
             if breaks and line_parts:
                 line_parts[-1].separator = line_parts[-1].target_separator = breaks
             elif breaks:
@@ -70,7 +71,9 @@ class PartSplitter:
         return parts
 
     def _split_line(self, line: str, protected: Sequence[str]) -> list[Part]:
-        """Return the parts of a normalised line, each of at most `max_source` ids and `max_sentences` sentences."""
+        """Return the parts of a line, each of at most `max_source` ids and `max_sentences` sentences."""
+        spellings = emoji_spellings(line)
+        line = self._tokenizer.normalise(line)
         if not line:
             return []
         spans = protected_spans(line, protected)
@@ -78,6 +81,7 @@ class PartSplitter:
         parts = self._split_hidden(line)
         if spans:
             for part in parts:
+                part.spellings = spellings
                 part.hidden = {symbol: span for symbol, span in hidden.items() if symbol in part.text}
                 part.text = show(part.text, hidden)
                 part.protected = protected_spans(part.text, protected)

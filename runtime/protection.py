@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,32 +33,46 @@ EMOJI = rf"[\U0001f1e6-\U0001f1ff]{{2}}|{_JOINED_EMOJI}(?:\u200d{_JOINED_EMOJI})
 # Each pattern begins at the start of a run of its characters, so that a long run takes linear time.
 PATTERNS: dict[str, str] = {
     "url": r"\b(?:https?|ftp|file)://[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]|"
-    r"(?<![\w.@/-])www\.[\w-]+\.[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]",
+    r"(?<![\w.@/-])www\.[\w-]+\.[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]|"
+    r"(?<![\w.@/\\-])(?:[\w-]+\.)+(?:com|edu|gov|net|org)(?![\w@-]|\.\w)(?:/[\w./~%?&=#+-]*[\w/])?",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "template": r"\{\{[^{}\n]{1,200}\}\}|\{%[^%\n]{1,200}%\}|\$\{[^{}\n]{1,200}\}|\{[\w.:!$,#*-]{0,60}\}",
     "format": r"%[A-Z][A-Z0-9_]+%?|"
     r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|h|ll|l|z)?[diouxXeEfFgGcsaAp@](?![a-z])"
     r"|%(?:\(\w+\)|\d+\$)[a-zA-Z]",
-    "variable": r"(?<![\w$])\$[A-Za-z_]\w*(?:\([\w.]*\))?",
-    "tag": r"</?[A-Za-z][^<>\n]{0,300}>",
+    # Also $name$, and $A$1, which is a cell of a spreadsheet.
+    "variable": r"(?<![\w$])\$[A-Za-z_]\w*(?:\([\w.]*\)|\$(?!\w)|\$\d+(?!\w))?",
+    # Several words without "=" are no tag but a text to translate: <name of the file>.
+    "tag": r"</?[A-Za-z][^\s<>=]{0,100}(?:\s[^<>=\n]{0,100}(?:=[^<>\n]{0,300}|\.\.\.|…))?\s?/?>|"
+    r"<[a-z]+\s(?:async|checked|controls|defer|disabled|hidden|multiple|readonly|required|selected)\s?/?>",
     "path": r"(?<![\w/.:~@-])(?:~|\.\.?)/[\w./+@%-]*\w|(?<![\w/.:~@<-])/[\w.+@%-]+/[\w./+@%-]*\w|"
     r"(?<![\w\\:])(?:[A-Za-z]:\\|\\\\)[^\s\"'<>|?*:,;]*[^\s\"'<>|?*:,;.!()]|"
-    r"(?<![\w/.@-])(?:[\w-]+/)+[\w-]+\.[a-zA-Z]\w{0,4}\b|"
+    r"(?<![\w/\\.@-])(?:[\w-]+[/\\])+[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]\w{0,4}\b|"
     rf"(?<![\w/\\.@-])[\w-]+(?:\.[\w-]+)*\.(?:{'|'.join(_ENDINGS.split())})(?!\w|\.\w)",
     "version": r"(?<![\w.])(?<!\d,)v?\d+(?:\.\d+){2,}(?:[-.]?(?:alpha|beta|dev|post|rc|a|b)[-.]?\d*)?(?!\w|,\d)|"
     r"(?<![\w.])v\d+(?:\.\d+)+(?!\w|,\d)",
     "mention": r"(?<![\w@./-])@[A-Za-z_]\w*(?:[.-]\w+)*",
-    "hashtag": r"(?<![\w#&/])#[^\W\d]\w*",
-    "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?![\w:])|[0-9#*]\ufe0f?\u20e3|{EMOJI}",
+    # Spreadsheets translate the names of their errors, such as #N/A and #VALUE!.
+    "hashtag": r"(?<![\w#&/])#(?!(?:NAME|NULL|NUM|REF|VALUE)[!?])[^\W\d]\w*(?!\w|/\w)",
+    "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?!\w|:[\w:])|[0-9#*]\ufe0f?\u20e3|{EMOJI}",
 }
 # Symbols that a tokenizer may reserve for spans. A network that was trained with them copies them surely. They are
 # characters for private use, one subword each.
 PLACEHOLDERS = tuple(map(chr, range(0xE010, 0xE018)))
 _PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
 
+_EMOJI_SPAN = re.compile(PATTERNS["emoji"])
 _SPANS = re.compile("|".join(PATTERNS.values()))
 # A text without any of these has no span. The search for them is fast.
 _SIGNS = re.compile(rf"[@#$%{{<\\/:\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]|\.\w")
+
+
+# Marks before and after a span that need no space. A hyphen makes a compound: "%PRODUCTNAME-Fenster".
+_OPENING = "([{\"'„“‚‘«»¿¡-"
+_CLOSING = ")]}\"'“”‘’«»-.,:;!?…"
+_QUOTES = "\"'„“”‚‘’«»"
+# Scripts without spaces between words, and their punctuation.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
 def protected_spans(text: str, others: Iterable[str] = ()) -> list[tuple[int, int]]:
@@ -95,6 +110,22 @@ def hide(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, dict[str, st
 def show(text: str, hidden: Mapping[str, str]) -> str:
     """Return a text with spans in place of their placeholders. A placeholder without a span is removed."""
     return _PLACEHOLDER.sub(lambda match: hidden.get(match[0], ""), text) if hidden else text
+
+
+def emoji_spellings(text: str) -> dict[str, str]:
+    """Return the emoji of a text that normalisation would change, by their normalised spelling.
+
+    It removes the selectors that ask for a coloured picture (U+FE0F).
+    """
+    if "\ufe0f" not in text:
+        return {}
+    found = (match[0] for match in _EMOJI_SPAN.finditer(text))
+    return {normalise(emoji): emoji for emoji in found if "\ufe0f" in emoji}
+
+
+def respell(text: str, spellings: Mapping[str, str]) -> str:
+    """Return a text with its emoji as `emoji_spellings` gives them."""
+    return _EMOJI_SPAN.sub(lambda match: spellings.get(match[0], match[0]), text) if spellings else text
 
 
 def whole(string: str) -> str:
@@ -138,12 +169,13 @@ def restored(
         content += [Text(source[position:start]), Text(source[start:end], source[start:end])]
         position = end
     content.append(Text(source[position:]))
-    edits = [(start, end, text.text) for start, end, text in places_of_copies(content, target, [attention])]
+    places = places_of_copies(content, target, [attention])
+    edits = [_Edit(*place[:2], *span) for place, span in zip(places, spans, strict=True)]
     for string in {source[start:end] for start, end in spans}:
         for match in re.finditer(whole(string), target):
-            if all(match.end() <= start or end <= match.start() for start, end, _ in edits):
-                edits.append((*match.span(), ""))
-    edits.sort(key=lambda edit: edit[:2])
+            if all(match.end() <= edit.start or edit.end <= match.start() for edit in edits):
+                edits.append(_Edit(*match.span(), 0, 0))
+    edits = _fitted(source, target, sorted(edits, key=lambda edit: edit[:2]))
 
     source_places, _ = subword_spans(attention.source_subwords, 0)
     target_places, _ = subword_spans(attention.target_subwords, 0)
@@ -152,25 +184,106 @@ def restored(
     rows: list[Row] = []
 
     def add(word: str, row: Row, after_space: bool) -> None:
-        touches = bool(words) and bool(re.search(r"\w\Z", words[-1])) and bool(re.match(r"\w", word))
-        words.append(("▁" if after_space or touches or not words else "") + word)
+        words.append(("▁" if after_space or not words else "") + word)
         rows.append(row)
 
-    position = 0
-    for start, end, text in [*edits, (len(target), len(target), "")]:
-        for first, last in words_of(target[position:start]):
+    position, last_edit, is_new = 0, _Edit(0, 0, 0, 0), False  # is_new: the last edit has changed the text
+    for edit in [*edits, _Edit(len(target), len(target), 0, 0)]:
+        for first, last in words_of(target[position : edit.start]):
             place = position + first
             subword = bisect_right(ends, visible_length(target[:place]))
-            add(target[place : position + last], attention.weights[subword], target[place - 1 : place] == " ")
-        if text:
+            needs_space = first == 0 and bool(words) and _touch(words[-1][-1], target[place])
+            if first == 0 and is_new and last_edit.string(source):
+                needs_space |= _needs_space(target[place], source[last_edit.source_end :][:1], _CLOSING)
+            add(
+                target[place : position + last],
+                attention.weights[subword],
+                target[place - 1 : place] == " " or needs_space,
+            )
+        if text := edit.string(source):
             attended, is_after_space = _attended(source, text, source_places)
-            add(text, attended, target[start - 1 : start] == " " or (start == end and is_after_space))
-        position = max(position, end)
+            before = words[-1][-1] if words else ""
+            needs_space = _touch(before, text[0]) or (edit.start == edit.end and is_after_space)
+            if text != target[edit.start : edit.end]:
+                needs_space |= _needs_space(before, source[: edit.source_start][-1:], _OPENING)
+            add(text, attended, target[edit.start - 1 : edit.start] == " " or needs_space)
+        position = max(position, edit.end)
+        last_edit, is_new = edit, text != target[edit.start : edit.end]
     if attention.target_subwords[-1] == "</s>":
         words.append("</s>")
         rows.append(attention.weights[-1])
     restored_text = "".join(word for word in words if word != "</s>").replace("▁", " ").strip(" ")
     return restored_text, AttentionMap(attention.source_subwords, tuple(words), np.stack(rows).astype(np.float32))
+
+
+class _Edit(NamedTuple):
+    """A stretch of a translation that a span of the source takes the place of. An empty span removes it."""
+
+    start: int
+    end: int
+    source_start: int
+    source_end: int
+
+    def string(self, source: str) -> str:
+        """Return the text of the span."""
+        return source[self.source_start : self.source_end]
+
+
+def _fitted(source: str, target: str, edits: Sequence[_Edit]) -> list[_Edit]:
+    """Return edits, which are in order, with corrected ends. Marks share the attention of their neighbours.
+
+    A mark at an end of the stretch stays if it stands beside the span in the source, or pairs with a mark at the other
+    end: quotation marks, or a full stop. A mark beside the stretch goes if it is a piece of a wrong copy of the span,
+    such as the first mark of "$$name".
+    """
+    fitted: list[_Edit] = []
+    for edit, following in zip(edits, [*edits[1:], None], strict=True):
+        start, end = edit.start, edit.end
+        text = edit.string(source)
+        if text and start < end and text != target[start:end]:
+            before, after = source[: edit.source_start][-1:], source[edit.source_end :][:1]
+            low = fitted[-1].end if fitted else 0
+            high = following.start if following else len(target)
+            while start < end and _stays(target[start], text[0], before, target[end : end + 1], _OPENING):
+                start += 1
+            while start < end and _stays(target[end - 1], text[-1], after, target[start - 1 : start], _CLOSING):
+                end -= 1
+            while low < start < end and target[start - 1] == text[0] != before and _is_sign(text[0]):
+                start -= 1
+            while start < end < high and target[end] == text[-1] != after and _is_sign(text[-1]):
+                end += 1
+        fitted.append(edit._replace(start=start, end=end))
+    return fitted
+
+
+def _stays(mark: str, of_span: str, beside_span: str, opposite: str, marks: str) -> bool:
+    """Return whether a mark at an end of a stretch is no part of a span's wrong copy.
+
+    of_span: The character at this end of the span. beside_span: The character beside it in the source. opposite: The
+    character beside the other end of the stretch.
+    """
+    if mark not in marks or mark == of_span:
+        return False
+    return mark == beside_span or (mark in _QUOTES and (f"{beside_span}{opposite}".strip() or " ")[0] in _QUOTES)
+
+
+def _is_sign(character: str) -> bool:
+    return not character.isalnum() and character not in "_ "
+
+
+def _touch(before: str, after: str) -> bool:
+    """Return whether two characters would make one word."""
+    return bool(re.fullmatch(r"\w\w", before + after))
+
+
+def _needs_space(neighbour: str, source_neighbour: str, marks: str) -> bool:
+    """Return whether a space belongs between a span and the character beside it in the translation.
+
+    source_neighbour: The character beside it in the source. marks: Those that may touch a span.
+    """
+    if not neighbour or neighbour in marks or neighbour == source_neighbour or _UNSPACED.match(neighbour):
+        return False
+    return not _touch(neighbour, source_neighbour)  # a word touches it in the source, too
 
 
 def _attended(source: str, string: str, places: Sequence[tuple[int, int]]) -> tuple[Row, bool]:

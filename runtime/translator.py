@@ -20,7 +20,7 @@ from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.protection import lost_spans, restored, show
+from dragoman.runtime.protection import lost_spans, respell, restored, show
 from dragoman.runtime.session import ModelFactory, SelfTestError, load_as
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -231,6 +231,9 @@ class Translator(LoadedModel):
         lost = [part for part in batch if part.protected and any(_lost_spans(part, h) for h in part.hypotheses)]
         if lost:
             self._keep_spans(lost, n_best, settings)
+        for part in batch:
+            if part.spellings:
+                part.hypotheses = [replace(h, text=respell(h.text, part.spellings)) for h in part.hypotheses]
 
     def _keep_spans(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
         """Translate parts again that have lost a protected span.

@@ -205,6 +205,9 @@ class _Placement:
     def __init__(self, target: str, attention: Sequence[AttentionMap], n_visible: int) -> None:
         self.target = target
         self.words = [*words_of(target)]  # offsets in the text
+        self._word_at = {start: word for word, (start, _) in enumerate(self.words)}
+        self._word_before = {end: word + 1 for word, (_, end) in enumerate(self.words)}
+        self._stretches: dict[str, list[tuple[int, int]]] = {}  # by texts that the words of the stretch spell
         visible = _VisibleCharacters(target)
         word_spans = [(visible.before(start), visible.before(end)) for start, end in self.words]
         word_ends = [end for _, end in word_spans]
@@ -334,16 +337,25 @@ class _Placement:
 
     def _find(self, text: str, offset: int, shares: Shares, free: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
         """Return the free words that are exactly a text, those with the largest share if there are several."""
-        starts = {start: word for word, (start, _) in enumerate(self.words)}
-        ends = {end: word + 1 for word, (_, end) in enumerate(self.words)}
         found: list[tuple[float, int, int]] = []
-        for match in re.finditer(re.escape(normalise(text)), self.target):
-            first, last = starts.get(match.start()), ends.get(match.end())
-            if first is None or last is None or not any(a <= first and last <= b for a, b in free):
-                continue
-            share = shares[max(first - offset, 0) : max(last - offset, 0)]
-            found.append((float(share.sum()), first, last))
+        gap = 0
+        for first, last in self._spelled(normalise(text)):  # in order, as the gaps are
+            while gap < len(free) and free[gap][1] < last:
+                gap += 1
+            if gap == len(free):
+                break
+            if free[gap][0] <= first:
+                share = shares[max(first - offset, 0) : last - offset].sum() if offset < last else 0.0
+                found.append((float(share), first, last))
         return max(found)[1:] if found else None
+
+    def _spelled(self, text: str) -> list[tuple[int, int]]:
+        """Return the stretches of words that spell a text, in order."""
+        if text not in self._stretches:
+            matches = (match.span() for match in re.finditer(re.escape(text), self.target))
+            found = ((self._word_at.get(start), self._word_before.get(end)) for start, end in matches)
+            self._stretches[text] = [(a, b) for a, b in found if a is not None and b is not None]
+        return self._stretches[text]
 
     def _point(self, point: _Node, siblings: Sequence[_Node], start: int, end: int, first: int, last: int) -> int:
         """Return the word before which tags that stand alone are put."""

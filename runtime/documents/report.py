@@ -118,5 +118,5 @@ def _html_row(row: Row) -> str:
     listed = ' class="listed"' if problems else ""
     return (
         f'<tr{listed}><td>{html.escape(row.place)}<td dir="auto">{html.escape(row.source)}'
-        f'<td dir="auto">{html.escape(row.target)}{problems and f"<ul>{problems}</ul>"}'
+        f'<td dir="auto">{html.escape(row.target)}{problems and f"<ul>{problems}</ul>"}</td>'
     )

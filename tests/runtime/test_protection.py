@@ -191,6 +191,15 @@ def test_without_attention_the_part_stays_in_the_source_language() -> None:
     assert found.untranslated == ("copy {a}.",)
 
 
+@pytest.mark.parametrize("emoji", ["❤️", "1️⃣", "🏳️‍🌈", "☀️", "❤️‍🔥"])
+def test_emoji_keep_their_spelling(emoji: str) -> None:
+    """Normalisation removes the selector, which says that an emoji is a coloured picture."""
+    for change in (str, lambda text: "line", lambda text: " ".join(text.split()[::-1])):
+        found = translator_of(change).translate(f"copy {emoji} this. And {emoji}!")
+        assert found.text.count(emoji) == 2, found.text
+    assert translator_of(str).translate("copy ❤ and ❤️").text == "copy ❤️ and ❤️"  # one spelling a line
+
+
 def test_batches_do_not_matter() -> None:
     generator = random.Random(0)
     texts = [" ".join(generator.sample(["copy", "line", *EVERY_SPAN], 4)) for _ in range(60)]
