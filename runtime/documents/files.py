@@ -23,9 +23,9 @@ from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
 
 BATCHES = 16  # of texts, in the segments that are translated at once, so that texts of similar length meet
-# A document is held in memory with its segments, in some ten times its size. Plain text has no limit on the command
+# A document is held in memory with its segments, in up to fifty times its size. Plain text has no limit on the command
 # line, because it is read line by line.
-MAX_DOCUMENT = 64 << 20
+MAX_DOCUMENT = 32 << 20
 
 Progress = Callable[[int, int], None]
 

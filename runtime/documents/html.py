@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from dragoman.runtime.documents.options import Options
@@ -26,6 +27,7 @@ from dragoman.runtime.documents.segments import (
     stripped,
     writer,
 )
+from dragoman.runtime.errors import UserError
 
 # Elements that separate sentences. All others are inline, as they are for a browser that does not know them.
 BLOCKS = frozenset(
@@ -50,6 +52,8 @@ _CLOSED_BY = {
     "option": frozenset({"option", "optgroup"}),
 }
 
+MAX_TOKENS = 2_000_000  # of a document; they take up to 450 bytes each
+
 _SPACE = re.compile(r"[ \t\n\f\r]+")
 _TAG_NAME = re.compile(r"[a-zA-Z][^\t\n\f\r />]*")
 _TAG_PART = re.compile(r"[>=]")
@@ -62,7 +66,7 @@ _NOT_TRANSLATED = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Token:
     """A piece of the source from `start` to `end`: text, a tag, or something else such as a comment."""
 
@@ -82,7 +86,9 @@ def segments(source: str, options: Options) -> list[Segment]:
 def _segments(source: str) -> Iterator[Segment]:
     newlines = [match.start() for match in re.finditer("\n", source)]
     content: list[tuple[Token, Content]] = []
-    tokens = [*_tokens(source)]
+    tokens = [*islice(_tokens(source), MAX_TOKENS + 1)]
+    if len(tokens) > MAX_TOKENS:
+        raise UserError(f"it has more than {MAX_TOKENS:,} tags and stretches of text; split it")
     ends = _ends_of_elements(tokens)
     i = 0
     while i < len(tokens):

@@ -32,6 +32,7 @@ from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.segments import Segment, Text, writer
 from dragoman.runtime.errors import UserError
 
+MAX_DEPTH = 1_000_000  # levels, which take some 250 bytes each
 MAX_TOKEN = 60  # ASCII characters of a word of prose
 SHOWN_KEYS, MAX_PLACE = 10, 100  # the last keys and characters of a place: the nesting may be deep and a key long
 
@@ -166,7 +167,7 @@ def _next_states(paths: Sequence[_Path], states: _States, key: str) -> _States:
 
 
 class _Scanner:
-    """A parser of JSON that yields its strings with their offsets. It does not recurse, so any depth works.
+    """A parser of JSON that yields its strings with their offsets. It does not recurse, so documents may be deep.
 
     Attributes:
         n_values: Number of values at the top, more than 1 in JSON Lines.
@@ -202,6 +203,8 @@ class _Scanner:
                 start, end = self._string()
                 yield self._found(start, end)
             elif character in _CLOSING:
+                if len(self._closing) == MAX_DEPTH:
+                    self._fail(f"at most {MAX_DEPTH:,} levels of arrays and objects")
                 self._position += 1
                 self._closing.append(_CLOSING[character])
                 self._keys.append(-1)

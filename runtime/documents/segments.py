@@ -14,7 +14,7 @@ from typing import Literal
 Kind = Literal["open", "close", "empty"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Text:
     """A stretch of text within a segment.
 
@@ -27,7 +27,7 @@ class Text:
     source: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tag:
     """An inline tag, which travels with the words that it marks.
 
@@ -47,7 +47,7 @@ class Tag:
 Content = Text | Tag
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Edit:
     """A replacement of the source from `start` to `end`, which are offsets in characters."""
 
@@ -56,7 +56,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of a document that is translated as one text.
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dragoman.runtime.documents.html import _tokens, segments
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.segments import Content, Segment, Tag, Text, replace_segments
+from dragoman.runtime.errors import UserError
 
 justhtml = pytest.importorskip("justhtml", reason="the other parser is not installed")
 
@@ -215,6 +216,13 @@ def test_real_files_keep_everything_but_their_text() -> None:
 def test_hostile_input_takes_linear_time(unit: str) -> None:
     """A quadratic search would take minutes."""
     segments(unit * (300_000 // len(unit)), OPTIONS)
+
+
+def test_a_document_of_too_many_tags_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.runtime.documents.html.MAX_TOKENS", 10)
+    assert segments("<b>x" * 5, OPTIONS)
+    with pytest.raises(UserError, match="more than 10 tags and stretches of text; split it"):
+        segments("<b>x" * 6, OPTIONS)
 
 
 def test_tags_are_written_as_they_were() -> None:

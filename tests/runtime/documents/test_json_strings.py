@@ -437,6 +437,11 @@ def test_any_depth(source: str) -> None:
     assert (segment.start, segment.text) == (source.index("a b"), "a b")
 
 
+def test_documents_that_are_too_deep_are_refused() -> None:
+    with pytest.raises(UserError, match="column 1,000,001: expected at most 1,000,000 levels of arrays and objects"):
+        segments("[" * 2 * DEEP, Options())
+
+
 def test_paths_of_deep_documents() -> None:
     source = "[" * 20_000 + '{"a": {"b": "c d"}}' + "]" * 20_000
     assert len(segments(source, Options(keys=("**.a.**", "**.b")))) == 1
