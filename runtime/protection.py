@@ -7,8 +7,9 @@ attention.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ EMOJI = rf"[\U0001f1e6-\U0001f1ff]{{2}}|{_JOINED_EMOJI}(?:\u200d{_JOINED_EMOJI})
 PATTERNS: dict[str, str] = {
     "url": r"\b(?:https?|ftp|file)://[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]|"
     r"(?<![\w.@/-])www\.[\w-]+\.[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?)\]…]|"
-    r"(?<![\w.@/\\-])(?:[\w-]+\.)+(?:com|edu|gov|net|org)(?![\w@-]|\.\w)(?:/[\w./~%?&=#+-]*[\w/])?",
+    r"(?<![\w.@/\\-])(?:\*\.)?(?:[\w-]+\.)+(?:com|edu|gov|net|org)(?![\w@-]|\.\w)(?:/[\w./~%?&=#+-]*[\w/])?",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "template": r"\{\{[^{}\n]{1,200}\}\}|\{%[^%\n]{1,200}%\}|\$\{[^{}\n]{1,200}\}|\{[\w.:!$,#*-]{0,60}\}",
     "format": r"%[A-Z][A-Z0-9_]+%?|"
@@ -62,14 +63,45 @@ PLACEHOLDERS = tuple(map(chr, range(0xE010, 0xE018)))
 _PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
 
 _EMOJI_SPAN = re.compile(PATTERNS["emoji"])
-_SPANS = re.compile("|".join(PATTERNS.values()))
-# A text without any of these has no span. The search for them is fast.
-_SIGNS = re.compile(rf"[@#$%{{<\\/:\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]|\.\w")
+# Signs of which a text has one if it has a span of a kind. To look for them is much faster than to look for the span.
+_SIGNS: dict[str, re.Pattern[str]] = {
+    kind: re.compile(signs)
+    for kind, signs in {
+        "url": r"://|www\.|\.(?:com|edu|gov|net|org)",
+        "e-mail": "@",
+        "template": r"\{",
+        "format": "%",
+        "variable": r"\$",
+        "tag": "<",
+        "path": r"[/\\]|\.[a-z0-9]",
+        "version": r"\.\d",
+        "mention": "@",
+        "hashtag": "#",
+        "emoji": rf":[^ ]+:|[\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]",
+    }.items()
+}
+_ANY_SIGN = re.compile(rf"[@#$%{{<\\/:\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]|\.\w")
+
+
+@cache
+def _spans_of(kinds: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of the spans of some kinds."""
+    return re.compile("|".join(PATTERNS[kind] for kind in kinds))
+
+
+def _found(text: str) -> list[tuple[int, int]]:
+    """Return the spans of all kinds in a text."""
+    if not _ANY_SIGN.search(text):
+        return []
+    kinds = tuple(kind for kind, signs in _SIGNS.items() if signs.search(text))
+    return [match.span() for match in _spans_of(kinds).finditer(text)] if kinds else []
 
 
 # Marks before and after a span that need no space. A hyphen makes a compound: "%PRODUCTNAME-Fenster".
 _OPENING = "([{\"'„“‚‘«»¿¡-"
 _CLOSING = ")]}\"'“”‘’«»-.,:;!?…"
+_STOPS = ".,;:!?…"
+_LONGEST_PIECE = 16  # characters of a wrong copy that are compared
 _QUOTES = "\"'„“”‚‘’«»"
 # Scripts without spaces between words, and their punctuation.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
@@ -80,15 +112,26 @@ def protected_spans(text: str, others: Iterable[str] = ()) -> list[tuple[int, in
 
     others: Further strings to keep, wherever they stand in the text as whole words.
     """
-    found = [match.span() for match in _SPANS.finditer(text)] if _SIGNS.search(text) else []
-    strings = {normalise(string) for string in others} - {""}
+    found = _found(text)
+    strings = {string for string in map(normalise, set(others)) if string and string in text}
     if not strings:
         return found
     # The others come first, and the longest of those that overlap.
     longest_first = "|".join(whole(string) for string in sorted(strings, key=lambda string: (-len(string), string)))
-    chosen = [match.span() for match in re.finditer(longest_first, text)]
-    chosen += [span for span in found if all(span[1] <= start or end <= span[0] for start, end in chosen)]
+    chosen = []
+    for match in re.finditer(longest_first, text):
+        span = match.span()
+        # A string within a longer span, such as a word of a URL, is kept with it.
+        if not any(a <= span[0] and span[1] <= b and (a, b) != span for a, b in _sharing(found, *span)):
+            chosen.append(span)
+    chosen += [span for span in found if not _sharing(chosen, *span)]
     return sorted(chosen)
+
+
+def _sharing(spans: Sequence[tuple[int, int]], start: int, end: int) -> Sequence[tuple[int, int]]:
+    """Return those of some spans, which are in order and apart, that share characters with another span."""
+    first = bisect_right(spans, start, key=lambda span: span[1])
+    return spans[first : bisect_left(spans, end, lo=first, key=lambda span: span[0])]
 
 
 def hide(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, dict[str, str]]:
@@ -170,11 +213,14 @@ def restored(
         position = end
     content.append(Text(source[position:]))
     places = places_of_copies(content, target, [attention])
+    strings = {source[start:end] for start, end in spans}
+    longest_first = sorted(strings, key=lambda string: (-len(string), string))
+    copies = [match.span() for string in longest_first for match in re.finditer(whole(string), target)]
     edits = [_Edit(*place[:2], *span) for place, span in zip(places, spans, strict=True)]
-    for string in {source[start:end] for start, end in spans}:
-        for match in re.finditer(whole(string), target):
-            if all(match.end() <= edit.start or edit.end <= match.start() for edit in edits):
-                edits.append(_Edit(*match.span(), 0, 0))
+    edits = _in_source_order([_outside(edit, copies) for edit in edits])
+    for start, end in copies:
+        if all(end <= edit.start or edit.end <= start for edit in edits):
+            edits.append(_Edit(start, end, 0, 0))
     edits = _fitted(source, target, sorted(edits, key=lambda edit: edit[:2]))
 
     source_places, _ = subword_spans(attention.source_subwords, 0)
@@ -187,28 +233,31 @@ def restored(
         words.append(("▁" if after_space or not words else "") + word)
         rows.append(row)
 
-    position, last_edit, is_new = 0, _Edit(0, 0, 0, 0), False  # is_new: the last edit has changed the text
+    position = 0
+    inserted: _Edit | None = None  # the edit that has just put a span there
     for edit in [*edits, _Edit(len(target), len(target), 0, 0)]:
         for first, last in words_of(target[position : edit.start]):
             place = position + first
+            before = words[-1][-1] if words else ""
+            after_space = target[place - 1 : place] == " " or (first == 0 and _touch(before, target[place]))
+            if inserted:
+                after_space |= _needs_space(target[place], source[inserted.source_end :][:1], _CLOSING)
+                inserted = None
             subword = bisect_right(ends, visible_length(target[:place]))
-            needs_space = first == 0 and bool(words) and _touch(words[-1][-1], target[place])
-            if first == 0 and is_new and last_edit.string(source):
-                needs_space |= _needs_space(target[place], source[last_edit.source_end :][:1], _CLOSING)
-            add(
-                target[place : position + last],
-                attention.weights[subword],
-                target[place - 1 : place] == " " or needs_space,
-            )
+            add(target[place : position + last], attention.weights[subword], after_space)
         if text := edit.string(source):
             attended, is_after_space = _attended(source, text, source_places)
             before = words[-1][-1] if words else ""
-            needs_space = _touch(before, text[0]) or (edit.start == edit.end and is_after_space)
-            if text != target[edit.start : edit.end]:
-                needs_space |= _needs_space(before, source[: edit.source_start][-1:], _OPENING)
-            add(text, attended, target[edit.start - 1 : edit.start] == " " or needs_space)
+            after_space = target[edit.start - 1 : edit.start] == " " or _touch(before, text[0])
+            after_space |= edit.start == edit.end and is_after_space
+            if inserted:
+                after_space |= _needs_space(text[0], source[inserted.source_end :][:1], _CLOSING)
+            is_new = text != target[edit.start : edit.end]
+            if is_new:
+                after_space |= _needs_space(before, source[: edit.source_start][-1:], _OPENING)
+            add(text, attended, after_space)
+            inserted = edit if is_new else None
         position = max(position, edit.end)
-        last_edit, is_new = edit, text != target[edit.start : edit.end]
     if attention.target_subwords[-1] == "</s>":
         words.append("</s>")
         rows.append(attention.weights[-1])
@@ -229,31 +278,69 @@ class _Edit(NamedTuple):
         return source[self.source_start : self.source_end]
 
 
+def _outside(edit: _Edit, copies: Iterable[tuple[int, int]]) -> _Edit:
+    """Return an edit that changes no part of a copy of a span, such as the host in root@example.org.
+
+    It puts its span after the copy.
+    """
+    for start, end in copies:
+        is_within = start <= edit.start and edit.end <= end and (edit.start, edit.end) != (start, end)
+        if is_within and start < edit.end and edit.start < end:
+            return edit._replace(start=end, end=end)
+    return edit
+
+
+def _in_source_order(edits: Sequence[_Edit]) -> list[_Edit]:
+    """Return edits in which a span without words of its own is on the same side of its neighbour as in the source."""
+    by_start = {edit.start: edit for edit in edits if edit.start < edit.end}
+    by_end = {edit.end: edit for edit in edits if edit.start < edit.end}
+    ordered = []
+    for edit in edits:
+        place = edit.start
+        if edit.start == edit.end:
+            if (other := by_start.get(place)) and other.source_start < edit.source_start:
+                place = other.end
+            elif (other := by_end.get(place)) and edit.source_start < other.source_start:
+                place = other.start
+            edit = edit._replace(start=place, end=place)
+        ordered.append(edit)
+    return ordered
+
+
 def _fitted(source: str, target: str, edits: Sequence[_Edit]) -> list[_Edit]:
     """Return edits, which are in order, with corrected ends. Marks share the attention of their neighbours.
 
-    A mark at an end of the stretch stays if it stands beside the span in the source, or pairs with a mark at the other
-    end: quotation marks, or a full stop. A mark beside the stretch goes if it is a piece of a wrong copy of the span,
-    such as the first mark of "$$name".
+    A mark at an end of the stretch stays if it stands beside the span in the source, or is a quotation mark with its
+    partner at the other end. A piece of a wrong copy of the span beside the stretch goes, such as the first mark of
+    "$$name" and the second ending of "a.txt.txt". A span for which the model wrote nothing comes before a full stop.
     """
     fitted: list[_Edit] = []
-    for edit, following in zip(edits, [*edits[1:], None], strict=True):
+    for i, edit in enumerate(edits):
         start, end = edit.start, edit.end
         text = edit.string(source)
-        if text and start < end and text != target[start:end]:
-            before, after = source[: edit.source_start][-1:], source[edit.source_end :][:1]
-            low = fitted[-1].end if fitted else 0
-            high = following.start if following else len(target)
-            while start < end and _stays(target[start], text[0], before, target[end : end + 1], _OPENING):
+        low = fitted[-1].end if fitted else 0
+        high = edits[i + 1].start if i + 1 < len(edits) else len(target)
+        before, after = source[: edit.source_start], source[edit.source_end :]
+        if text and start == end:
+            while low < start and target[start - 1] in _STOPS and not before.rstrip().endswith(target[start - 1]):
+                start = end = start - 1
+        elif text and text != target[start:end]:
+            while start < end and _stays(target[start], text[0], before[-1:], target[end : end + 1], _OPENING):
                 start += 1
-            while start < end and _stays(target[end - 1], text[-1], after, target[start - 1 : start], _CLOSING):
+            while start < end and _stays(target[end - 1], text[-1], after[:1], target[start - 1 : start], _CLOSING):
                 end -= 1
-            while low < start < end and target[start - 1] == text[0] != before and _is_sign(text[0]):
-                start -= 1
-            while start < end < high and target[end] == text[-1] != after and _is_sign(text[-1]):
-                end += 1
+            if start < end:
+                heads = [text[:n] for n in range(1, _LONGEST_PIECE) if _is_sign(text[n - 1 : n])]
+                tails = [text[-n:] for n in range(1, min(_LONGEST_PIECE, len(text))) if _is_sign(text[-n])]
+                start -= _piece([head for head in heads if not before.endswith(head)], target[low:start], str.endswith)
+                end += _piece([tail for tail in tails if not after.startswith(tail)], target[end:high], str.startswith)
         fitted.append(edit._replace(start=start, end=end))
     return fitted
+
+
+def _piece(pieces: Sequence[str], text: str, has: Callable[[str, str], bool]) -> int:
+    """Return the length of the longest of some pieces that a text has at one end, or 0."""
+    return max((len(piece) for piece in pieces if has(text, piece)), default=0)
 
 
 def _stays(mark: str, of_span: str, beside_span: str, opposite: str, marks: str) -> bool:
@@ -264,11 +351,13 @@ def _stays(mark: str, of_span: str, beside_span: str, opposite: str, marks: str)
     """
     if mark not in marks or mark == of_span:
         return False
-    return mark == beside_span or (mark in _QUOTES and (f"{beside_span}{opposite}".strip() or " ")[0] in _QUOTES)
+    return mark == beside_span or (
+        mark in _QUOTES and any(other and other in _QUOTES for other in (beside_span, opposite))
+    )
 
 
 def _is_sign(character: str) -> bool:
-    return not character.isalnum() and character not in "_ "
+    return bool(character) and not character.isalnum() and character not in "_ "
 
 
 def _touch(before: str, after: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,20 +17,26 @@ from copying import METADATA, TOKENIZER
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.batching import pad
 from dragoman.runtime.contract import PAD, Floats, Ids
+from dragoman.runtime.documents.projection import words_of
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
+from dragoman.runtime.parts import PartSplitter
 from dragoman.runtime.protection import PATTERNS, count_in, lost_spans, protected_spans, restored
+from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 
 # Spans of each kind; and text that looks like one, and is none.
 SPANS = {
-    "url": ["https://x.org/a?b=1&c=%20d#e", "http://localhost:8080/", "ftp://a.b/c", "www.example.com/a-b", "file:///a/b"],
+    "url": ["https://x.org/a?b=1&c=%20d#e", "http://localhost:8080/", "ftp://a.b/c", "www.example.com/a-b", "file:///a/b",
+            "example.org", "*.x-y.com", "a.example.net/b/c?d=1"],
     "e-mail": ["a.b+c@d-e.co.uk", "root@example.org"],
     "template": ["{{ user.name }}", "{% if x %}", "${HOME}", "{name}", "{0}", "{}", "{price:.2f}"],
     "format": ["%s", "%1$s", "%(count)d", "%-5d", "%.2f", "%lu", "%@", "%PRODUCTNAME", "%APPDATA%"],
-    "variable": ["$HOME", "$user_name", "$x1"],
-    "tag": ["<br>", "</b>", '<a href="x">', "<item/>"],
-    "path": ["/usr/bin/env", "~/.bashrc", "./run.sh", "../a/b", "C:\\Users\\me", "src/a/b.py", "a.html", "a-b.tar.gz"],
+    "variable": ["$HOME", "$user_name", "$x1", "$name$", "$A$1"],
+    "tag": ["<br>", "</b>", '<a href="x">', '<a class="x" href=y/>', "<item/>", "<br />", "<img ...>",
+            "<option selected>"],
+    "path": ["/usr/bin/env", "~/.bashrc", "./run.sh", "../a/b", "C:\\Users\\me", "src/a/b.py", "a.html", "a-b.tar.gz",
+             "a/b.tar.gz", "a\\b.png"],
     "version": ["1.2.3", "v1.2", "10.0.0.1", "2.0.0-rc1"],
     "mention": ["@name", "@a_b"],
     "hashtag": ["#topic", "#Straße"],
@@ -38,7 +45,7 @@ SPANS = {
 NO_SPANS = [
     "a < b and c > d", "50 % of it", "100% sure", "5% discount", "and/or", "1/2 km/h", "10:30", "10:30:45", "3.14",
     "No. 5", "US$ 5", "$5", "a@ b", "#1", "C#", "e.g. this", "He said: no.", "(a) b", "{a b}", "x*y",
-    "end.Next", "1,000.5", "-", "",
+    "end.Next", "1,000.5", "-", "", "#N/A", "#DIV/0!", "#NAME?", "<name of the file>", "a common.order", "a::b",
 ]  # fmt: skip
 EVERY_SPAN = [span for spans in SPANS.values() for span in spans]
 
@@ -78,11 +85,31 @@ def test_long_runs_take_no_time(unit: str) -> None:
     protected_spans(unit * (400_000 // len(unit)))
 
 
+@given(st.lists(st.sampled_from([*EVERY_SPAN, *NO_SPANS, "word", "1.5", ":", "a.b"]), max_size=6).map(" ".join))
+def test_signs_miss_no_span(text: str) -> None:
+    text = normalise(text)
+    every = re.compile("|".join(PATTERNS.values()))
+    assert protected_spans(text) == [match.span() for match in every.finditer(text)]
+
+
 def test_further_strings_are_protected_as_whole_words() -> None:
     text = "run ls or lsof, ls -l; see {ls}"
-    assert [text[a:b] for a, b in protected_spans(text, ["ls", "ls -l", ""])] == ["ls", "ls -l", "ls"]
+    assert [text[a:b] for a, b in protected_spans(text, ["ls", "ls -l", ""])] == ["ls", "ls -l", "{ls}"]
     assert count_in("ls lsof als ls", "ls") == 2
     assert lost_spans("a 🎉 b", [(2, 3)], "b 🎉🎉") == ["🎉"]
+
+
+@pytest.mark.parametrize("span", ["https://a.org/b/c.html", "Node.js", "me@b.org", "/usr/b/lib", "{b}", "1.2.3"])
+@pytest.mark.parametrize("other", ["b", ".", "a", "/", "js", "2"])
+def test_a_string_within_a_span_leaves_it_whole(span: str, other: str) -> None:
+    text = f"see {span} and {other} here"
+    assert [text[start:end] for start, end in protected_spans(text, [other])] == [span, other]
+
+
+def test_many_strings_and_spans_take_no_time() -> None:
+    """A quadratic search would take minutes."""
+    unit = "a https://a.org/b "
+    assert len(protected_spans(unit * 30_000, ["a", "b"])) == 60_000
 
 
 @given(st.data())
@@ -101,6 +128,48 @@ def test_restored_text_has_every_span_as_often_as_the_source(data: st.DataObject
     assert "".join(found.target_subwords).removesuffix("</s>").replace("▁", " ").strip() == text
     remaining = iter(target.split())
     assert all(word in remaining for word in text.split() if word in ("eins", "ein,", "(zwei)"))  # in the same order
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "links", "expected"),
+    [
+        # Text that has not changed keeps its spaces.
+        ("{a} X509", "{b} X509", [0, 0, 0, 1], "{a} X509"),
+        # No word touches a span. A hyphen makes a compound.
+        ("a {a} b {b}", "x yz", [0, 2], "x {a} yz {b}"),
+        ("use {a}, {b} now", "nutzen uv", [0, 1], "nutzen {a} {b}"),
+        ("the {name} window", "das Name-Fenster", [0, 1, 2, 2], "das {name}-Fenster"),
+        # Spans without words of their own keep their order.
+        ("use {a} {b}", "nutzen uv", [0, 2], "nutzen {a} {b}"),
+        # A span is not put into another one.
+        ("{a} one 1.2.3", "1.2.3", [2, 2, 2, 2, 2], "{a} 1.2.3"),
+        ("a.org b@a.org", "b@a.org", [1, 1, 1, 0, 0], "a.org b@a.org"),
+        # Marks beside a span in the source stay.
+        ('go "{a}" now', 'geh "x" jetzt', [0, 1, 1, 1, 2], 'geh "{a}" jetzt'),
+        ("see {a}.", "siehe x.", [0, 1, 1], "siehe {a}."),
+        ("see ({a}) now", "siehe (x) jetzt", [0, 1, 1, 1, 2], "siehe ({a}) jetzt"),
+        # No piece of a wrong copy stays.
+        ("the '%NAME' field", "Feld '%FELD'", [2, 1, 0, 1, 1], "Feld '%NAME'"),
+        ("open a.txt now", "öffne b.txt jetzt", [0, 1, 0, 0, 2], "öffne a.txt jetzt"),
+        # A span without words of its own comes before the full stop.
+        ("it is at {a}", "es ist dort.", [0, 1, 2, 2], "es ist dort {a}."),
+    ],
+)  # fmt: skip
+def test_a_restored_span_fits_its_place(source: str, target: str, links: list[int], expected: str) -> None:
+    """links: the source word that each word of the target attends to."""
+    source_words, target_words = source.split(), [target[start:end] for start, end in words_of(target)]
+    starts = [start for start, _ in words_of(target)]
+    subwords = [
+        ("▁" if target[start - 1 : start] in ("", " ") else "") + word
+        for start, word in zip(starts, target_words, strict=True)
+    ]
+    weights = np.zeros((len(subwords) + 1, len(source_words) + 1), np.float32)
+    weights[np.arange(len(links)), links] = 1
+    weights[-1, -1] = 1
+    attention = AttentionMap((*(f"▁{word}" for word in source_words), "</s>"), (*subwords, "</s>"), weights)
+    text, found = restored(source, protected_spans(source), target, attention)
+    assert text == expected
+    assert "".join(found.target_subwords).removesuffix("</s>").replace("▁", " ").strip() == text
 
 
 class ChangingEngine:
@@ -221,3 +290,15 @@ def test_strings_to_keep_belong_to_their_text() -> None:
         translator.translate(texts, protected=[["line"]])
     with pytest.raises(UserError, match="must be a str"):
         translator.translate("copy", protected=[3])  # type: ignore[list-item]  # not a str
+
+
+@pytest.mark.parametrize("n", [10, 50, 200])
+@pytest.mark.parametrize("text", ["{}", "see {} here", "see it. {}, {{x}} and {} are 2.", "{} {{x}} {}", "{}.\n{}"])
+def test_a_span_that_is_longer_than_a_part_is_kept_in_fragments(text: str, n: int) -> None:
+    span = "https://example.org/" + "/".join(f"copy-{i}" for i in range(n)) + "/end"
+    text = text.format(span, span)
+    tokenizer = Tokenizer(METADATA.source_tokenizer, METADATA.normalisation)
+    parts = PartSplitter(METADATA, tokenizer).split(text)
+    assert "".join(part.text + part.separator for part in parts) == text
+    kept = [part.text[start:end] for part in parts for start, end in part.protected]
+    assert "".join(kept) == "".join(text[start:end] for start, end in protected_spans(text))
