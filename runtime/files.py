@@ -19,6 +19,13 @@ def real_path(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def is_same_file(path: str | Path, other: str | Path) -> bool:
+    """Return True if two paths lead to one file, which need not exist, also through links."""
+    if real_path(path) == real_path(other):
+        return True
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
 def descriptor_of(path: Path) -> int | None:
     """Return the open file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
 

@@ -94,7 +94,7 @@ def check_files(a: argparse.Namespace, *, is_text: bool = True) -> None:
         a.text = []
     if a.out == "-":
         a.out = None
-    check_output(a.out, [a.input] if a.input else a.text, resume=a.resume, is_text=is_text)
+    check_output(a.out, [a.model, *([a.input] if a.input else a.text)], resume=a.resume, is_text=is_text)
 
 
 def check_texts(a: argparse.Namespace) -> None:

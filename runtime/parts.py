@@ -80,11 +80,15 @@ class PartSplitter:
         line, hidden = hide(line, spans) if spans and self._placeholders else (line, {})
         parts = self._split_hidden(line)
         if spans:
-            for part in parts:
+            fragments = _fragments(parts, protected_spans(line, protected) if len(parts) > 1 else [])
+            for part, (head, tail) in zip(parts, fragments, strict=True):
                 part.spellings = spellings
                 part.hidden = {symbol: span for symbol, span in hidden.items() if symbol in part.text}
                 part.text = show(part.text, hidden)
-                part.protected = protected_spans(part.text, protected)
+                ends = {(0, head), (len(part.text) - tail, len(part.text))} if head or tail else set()
+                cut = sorted((start, end) for start, end in ends if start < end)
+                whole = protected_spans(part.text[head : len(part.text) - tail], protected)
+                part.protected = sorted([*cut, *((start + head, end + head) for start, end in whole)])
         return parts
 
     def _split_hidden(self, line: str) -> list[Part]:
@@ -124,6 +128,31 @@ class PartSplitter:
         """
         needed = not self._source_is_spaced or text.endswith(FULL_WIDTH)
         return " " if needed and self._target_is_spaced else ""
+
+
+def _fragments(parts: Sequence[Part], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return how many characters at the start and at the end of each part belong to a span that goes beyond it.
+
+    Only a span that is longer than a part can be is cut, such as a URL of 1,000 characters. All its fragments are kept.
+    """
+    fragments = []
+    position = n_passed = 0
+    for part in parts:
+        start, position = position, position + len(part.text)
+        head = tail = 0
+        while n_passed < len(spans) and spans[n_passed][1] <= start:
+            n_passed += 1
+        i = n_passed
+        while i < len(spans) and spans[i][0] < position:
+            first, last = spans[i]
+            if first < start:
+                head = min(last, position) - start
+            elif last > position:
+                tail = position - first
+            i += 1
+        fragments.append((head, tail))
+        position += len(part.separator)
+    return fragments
 
 
 class _Choice(NamedTuple):

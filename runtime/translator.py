@@ -20,7 +20,7 @@ from dragoman.runtime.loaded_model import LoadedModel
 from dragoman.runtime.memory import return_memory
 from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.parts import Part, PartSplitter, join_parts
-from dragoman.runtime.protection import lost_spans, respell, restored, show
+from dragoman.runtime.protection import lost_spans, respell, show
 from dragoman.runtime.session import ModelFactory, SelfTestError, load_as
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translation import Hypothesis, Translation
@@ -241,6 +241,8 @@ class Translator(LoadedModel):
         Take those hypotheses of the beam that keep all spans. If they are too few, add others, with their spans where
         the model attended to them. A part without any such hypothesis stays in the source language.
         """
+        from dragoman.runtime.restoration import restored  # rarely needed
+
         beam = int(settings["beam_size"])
         all_of_beam = {**settings, "n_best": beam, "n_aligned": beam if self.has_attention else 0}
         for part, found in zip(batch, self._search(batch, beam, all_of_beam), strict=True):

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.runtime.documents.files import (
-    MAX_DOCUMENT,
     TranslatedDocument,
     read_document,
     translate,
     translate_bytes,
 )
+from dragoman.runtime.documents.formats import FORMATS
 from dragoman.runtime.documents.names import format_by_ending
 from dragoman.runtime.documents.report import Report
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import is_device, open_device, write_atomically
+from dragoman.runtime.files import is_device, is_same_file, open_device, write_atomically
 from dragoman.runtime.line_processing import MAX_WARNINGS, STANDARD_INPUT, check_files
 from dragoman.runtime.progress import progress_line
 from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
 
 _REPORTS = (".json", ".html")
+_OPTIONS_OF_FORMATS = {"keys": ("json",), "columns": ("csv", "tsv"), "fuzzy": ("po", "xliff")}
 
 
 def translate_document(a: argparse.Namespace) -> int:
@@ -52,10 +53,10 @@ def translate_document(a: argparse.Namespace) -> int:
         translated = _translate_stream(translator, a, form, name, options)
         _write_stream(translated.data, a.out)
         report = translated.report
+    _print_listed(report, bool(a.report))
     if a.report:
         text = report.to_html() if Path(a.report).suffix.lower() == ".html" else report.to_json()
         write_atomically(Path(a.report), text.encode("utf-8", "backslashreplace"))
-    _print_listed(report, bool(a.report))
     return 0
 
 
@@ -74,16 +75,21 @@ def _check_options(a: argparse.Namespace) -> None:
     if a.report and not Path(a.report).absolute().parent.is_dir():
         raise UserError(f"--report {a.report}: there is no folder {Path(a.report).parent}; make it first")
     if a.report:
-        for other in filter(None, (a.input, a.out)):
-            if Path(a.report).absolute() == Path(other).absolute():
+        for other in filter(None, (a.input, a.out, a.model)):
+            if is_same_file(a.report, other):
                 raise UserError(f"--report {a.report} would overwrite {other}; name another file")
+    form = a.format or format_by_ending(a.input)
+    for option, forms in _OPTIONS_OF_FORMATS.items():
+        if getattr(a, option) and form not in forms:
+            titles = " and ".join(name.upper() for name in forms)
+            raise UserError(f"--{option} is for {titles}, and {name} is {FORMATS[form].title}; leave --{option} out")
 
 
 def _translate_stream(
     translator: Translator, a: argparse.Namespace, form: str, name: str, options: dict[str, Any]
 ) -> TranslatedDocument:
     """Translate a document that comes from standard input, or goes to standard output or a device."""
-    data = read_document(a.input) if a.input else sys.stdin.buffer.read(MAX_DOCUMENT + 1)
+    data = read_document(a.input, FORMATS[form]) if a.input else sys.stdin.buffer.read(FORMATS[form].max_size + 1)
     return translate_bytes(translator, data, form, name=name, **options)
 
 

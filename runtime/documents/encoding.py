@@ -6,7 +6,14 @@ import codecs
 import re
 from dataclasses import dataclass
 
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}  # of UTF-8, the mark stays in the text
+from dragoman.runtime.errors import UserError
+
+_MARKS = {  # of UTF-8, the mark stays in the text; that of UTF-32 starts like one of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _DECLARED = {
     "html": re.compile(rb"<meta[^>]*\scharset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE),
     "xml": re.compile(rb"^(?:\xef\xbb\xbf)?<\?xml[^>]*\sencoding\s*=\s*[\"']([\w.:-]+)"),
@@ -49,7 +56,8 @@ def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, En
     """Return the text of a document and its encoding. `Encoding.encode` gives the same bytes again.
 
     The encoding is that of a byte order mark, the given one, or the one that the document declares. A document that
-    is not in it is UTF-8. Bytes that are not UTF-8 become lone surrogates.
+    is not in what it declares is UTF-8. Bytes that are not UTF-8 become lone surrogates. Raises UserError for a
+    document that is not in the given encoding.
 
     Args:
         data: The document.
@@ -59,7 +67,7 @@ def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, En
     references = declares in ("html", "xml")
     names = [codec for mark, codec in _MARKS.items() if data.startswith(mark)]
     names += [encoding] if encoding else []
-    if declares and (match := _DECLARED[declares].search(data[:_START])):
+    if not encoding and declares and (match := _DECLARED[declares].search(data[:_START])):
         names.append(match[1].decode("ascii", "replace"))
     codecs_named = [_text_codec(name) for name in names]
     if declares == "html" and "iso8859-1" in codecs_named:  # browsers read it as windows-1252
@@ -73,6 +81,8 @@ def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, En
                 return text, Encoding(codec, "strict", references)
         except (UnicodeError, ValueError):
             continue
+    if encoding and _text_codec(encoding) != "utf-8":
+        raise UserError(f"the document is not in the encoding {encoding}; name the right one, or leave it out")
     return data.decode("utf-8", "surrogateescape"), Encoding(references=references)
 
 

@@ -11,22 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dragoman.runtime.documents.formats import Document, Format, format_named, format_of
-from dragoman.runtime.documents.journal import Entry, Journal
+from dragoman.runtime.documents.journal import Entry, Journal, journal_path
 from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.report import Report, Row
 from dragoman.runtime.documents.segments import Content
 from dragoman.runtime.documents.translation import Problem, Result, Settings, translate_contents
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.runtime.files import write_atomically
+from dragoman.runtime.files import is_same_file, write_atomically
 from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
 
 BATCHES = 16  # of texts, in the segments that are translated at once, so that texts of similar length meet
-# A document is held in memory with its segments, in up to fifty times its size. Plain text has no limit on the command
-# line, because it is read line by line.
-MAX_DOCUMENT = 32 << 20
-
 Progress = Callable[[int, int], None]
 
 
@@ -89,7 +85,7 @@ def translate(
         >>> [row.place for row in report.listed]
     """
     form = format_named(format) if format else _known_format(source)
-    data = read_document(source)
+    data = read_document(source, form)
     _check_target(source, target, form)
     options = _options(translator, keys, columns, fuzzy)
     settings = Settings(beam, length_penalty, batch_size, drop_tags)
@@ -158,9 +154,10 @@ def translate_bytes(
     Raises:
         UserError: The document is damaged, too large, or not in the format.
     """
-    _check_size(name, len(data))
+    form = format_named(format)
+    _check_size(name, len(data), form)
     with _naming(name):
-        document = Document(data, format_named(format), _options(translator, keys, columns, fuzzy), encoding)
+        document = Document(data, form, _options(translator, keys, columns, fuzzy), encoding)
     settings = Settings(beam, length_penalty, batch_size, drop_tags)
     with translated(translator, [segment.content for segment in document.segments], settings) as results:
         entries = [_entry(document, i, result) for i, result in enumerate(itertools.chain.from_iterable(results))]
@@ -234,29 +231,31 @@ def _naming(source: str | Path) -> Iterator[None]:
         raise UserError(f"{source}: {error}") from None
 
 
-def read_document(path: str | Path) -> bytes:
-    """Return the bytes of a document. Raises UserError."""
+def read_document(path: str | Path, form: Format) -> bytes:
+    """Return the bytes of a document. Raises UserError if it is too large for its format, or cannot be read."""
     try:
         with open(path, "rb") as file:
-            _check_size(path, os.fstat(file.fileno()).st_size)
-            data = file.read(MAX_DOCUMENT + 1)
+            _check_size(path, os.fstat(file.fileno()).st_size, form)
+            data = file.read(form.max_size + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    _check_size(path, len(data))
+    _check_size(path, len(data), form)
     return data
 
 
-def _check_size(name: str | Path, size: int) -> None:
-    if size > MAX_DOCUMENT:
+def _check_size(name: str | Path, size: int, form: Format) -> None:
+    if size > form.max_size:
         raise UserError(
-            f"{name} has {size >> 20:,} MiB, and a document is read as a whole up to {MAX_DOCUMENT >> 20} MiB; split it"
+            f"{name} has {size / (1 << 20):,.1f} MiB, and {form.title} is read as a whole, up to "
+            f"{form.max_size >> 20} MiB; split it"
         )
 
 
 def _check_target(source: str | Path, target: str | Path, form: Format) -> None:
     """Raise UserError for a target that is the source, or that its ending says to be something else."""
-    if os.path.exists(target) and os.path.samefile(source, target):
-        raise UserError(f"{target} would overwrite the source; name another file")
+    for used in (target, f"{target}.part", journal_path(Path(target))):  # files that are written
+        if is_same_file(source, used):
+            raise UserError(f"{target} would overwrite {source}; name another file")
     other = format_of(target)
     if other and other.name not in (form.name, "text"):
         raise UserError(

@@ -27,6 +27,7 @@ class Format:
         function: The function of the module.
         declares: The manner in which a document declares its encoding; see `encoding.decode`.
         is_archive: Whether it is a zip archive with several parts of text.
+        max_size: Largest size in bytes. A document is held in memory with its segments.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format:
     function: str = "segments"
     declares: str = ""
     is_archive: bool = False
+    max_size: int = 16 << 20  # takes some 750 MiB, and a hostile document six times as much
 
     @property
     def implementation(self) -> Any:  # noqa: ANN401 (a module)
@@ -56,7 +58,7 @@ FORMATS = {
     form.name: form
     for form in (
         Format("text", "plain text", "formats", "text_segments"),
-        Format("markdown", "Markdown", "markdown"),
+        Format("markdown", "Markdown", "markdown", max_size=4 << 20),  # takes twice the memory, and 5 s a MiB
         Format("html", "HTML", "html", declares="html"),
         Format("srt", "SubRip subtitles", "subtitles", "srt_segments"),
         Format("vtt", "WebVTT subtitles", "subtitles", "vtt_segments"),

@@ -54,7 +54,7 @@ class Journal:
             raise
         except OSError as error:
             self._close()
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+            raise UserError(f"cannot write {error.filename or path}: {error.strerror or error}") from None
 
     def _open(self, facts: dict[str, Any], resume: bool) -> None:
         exists = self._path.exists()
@@ -72,7 +72,8 @@ class Journal:
         """Read the entries of an earlier command, and return the size of the part of the file that is used."""
         lines = self._path.read_bytes().splitlines(keepends=True)
         header: dict[str, Any] | None = _parsed(lines[0]) if lines else None
-        if lines and not (isinstance(header, dict) and header.keys() == {"facts"}):
+        is_header = isinstance(header, dict) and header.keys() == {"facts"} and isinstance(header["facts"], dict)
+        if lines and not is_header:
             raise UserError(
                 f"{self._path} was not left by an interrupted command, and would be overwritten; move it away, or name "
                 "another output file"
@@ -91,11 +92,10 @@ class Journal:
             )
         size = len(lines[0])
         for line in lines[1:]:
-            batch = _parsed(line) if line.endswith(b"\n") else None
-            if not isinstance(batch, list):
+            batch = _entries(_parsed(line)) if line.endswith(b"\n") else None
+            if batch is None:
                 break
-            for replacement, text, problems in batch:
-                self.entries.append(Entry(replacement, text, tuple(Problem(*problem) for problem in problems)))
+            self.entries += batch
             size += len(line)
         return size
 
@@ -163,3 +163,19 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 (any JSON value, or None)
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
+
+
+def _entries(batch: Any) -> list[Entry] | None:  # noqa: ANN401 (any JSON value, or None)
+    """Return the entries of a batch, or None if it is damaged."""
+    entries = []
+    try:
+        for replacement, text, problems in batch:
+            found = tuple(Problem(kind, message) for kind, message in problems)
+            entries.append(Entry(replacement, text, found))
+            strings = [text, *(string for problem in found for string in (problem.kind, problem.message))]
+            strings += [] if replacement is None else [replacement]
+            if not all(isinstance(string, str) for string in strings):
+                return None
+    except (TypeError, ValueError):
+        return None
+    return entries

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.documents.segments import Content, Tag, Text
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.protection import EMOJI
+from dragoman.runtime.protection import EMOJI, UNSPACED_SCRIPTS
 
 Shares = npt.NDArray[np.floating]
 
@@ -43,8 +43,6 @@ LOOK_AHEAD = 0.5
 _ELLIPSIS = re.compile(r"…|\.\.\.")
 _EMOJI = re.compile(EMOJI)
 _BYTES = re.compile(r"<0x([0-9A-F]{2})>")
-# Scripts written without spaces between words: each character is a word of its own.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 @dataclass
@@ -512,6 +510,6 @@ def _kind(character: str) -> str:
     if not character or character.isspace():
         return ""
     category = "M" if unicodedata.category(character) == "Cf" else unicodedata.category(character)[0]
-    if category in "LN" and _UNSPACED.match(character):
+    if category in "LN" and UNSPACED_SCRIPTS.match(character):  # each character is a word of its own
         return "C"
     return category if category in "LMN" else "P"

@@ -15,6 +15,7 @@ from dragoman.runtime.translator import Translator
 
 # Limits of one segment, so that placing its tags takes little time.
 MAX_TAGS = 2000
+MAX_COPIED = 1000  # texts that are copied, such as inline code; each is like a pair of tags
 MAX_DEPTH = 100
 
 _NUMBER = re.compile(r"\d+")
@@ -88,10 +89,11 @@ def translate_contents(
     job_of: list[_Job | None] = []
     obstacles = [_obstacle(content, translator) for content in contents]
     for content, obstacle in zip(contents, obstacles, strict=True):
-        if (obstacle and not settings.drop_tags) or _UNDECODED.search(_text(content)):
+        copied = tuple(item.text for item in content if isinstance(item, Text) and item.source is not None)
+        is_kept = (obstacle and not settings.drop_tags) or len(copied) > MAX_COPIED
+        if is_kept or _UNDECODED.search(_text(content)):
             job_of.append(None)
             continue
-        copied = tuple(item.text for item in content if isinstance(item, Text) and item.source is not None)
         aligned = translator.has_attention and not obstacle and needs_attention(content)
         job = _Job(_text(content), copied, aligned)
         job_of.append(jobs.setdefault((job.text, job.copied, aligned), job))
@@ -126,6 +128,9 @@ def _obstacle(content: Sequence[Content], translator: Translator) -> str:
     tags = [item for item in content if isinstance(item, Tag)]
     if len(tags) > MAX_TAGS:
         return f"it has {len(tags):,} inline tags, and at most {MAX_TAGS:,} can be placed"
+    n_copied = sum(isinstance(item, Text) and item.source is not None for item in content)
+    if n_copied > MAX_COPIED:
+        return f"it has {n_copied:,} pieces of code or other text to copy, and at most {MAX_COPIED:,} can be placed"
     depth = deepest = 0
     for tag in tags:
         depth += {"open": 1, "close": -1, "empty": 0}[tag.kind]

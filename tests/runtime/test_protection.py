@@ -21,7 +21,8 @@ from dragoman.runtime.documents.projection import words_of
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.parts import PartSplitter
-from dragoman.runtime.protection import PATTERNS, count_in, lost_spans, protected_spans, restored
+from dragoman.runtime.protection import PATTERNS, count_in, lost_spans, protected_spans
+from dragoman.runtime.restoration import restored
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 

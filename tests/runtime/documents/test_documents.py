@@ -24,7 +24,7 @@ from dragoman.runtime.documents.formats import FORMATS, Document, format_named
 from dragoman.runtime.documents.names import ENDINGS
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.segments import Content, Text
-from dragoman.runtime.documents.translation import Settings, different_numbers, translate_contents
+from dragoman.runtime.documents.translation import MAX_COPIED, Settings, different_numbers, translate_contents
 from dragoman.runtime.errors import Interrupted, UserError
 from dragoman.runtime.translator import Translator
 
@@ -264,6 +264,57 @@ def test_a_journal_of_something_else_is_not_continued(
     assert "there is no" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--out", "--report"])
+def test_the_model_is_not_overwritten(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = file_of(tmp_path / "model.html")  # a name that an output may have
+    before = model.read_bytes()
+    Path("in.html").write_bytes(many(3))
+    arguments = [option, "./model.html"]
+    assert main(["translate", str(model), "--in", "in.html", *arguments]) == 2
+    assert f"{option} ./model.html would overwrite {model}; name another file" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+def test_findings_are_printed_even_if_the_report_cannot_be_written(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("in.html").write_text(HTML, "utf-8", "surrogateescape")
+    os.mkdir("r.json.part")  # in the way of the temporary file
+    assert main(["translate", model, "--in", "in.html", "--out", "out.html", "--report", "r.json"]) == 2
+    error = capsys.readouterr().err
+    assert "in.html, line 2: " in error
+    assert "cannot write r.json" in error
+
+
+@pytest.mark.parametrize("facts", ["3", "[]", "null"])
+def test_a_journal_without_facts_is_a_file_of_something_else(translator: Translator, facts: str) -> None:
+    Path("in.html").write_bytes(many(3))
+    Path("out.html.partial").write_text(f'{{"facts": {facts}}}\n[]\n')
+    with pytest.raises(UserError, match="was not left by an interrupted command"):
+        dragoman.documents.translate(translator, "in.html", "out.html", resume=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[1]",
+        "[[1, 2]]",
+        "[[1, 2, []]]",
+        '[["a", "a", [["kept"]]]]',
+        '[["a", "a", [[1, 2]]]]',
+        '["abc"]',
+        "[null]",
+        "{}x",
+    ],
+)
+def test_a_damaged_line_ends_the_journal(line: str) -> None:
+    valid = '[["a", "b", [["kept", "c"]]], [null, "d", []]]'
+    Path("out.html.partial").write_text(f'{{"facts": {{}}}}\n{valid}\n{line}\n{valid}\n')
+    held = journal.Journal(Path("out.html"), {}, resume=True)
+    assert [entry.text for entry in held.entries] == ["b", "d"]
+    held.finish()
+
+
 def test_a_journal_is_written_by_one_process(translator: Translator) -> None:
     pytest.importorskip("fcntl", reason="Windows has no such locks")
     held = journal.Journal(Path("out.html"), {}, resume=False)
@@ -339,6 +390,12 @@ def test_numbers_are_compared(source: str, target: str, message: str) -> None:
         (["--in", "in.html", "--report", "r.txt"], "--report r.txt: a report is a .json or a .html file; name it so"),
         (["--in", "in.html", "--report", "none/r.html"], "--report none/r.html: there is no folder none"),
         (["--in", "in.html", "--report", "in.html"], "--report in.html would overwrite in.html; name another file"),
+        (["--in", "in.html", "--report", "./in.html"], "--report ./in.html would overwrite in.html"),
+        (["--in", "in.html", "--report", "linked.html"], "--report linked.html would overwrite in.html"),
+        (["--in", "in.html", "--out", "x/../a.html", "--report", "a.html"], "--report a.html would overwrite x/../a"),
+        (["--in", "in.html", "--keys", "a"], "--keys is for JSON, and in.html is HTML; leave --keys out"),
+        (["--in", "in.json", "--columns", "a"], "--columns is for CSV and TSV, and in.json is JSON; leave --columns"),
+        (["--in", "in.srt", "--fuzzy"], "--fuzzy is for PO and XLIFF, and in.srt is SubRip subtitles; leave --fuzzy"),
         (["--in", "in.html", "--resume"], "--resume continues a file; name it with --out"),
         (["--in", "in.html", "--encoding", "utf-9"], "in.html: 'utf-9' is no encoding that Python knows"),
         (["--format", "html", "text"], "--format html: give the document with --in, or on standard input, not as TEXT"),
@@ -357,6 +414,8 @@ def test_mistakes_are_one_line(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"text\n")))
     for name in ("in.html", "in.docx", "in.json", "in.xliff", "in.srt", "text.txt"):
         Path(name).write_text("text, no such format\n")
+    os.link("in.html", "linked.html")
+    os.mkdir("x")
     before = sorted(os.listdir())
     assert main(["translate", model, *arguments]) == 2
     error = capsys.readouterr().err
@@ -380,10 +439,22 @@ def test_a_full_disk_leaves_no_output(translator: Translator, monkeypatch: pytes
     assert Path("out.html").read_bytes() == many(3)
 
 
-def test_a_document_that_is_too_large_is_refused(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_DOCUMENT", 1 << 20)
-    with pytest.raises(UserError, match="big has 2 MiB, and a document is read as a whole up to 1 MiB; split it"):
-        dragoman.documents.translate_bytes(translator, b"x" * (2 << 20), "html", name="big")
+def test_a_document_that_is_too_large_is_refused(translator: Translator) -> None:
+    data = b"x" * (5 << 20)
+    with pytest.raises(UserError, match=r"big has 5\.0 MiB, and Markdown is read as a whole, up to 4 MiB; split it"):
+        dragoman.documents.translate_bytes(translator, data, "markdown", name="big")
+    Path("big.md").write_bytes(data)
+    with pytest.raises(UserError, match=r"big\.md has 5\.0 MiB"):
+        dragoman.documents.translate(translator, "big.md", "out.md")
+    assert [path.name for path in Path().iterdir()] == ["big.md"]
+
+
+@pytest.mark.parametrize("name", ["out.html", "out.html.part", "out.html.partial"])
+def test_a_source_is_not_overwritten_by_a_file_beside_the_target(name: str, translator: Translator) -> None:
+    Path(name).write_text("<p>copy")
+    with pytest.raises(UserError, match=f"out.html would overwrite {name}; name another file"):
+        dragoman.documents.translate(translator, name, "out.html", format="html")
+    assert Path(name).read_text() == "<p>copy"
 
 
 @pytest.mark.parametrize(
@@ -403,6 +474,10 @@ def test_a_document_that_is_too_large_is_refused(translator: Translator, monkeyp
         ("Ä".encode("cp1252"), "", "cp1252", "cp1252"),
         (b"\xff\x00\xc3", "", "", "utf-8"),
         ("日本".encode("shift_jis"), "", "shift_jis", "shift_jis"),
+        ("\ufeffÄ".encode("utf-32-le"), "", "", "utf-32-le"),
+        ("\ufeffÄ".encode("utf-32-be"), "html", "", "utf-32-be"),
+        ("<meta charset=latin1>Ä".encode(), "html", "utf-8", "utf-8"),
+        (b"<meta charset=utf-8>\xc4", "html", "latin1", "cp1252"),
         (b"\xef\xbb\xbfa", "", "", "utf-8"),
         (b"", "", "", "utf-8"),
     ],
@@ -413,10 +488,26 @@ def test_every_byte_comes_back(data: bytes, declares: str, encoding: str, codec:
     assert found.encode(text) == data
 
 
+@pytest.mark.parametrize(("declares", "encoding"), [("", "ascii"), ("html", "utf-16"), ("po", "utf-32")])
+def test_an_encoding_that_a_user_gives_must_fit(declares: str, encoding: str) -> None:
+    with pytest.raises(UserError, match=f"the document is not in the encoding {encoding}; name the right one"):
+        decode("<meta charset=utf-8>Ä".encode(), declares, encoding)
+
+
 def test_characters_that_an_encoding_lacks(translator: Translator) -> None:
     assert decode(b"<meta charset=koi8-r>", "html")[1].fit("é я") == "&#233; я"
     assert decode("я".encode("koi8-r"), "", "koi8-r")[1].fit("é я") is None
     assert decode(b"x")[1].fit("é") == "é"
+
+
+@pytest.mark.parametrize("drop_tags", [False, True])
+@pytest.mark.parametrize("unit", ["copy <code>x</code> ", "copy <kbd>y</kbd> <b>it</b> "])
+def test_a_paragraph_with_too_many_copied_texts_stays(translator: Translator, unit: str, drop_tags: bool) -> None:
+    data = ("<p>" + unit * (MAX_COPIED + 1)).encode()
+    translated = dragoman.documents.translate_bytes(translator, data, "html", drop_tags=drop_tags)
+    assert translated.data == data
+    [problem] = translated.report.listed[0].problems
+    assert (problem.kind, "1,001" in problem.message or "2,002" in problem.message) == ("kept", True)
 
 
 def test_a_model_without_attention_keeps_segments_with_tags(tmp_path: Path) -> None:
