@@ -138,7 +138,7 @@ def test_one_process_at_a_time_writes_a_distilled_corpus(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = (
-        "import sys; from dragoman.translate.files import *\n"
+        "import sys\nfrom dragoman.runtime.files import real_path\nfrom dragoman.translate.files import acquire_lock\n"
         "lock = acquire_lock(real_path(sys.argv[1]), '', ''); print(); input()"
     )
     words = [sys.executable, "-uc", code, str(tmp_path / "distilled.lock")]
