@@ -11,7 +11,7 @@ keep it. The table also says what kept each string: the model itself, another hy
 
 The placement: a span is in the right place if the word before it or the word after it is the same as in the reference,
 without regard to case and marks. The end of a text counts as a word. Only spans that stand once in the source, the
-reference and the translation are judged. The figure is low for any translation in other words than the reference, so
+reference and the translation are compared. The figure is low for any translation in other words than the reference, so
 it serves to compare.
 
 A string that touches another word has a neighbour other than a space or a usual mark, where the source has a space.
@@ -108,7 +108,7 @@ class Example(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The two translations of an example, and what became of each string."""
+    """The two translations of an example, and the outcome of each string."""
 
     example: Example
     bare: str
@@ -291,7 +291,7 @@ def outcomes_of(
 def outcome_of(
     string: str, source: str, translation: str, parts: Iterable[Part], searches: Mapping[int, Sequence[Sequence[str]]]
 ) -> str:
-    """Return what became of a string: one of OUTCOMES, the last in their order of all parts that have it.
+    """Return the outcome of a string, the worst over the parts that have it. OUTCOMES are in order, the best first.
 
     searches: the texts that the searches found for each part. The first search is that for the best hypothesis, and the
     second one is for the whole beam.

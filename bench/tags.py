@@ -8,7 +8,7 @@ The figures: an element, such as a link, counts where the words agree: the trans
 element. It is right if the translation's element has exactly this text. Elements with equal tags may change places,
 because nobody can see the difference. The headline leaves out elements around a whole paragraph, which cannot go wrong.
 The lenient figure ignores case, and punctuation at both ends. Elements without text, and tags that stand alone, are not
-judged. Most of them are anchors at the start of a paragraph.
+compared. Most of them are anchors at the start of a paragraph.
 
 The baseline is the rule of Bergamot's translator, with the same translations and attention: each target word takes the
 tags of the source word with the most attention. An element in several pieces is wrong.
@@ -69,8 +69,8 @@ class Example(NamedTuple):
     reference: Segment
 
 
-class Judgement(NamedTuple):
-    """The verdict on an element whose words agree with the reference."""
+class Comparison(NamedTuple):
+    """The comparison of an element of the reference with the translation, which has its words."""
 
     element: Element
     is_whole: bool  # around a whole paragraph
@@ -83,7 +83,7 @@ class Wrong(NamedTuple):
 
     example: Example
     content: Sequence[Content]  # of the translation
-    judgement: Judgement
+    comparison: Comparison
 
 
 class Measured(NamedTuple):
@@ -185,8 +185,8 @@ def elements(content: Sequence[Content]) -> list[Element]:
     return [(name, plain(text[start:end])) for name, start, end in element_spans(content)]
 
 
-def judgements(example: Example, text: str, placed: Sequence[Element]) -> Iterator[Judgement]:
-    """Yield the verdicts on the elements of a reference whose words the translation has.
+def comparisons(example: Example, text: str, placed: Sequence[Element]) -> Iterator[Comparison]:
+    """Yield the comparison for each element of the reference whose words stand in the translation.
 
     text: the translation. placed: its elements.
     """
@@ -199,7 +199,7 @@ def judgements(example: Example, text: str, placed: Sequence[Element]) -> Iterat
         is_exact, is_lenient = exact[name, inner] > 0, lenient[name, loose(inner)] > 0
         exact[name, inner] -= 1
         lenient[name, loose(inner)] -= 1
-        yield Judgement((name, inner), name in whole, is_exact, is_lenient)
+        yield Comparison((name, inner), name in whole, is_exact, is_lenient)
 
 
 def loose(text: str) -> str:
@@ -263,7 +263,7 @@ def translations_of(translator: Translator, set_: Sequence[Example], settings: S
 
 def figures(set_: Sequence[Example], results: Sequence[Result], translations: Sequence[Translation]) -> Measured:
     """Return the figures of translations, with what went wrong."""
-    judged: dict[str, list[Judgement]] = {OURS: [], BASELINE: []}
+    compared: dict[str, list[Comparison]] = {OURS: [], BASELINE: []}
     problems: Counter[str] = Counter()
     wrong, lost = [], []
     for example, result, translation in zip(set_, results, translations, strict=True):
@@ -273,27 +273,27 @@ def figures(set_: Sequence[Example], results: Sequence[Result], translations: Se
         assert result.text == translation.text
         if not keeps_tags(example.source, result.content):
             lost.append(example)
-        found = [*judgements(example, result.text, elements(result.content))]
-        wrong += [Wrong(example, result.content, judgement) for judgement in found if not judgement.exact]
-        judged[OURS] += found
-        judged[BASELINE] += judgements(example, result.text, bergamot_elements(example.source.content, translation))
+        found = [*comparisons(example, result.text, elements(result.content))]
+        wrong += [Wrong(example, result.content, comparison) for comparison in found if not comparison.exact]
+        compared[OURS] += found
+        compared[BASELINE] += comparisons(example, result.text, bergamot_elements(example.source.content, translation))
     row = {
         "tags_kept": len(set_) - len(lost) - problems["kept"],
         "problems": dict(problems),
         "elements": sum(len(elements(example.reference.content)) for example in set_),
-        "words_agree": len(judged[OURS]),
-        "words_agree_inner": sum(not judgement.is_whole for judgement in judged[OURS]),
-        "right": {name: percentages(found) for name, found in judged.items()},
+        "words_agree": len(compared[OURS]),
+        "words_agree_inner": sum(not comparison.is_whole for comparison in compared[OURS]),
+        "right": {name: percentages(found) for name, found in compared.items()},
     }
     return Measured(row, wrong, lost)
 
 
-def percentages(judged: Sequence[Judgement]) -> dict[str, float]:
+def percentages(compared: Sequence[Comparison]) -> dict[str, float]:
     """Return the percentages of right elements, of all and of those around a part of a paragraph."""
-    inner = [judgement for judgement in judged if not judgement.is_whole]
+    inner = [comparison for comparison in compared if not comparison.is_whole]
     return {
-        f"{name}_{kind}": round(100 * sum(getattr(judgement, kind) for judgement in some) / max(len(some), 1), 1)
-        for name, some in (("inner", inner), ("all", judged))
+        f"{name}_{kind}": round(100 * sum(getattr(comparison, kind) for comparison in some) / max(len(some), 1), 1)
+        for name, some in (("inner", inner), ("all", compared))
         for kind in ("exact", "lenient")
     }
 
@@ -327,10 +327,10 @@ def table(row: Row) -> str:
 
 def shown(wrong: Wrong) -> str:
     """Return a wrong element with its segment in three versions."""
-    example, content, judgement = wrong
+    example, content, comparison = wrong
     write = example.source.write
     return (
-        f"element:     {' '.join(judgement.element)}{' (right but for case and punctuation)' * judgement.lenient}\n"
+        f"element:     {' '.join(comparison.element)}{' (right but for case and punctuation)' * comparison.lenient}\n"
         f"source:      {write(example.source.content)}\n"
         f"translation: {write(content)}\n"
         f"reference:   {write(example.reference.content)}\n"
@@ -375,7 +375,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         row, wrong, lost = measure(Translator.load(options.model), options)
-        for item in [item for item in wrong if not item.judgement.is_whole][: options.show]:
+        for item in [item for item in wrong if not item.comparison.is_whole][: options.show]:
             print(shown(item))
         for example in lost:
             print(f"tags lost: {example.source.write(example.source.content)}")

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dragoman import documents
     from dragoman.runtime.alignment import AttentionMap
     from dragoman.runtime.errors import UserError
     from dragoman.runtime.forecasting import Forecaster
@@ -44,6 +45,7 @@ __all__ = [
     "Translator",
     "UserError",
     "__version__",
+    "documents",
     "load",
 ]
 
@@ -66,6 +68,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used (PEP 562)."""
+    if name == "documents":
+        return import_module("dragoman.documents")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"dragoman.runtime.{_MODULES[name]}"), name)

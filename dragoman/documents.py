@@ -1,4 +1,4 @@
-"""Translation of documents: Markdown, HTML, subtitles, PO, XLIFF, JSON, CSV, TSV, DOCX and plain text.
+"""Translation of documents: Markdown, HTML, subtitles, PO, XLIFF, JSON, CSV, TSV, DOCX, ODT and plain text.
 
 >>> import dragoman.documents
 >>> translator = dragoman.Translator.load("en-de.onnx")

@@ -46,7 +46,9 @@ def add_commands(commands: Commands) -> None:
         "a line break within a text is printed as \\n or \\r, so that each hypothesis is one row; --json has the exact "
         "text. The alignment is of the best translation: pairs SOURCE-TARGET of word numbers, counted from 0.",
     )
-    _add_input_arguments(p, "TEXT", "a text, in UTF-8; - is standard input (default: the lines of standard input)")
+    _add_input_arguments(
+        p, "TEXT", "a text, in UTF-8; - is standard input (default: the lines of standard input)", documents=True
+    )
     p.add_argument(
         "--beam", type=positive, metavar="K",
         help="beam size, from 1 (greedy search) to the vocabulary size (default: the file's; with --n-best above 1, at "
@@ -69,7 +71,7 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     p.add_argument(
         "--processes", type=positive, default=1, metavar="N",
-        help="processes that translate a file at once; each loads the model (default: 1)",
+        help="number of processes that translate a file together; each loads the model (default: 1)",
     )  # fmt: skip
     _add_document_arguments(p)
     p.set_defaults(run=translate)
@@ -110,20 +112,23 @@ def add_commands(commands: Commands) -> None:
     add_bench(commands)
 
 
-def _add_input_arguments(p: argparse.ArgumentParser, metavar: str, input_help: str, unit: str = "text") -> None:
+def _add_input_arguments(
+    p: argparse.ArgumentParser, metavar: str, input_help: str, unit: str = "text", *, documents: bool = False
+) -> None:
     """Add the arguments of commands that read text, whose output has a result for each `unit`."""
     p.add_argument("model", metavar="FILE.onnx", help="a file made by `dragoman export`")
     p.add_argument("text", metavar=metavar, nargs="*", help=input_help)
     p.set_defaults(text_name=metavar)
     p.add_argument(
         "--in", dest="input", metavar="FILE",
-        help="read the lines of this file: UTF-8, or UTF-16 with a byte order mark; plain, or compressed with gzip, "
-        "bzip2 or xz",
+        help=f"read {'a document or ' if documents else ''}the lines of this file: UTF-8, or UTF-16 with a byte order "
+        "mark; plain, or compressed with gzip, bzip2 or xz",
     )  # fmt: skip
     p.add_argument(
         "--out", metavar="FILE",
-        help="write to this file, one line for each line of the input; compressed if the name ends in .gz, .bz2 or "
-        ".xz (default: standard output). It is written as FILE.partial, which is renamed when it is complete",
+        help="write to this file; lines are compressed if the name ends in .gz, .bz2 or .xz (default: "
+        "standard output). The file appears under its name when it is complete; until then the results are in "
+        "FILE.partial",
     )  # fmt: skip
     p.add_argument(
         "--resume", action="store_true",
@@ -140,9 +145,10 @@ def _add_input_arguments(p: argparse.ArgumentParser, metavar: str, input_help: s
 
 def _add_document_arguments(p: argparse.ArgumentParser) -> None:
     """Add the arguments that only documents have."""
-    from dragoman.runtime.documents.names import FORMAT_NAMES
+    from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
 
-    group = p.add_argument_group("documents", "a file of --in that ends in .md, .html, .srt, .po, .docx or the like")
+    endings = ", ".join(ending for name, endings in ENDINGS.items() if name != "text" for ending in endings[:1])
+    group = p.add_argument_group("documents", f"A file of --in is a document if its name ends in {endings}.")
     group.add_argument(
         "--format", choices=FORMAT_NAMES, metavar="NAME",
         help=f"format of the document (default: by its ending): {', '.join(FORMAT_NAMES)}; text: one text a line",

@@ -1,4 +1,4 @@
-"""Output files: atomic writes, links, devices and pipes."""
+"""Output files: atomic writes, locks, links, devices and pipes."""
 
 from __future__ import annotations
 
@@ -48,6 +48,20 @@ def open_device(path: Path) -> BinaryIO:
         stream.flush()
     descriptor = descriptor_of(path)
     return open(path if descriptor is None else os.dup(descriptor), "wb")
+
+
+def lock_output(file: BinaryIO, path: Path) -> None:
+    """Lock an open file that belongs to the output `path`. Raises UserError if another process has locked it.
+
+    Windows has no such lock.
+    """
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is writing {path}; wait for it, or name another file") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

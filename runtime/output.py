@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from dragoman.runtime.compression import ENDINGS, without_compression
 from dragoman.runtime.errors import Interrupted, UserError
-from dragoman.runtime.files import is_device, open_device, real_path
+from dragoman.runtime.files import is_device, lock_output, open_device, real_path
 from dragoman.runtime.foreign import is_no_text
 from dragoman.runtime.wording import counted
 
@@ -72,7 +72,7 @@ class PartialOutput:
         is_new = not self._partial.exists()
         self._file = open(self._partial, "a+b")  # noqa: SIM115 (closed by `finish` or `keep`)
         try:
-            self._lock()
+            lock_output(self._file, path)
             self._continue(resume)
             self._checkpoint()
         except BaseException:
@@ -80,16 +80,6 @@ class PartialOutput:
             if is_new:
                 self._partial.unlink(missing_ok=True)
             raise
-
-    def _lock(self) -> None:
-        """Raise UserError if another process writes the file. Windows has no such lock."""
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"another process is writing {self._path}; wait for it, or name another file") from None
 
     def _continue(self, resume: bool) -> None:
         """Cut the partial file off after the results that the journal vouches for. Raises UserError.

@@ -39,7 +39,7 @@ class Part:
     protected: list[tuple[int, int]] = field(default_factory=list)  # offsets of spans that the translation must keep
     hidden: dict[str, str] = field(default_factory=dict)  # spans for which placeholders stand in `ids`
     spellings: dict[str, str] = field(default_factory=dict)  # of emoji, see protection.emoji_spellings
-    is_translated: bool = True  # False if no translation kept them, so that the source stands in its place
+    is_translated: bool = True  # False if no translation kept all of `protected`; the part stays as it is
 
 
 class PartSplitter:
@@ -104,15 +104,15 @@ class PartSplitter:
         def count_ids(text: str) -> int:
             return len(self._tokenizer.encode(text))
 
-        segments = split_text(line, count_ids, self._max_ids, self._max_sentences, self._language)
+        slices = split_text(line, count_ids, self._max_ids, self._max_sentences, self._language)
         return [
             Part(
-                segment.text,
-                segment.separator,
-                self._encode(segment.text),
-                segment.separator or (self._inserted_space(segment.text) if number < len(segments) else ""),
+                slice_.text,
+                slice_.separator,
+                self._encode(slice_.text),
+                slice_.separator or (self._inserted_space(slice_.text) if number < len(slices) else ""),
             )
-            for number, segment in enumerate(segments, 1)
+            for number, slice_ in enumerate(slices, 1)
         ]
 
     def _encode(self, text: str) -> list[int]:
@@ -133,7 +133,7 @@ class PartSplitter:
 def _fragments(parts: Sequence[Part], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return how many characters at the start and at the end of each part belong to a span that goes beyond it.
 
-    Only a span that is longer than a part can be is cut, such as a URL of 1,000 characters. All its fragments are kept.
+    Only a span that is too long for one part is cut, such as a URL of 1,000 characters. All its fragments are kept.
     """
     fragments = []
     position = n_passed = 0

@@ -32,14 +32,14 @@ PATTERNS: dict[str, str] = {
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "template": r"\{\{[^{}\n]{1,200}\}\}|\{%[^%\n]{1,200}%\}|\$\{[^{}\n]{1,200}\}|\{[\w.:!$,#*-]{0,60}\}",
     "format": r"%[A-Z][A-Z0-9_]+%?|"
-    r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|h|ll|l|z)?[diouxXeEfFgGcsaAp@](?![a-z])"
+    r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*(?:(?!0)\d+)?(?:\.\d+)?(?:hh|h|ll|l|z)?[diouxXeEfFgGcsaAp@](?![a-z])"
     r"|%(?:\(\w+\)|\d+\$)[a-zA-Z]",
     # Also $name$, and $A$1, which is a cell of a spreadsheet.
     "variable": r"(?<![\w$])\$[A-Za-z_]\w*(?:\([\w.]*\)|\$(?!\w)|\$\d+(?!\w))?",
     # Several words without "=" are no tag but a text to translate: <name of the file>.
     "tag": r"</?[A-Za-z][^\s<>=]{0,100}(?:\s[^<>=\n]{0,100}(?:=[^<>\n]{0,300}|\.\.\.|…))?\s?/?>|"
     r"<[a-z]+\s(?:async|checked|controls|defer|disabled|hidden|multiple|readonly|required|selected)\s?/?>",
-    "path": r"(?<![\w/.:~@-])(?:~|\.\.?)/[\w./+@%-]*\w|(?<![\w/.:~@<-])/[\w.+@%-]+/[\w./+@%-]*\w|"
+    "path": r"(?<![\w/.:~+@%-])(?:~|\.\.?)/[\w./+@%-]*\w|(?<![\w/.:~+@%<-])/[\w.+@%-]+/[\w./+@%-]*\w|"
     r"(?<![\w\\:])(?:[A-Za-z]:\\|\\\\)[^\s\"'<>|?*:,;]*[^\s\"'<>|?*:,;.!()]|"
     r"(?<![\w/\\.@-])(?:[\w-]+[/\\])+[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]\w{0,4}\b|"
     rf"(?<![\w/\\.@-])[\w-]+(?:\.[\w-]+)*\.(?:{'|'.join(_ENDINGS.split())})(?!\w|\.\w)",
@@ -48,15 +48,15 @@ PATTERNS: dict[str, str] = {
     "mention": r"(?<![\w@./-])@[A-Za-z_]\w*(?:[.-]\w+)*",
     # Spreadsheets translate the names of their errors, such as #N/A and #VALUE!.
     "hashtag": r"(?<![\w#&/])#(?!(?:NAME|NULL|NUM|REF|VALUE)[!?])[^\W\d]\w*(?!\w|/\w)",
-    "emoji": rf"(?<![\w:]):[a-z0-9_+-]*[a-z][a-z0-9_+-]*:(?!\w|:[\w:])|[0-9#*]\ufe0f?\u20e3|{EMOJI}",
+    "emoji": rf"(?<![\w:]):(?=[0-9_+-]*[a-z])[a-z0-9_+-]+:(?!\w|:[\w:])|[0-9#*]\ufe0f?\u20e3|{EMOJI}",
 }
-# Symbols that a tokenizer may reserve for spans. A network that was trained with them copies them surely. They are
+# Symbols that a tokenizer may reserve for spans. A network that was trained with them copies them reliably. They are
 # characters for private use, one subword each.
 PLACEHOLDERS = tuple(map(chr, range(0xE010, 0xE018)))
 _PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
 
 _EMOJI_SPAN = re.compile(PATTERNS["emoji"])
-# Signs of which a text has one if it has a span of a kind. To look for them is much faster than to look for the span.
+# A text with a span of a kind has one of the kind's signs. A search for signs is much faster than one for spans.
 _SIGNS: dict[str, re.Pattern[str]] = {
     kind: re.compile(signs)
     for kind, signs in {

@@ -31,10 +31,10 @@ _QUOTES = "\"'„“”‚‘’«»"
 def restored(
     source: str, spans: Sequence[tuple[int, int]], target: str, attention: AttentionMap
 ) -> tuple[str, AttentionMap]:
-    """Return a translation in which every protected span stands exactly once, and the attention of its words.
+    """Return a translation that has every protected span as often as the source, and the attention of its words.
 
-    A span that the translation lacks replaces the words that were written while the model attended to it. A span that
-    it has too often is removed where the model attended to it least.
+    A span that the translation lacks replaces the words that were written while the model attended to it. A surplus
+    copy of a span is removed where the model attended to the span least.
 
     Args:
         source: The text of a part.
@@ -101,7 +101,7 @@ def restored(
 
 
 class _Edit(NamedTuple):
-    """A stretch of a translation that a span of the source takes the place of. An empty span removes it."""
+    """A replacement of a stretch of a translation by a span of the source. An empty span removes the stretch."""
 
     start: int
     end: int

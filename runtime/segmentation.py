@@ -62,8 +62,8 @@ def is_spaced(language: str) -> bool:
 EndFinder = Callable[[str], list[int]]  # returns the offsets at which the units of a text end
 
 
-class Segment(NamedTuple):
-    """A segment of a text and the white space after it."""
+class Slice(NamedTuple):
+    """A slice of a text and the white space after it."""
 
     text: str
     separator: str
@@ -76,17 +76,17 @@ def count_sentences(text: str, language: str = "") -> int:
 
 def split_text(
     text: str, count: Callable[[str], int], limit: int, max_sentences: int | None = None, language: str = ""
-) -> list[Segment]:
-    """Split normalised text into segments that a model can take.
+) -> list[Slice]:
+    """Split normalised text into slices that a model can take.
 
-    Joining the texts and separators of all segments gives the text again. Adjacent short units share a segment, and a
-    text is split only where that is necessary: at sentences if possible, else at clauses, words or characters.
+    Joining the texts and separators of all slices gives the text again. Adjacent short units share a slice, and a text
+    is split only where that is necessary: at sentences if possible, else at clauses, words or characters.
 
     Args:
         text: Normalised text.
         count: Returns the number of ids of a text.
-        limit: Largest `count` of a segment, at least 8.
-        max_sentences: Largest number of sentences in a segment; None for any number.
+        limit: Largest `count` of a slice, at least 8.
+        max_sentences: Largest number of sentences in a slice; None for any number.
         language: Language code. It decides, for example, whether "3. Mai" is one sentence or two.
     """
     finders = (partial(_sentence_ends, language=language), partial(_ends, _CLAUSE_END), partial(_ends, _WORD_END))
@@ -95,28 +95,28 @@ def split_text(
 
 def _split(
     text: str, count: Callable[[str], int], limit: int, finders: tuple[EndFinder, ...], max_units: int | None = None
-) -> list[Segment]:
+) -> list[Slice]:
     """Split a text at the ends of the first finder, and what is still too long at those of the next.
 
-    max_units: Largest number of units of the first finder in a segment.
+    max_units: Largest number of units of the first finder in a slice.
     """
     # A SentencePiece subword has at most 16 characters, so longer text cannot fit and need not be counted.
     fits = len(text) <= 16 * limit and count(text) <= limit
     if fits and (max_units is None or len(_units(text, finders[0])) <= max_units):
-        return [Segment(text, "")]
+        return [Slice(text, "")]
     if not finders:
         size = (len(text) + 1) // 2 if len(text) <= 16 * limit else 8 * limit
         return [part for i in range(0, len(text), size) for part in _split(text[i : i + size], count, limit, finders)]
-    segments: list[Segment] = []
+    slices: list[Slice] = []
     pending, pending_count, pending_units = "", 0, 0
     for unit in _units(text, finders[0]):
         unit_count = count(unit) if len(unit) <= 16 * limit else limit + 1
         if pending and (pending_count + unit_count > limit or pending_units == max_units):
-            segments += _with_leading_spaces(pending, _split(pending.strip(" "), count, limit, finders[1:]))
+            slices += _with_leading_spaces(pending, _split(pending.strip(" "), count, limit, finders[1:]))
             pending, pending_count, pending_units = "", 0, 0
         pending, pending_count, pending_units = pending + unit, pending_count + unit_count, pending_units + 1
-    segments += _with_leading_spaces(pending, _split(pending.strip(" "), count, limit, finders[1:]))
-    return [segment for segment in segments if segment.text or segment.separator]
+    slices += _with_leading_spaces(pending, _split(pending.strip(" "), count, limit, finders[1:]))
+    return [slice_ for slice_ in slices if slice_.text or slice_.separator]
 
 
 def _ends(pattern: re.Pattern[str], text: str) -> list[int]:
@@ -197,7 +197,7 @@ class _Rules:
         return word != "i" and (word.isascii() or last_word[0].isupper())
 
 
-def _with_leading_spaces(original: str, segments: list[Segment]) -> list[Segment]:
-    """Return segments of a stripped text after an empty segment whose separator is the text's leading spaces."""
+def _with_leading_spaces(original: str, slices: list[Slice]) -> list[Slice]:
+    """Return slices of a stripped text after an empty slice whose separator is the text's leading spaces."""
     n_spaces = len(original) - len(original.lstrip(" "))
-    return [Segment("", " " * n_spaces), *segments] if n_spaces else segments
+    return [Slice("", " " * n_spaces), *slices] if n_spaces else slices

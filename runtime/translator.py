@@ -308,7 +308,14 @@ def _strings_of_texts(
     text: str | Iterable[str], texts: Sequence[str], protected: Iterable[str] | Iterable[Iterable[str]]
 ) -> list[list[str]]:
     """Return the strings to keep in each text, or nothing if there are none. Raise UserError for other values."""
-    of_texts: list[Any] = [protected] if isinstance(text, str) and protected else list(protected)
+    of_texts: list[Any]
+    if isinstance(text, str):
+        of_texts = [protected] if protected else []
+    elif isinstance(protected, Iterable) and not isinstance(protected, str):
+        of_texts = list(protected)
+    else:
+        kind = type(protected).__name__
+        raise UserError(f"`protected` is of type {kind}; for several texts, give a list with the strings of each text")
     strings = [list_of_texts(each) for each in of_texts]
     if strings and len(strings) != len(texts):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The benchmark of tags: its set from help pages, and its verdicts on made translations."""
+"""The benchmark of tags: its set from help pages, and its comparisons on made translations."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ def segment(markup: str) -> Segment:
         ("<b>b</b> or <i>c</i>", "<b>e</b> d <i>f</i>", "<i>e</i> d <b>f</b>",
          {"e": (False, False, False), "f": (False, False, False)}),
         ("<b>b</b> <b>b</b> b", "<b>e</b> <b>e</b> e", "<b>e</b> e e",
-         {"e": (False, False, False)}),  # one of two, and the last verdict is here
+         {"e": (False, False, False)}),  # one of two; the dict keeps the last one
         (f"a {LINK.format('en')}b</a>", f"{LINK.format('de')}e</a> d", f"{LINK.format('en')}e</a> d",
          {"e": (False, True, True)}),
     ],
 )  # fmt: skip
-def test_verdicts(
+def test_comparisons(
     tags: ModuleType, source: str, reference: str, translation: str, expected: dict[str, tuple[bool, ...]]
 ) -> None:
     content = segment(translation).content
     example = tags.Example(segment(source), segment(reference))
-    found = [*tags.judgements(example, tags.text_of(content), tags.elements(content))]
-    assert {judgement.element[1]: judgement[1:] for judgement in found} == expected
+    found = [*tags.comparisons(example, tags.text_of(content), tags.elements(content))]
+    assert {comparison.element[1]: comparison[1:] for comparison in found} == expected
 
 
 def translated(source: Segment, target: str, links: list[int]) -> Translation:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dragoman.runtime.documents.files import (
     TranslatedDocument,
+    check_ending,
     read_document,
     translate,
     translate_bytes,
@@ -41,17 +42,13 @@ def translate_document(a: argparse.Namespace) -> int:
     name = a.input or STANDARD_INPUT
     if a.input and a.out and not is_device(Path(a.out)):
         with progress_line(name, None) as line:
-
-            def progress(done: int, total: int) -> None:
-                line(done, total)
-
             report = translate(
-                translator, a.input, a.out, format=form, processes=a.processes, resume=a.resume, progress=progress,
+                translator, a.input, a.out, format=form, processes=a.processes, resume=a.resume, progress=line,
                 **options,
             )  # fmt: skip
     else:
         translated = _translate_stream(translator, a, form, name, options)
-        _write_stream(translated.data, a.out)
+        _write(translated.data, a.out)
         report = translated.report
     _print_listed(report, bool(a.report))
     if a.report:
@@ -68,6 +65,8 @@ def _check_options(a: argparse.Namespace) -> None:
             raise UserError(f"{option}: {name} is a document, which has one translation; leave {option} out")
     if a.json:
         raise UserError(f"--json: {name} is a document, which keeps its format; a report is --report FILE.json")
+    if a.resume and not a.input:
+        raise UserError("--resume: a document on standard input cannot be continued; give it with --in")
     if a.text:
         raise UserError(f"--format {a.format}: give the document with --in, or on standard input, not as {a.text_name}")
     if a.report and Path(a.report).suffix.lower() not in _REPORTS:
@@ -79,6 +78,8 @@ def _check_options(a: argparse.Namespace) -> None:
             if is_same_file(a.report, other):
                 raise UserError(f"--report {a.report} would overwrite {other}; name another file")
     form = a.format or format_by_ending(a.input)
+    if a.out and not is_device(Path(a.out)):
+        check_ending(name, a.out, FORMATS[form])
     for option, forms in _OPTIONS_OF_FORMATS.items():
         if getattr(a, option) and form not in forms:
             titles = " and ".join(name.upper() for name in forms)
@@ -93,10 +94,14 @@ def _translate_stream(
     return translate_bytes(translator, data, form, name=name, **options)
 
 
-def _write_stream(data: bytes, path: str | None) -> None:
-    if path:
+def _write(data: bytes, path: str | None) -> None:
+    """Write a document to a file or a device, or for None to standard output."""
+    if path and is_device(Path(path)):
         with open_device(Path(path)) as device:
             device.write(data)
+        return
+    if path:
+        write_atomically(Path(path), data)
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(data)

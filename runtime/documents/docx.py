@@ -14,15 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.packages import Part, read_members, read_part, write_members
-from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text
+from dragoman.runtime.documents.packages import Part, member_names, read_parts, write_members
+from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text, join_texts
 from dragoman.runtime.documents.stretches import Piece, restore_ends, stretches, strip_ends
 from dragoman.runtime.documents.xml_events import (
     MILESTONE,
     Event,
     XmlTree,
     escape_xml,
-    join_texts,
     nest_tags,
     pair_nested,
     parse_xml,
@@ -59,26 +58,30 @@ def read_docx(data: bytes) -> tuple[Part, ...]:
 
     Raises UserError for a file that is damaged, encrypted, too large or no Word document.
     """
-    members = read_members(data)
-    names = [name for name in members if name.lower() == "[content_types].xml"]
-    types = _content_types(data, names[0]) if names else {}
-    parts = []
+    members = member_names(data)
+    types: dict[str, str] = {}
+    for name in members:
+        if name.lower() == "[content_types].xml":
+            types = _content_types(data, name)
+            break
+    names = []
     has_main_part = False
     for name in members:
         part_type = types.get(f"/{name}".lower(), types.get(name.rpartition(".")[2].lower(), ""))
         if match := _TYPE.fullmatch(part_type):
-            parts.append(read_part(data, name))
+            names.append(name)
             has_main_part = has_main_part or match[1] is not None
     if not has_main_part:
         raise UserError("the archive has no main part of a Word document; give a file that Word saved as .docx")
-    return tuple(parts)
+    return read_parts(data, names)
 
 
 def _content_types(data: bytes, name: str) -> dict[str, str]:
     """Return content types by the names of parts, which start with a slash, and by extensions, in small letters."""
     types = {}
+    [part] = read_parts(data, [name])
     try:
-        events = parse_xml(read_part(data, name).xml)
+        events = parse_xml(part.xml)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     for event in events:
@@ -107,7 +110,7 @@ class _Run:
 
     start: int
     end: int
-    body_start: int  # behind its properties
+    body_start: int  # after its properties
     body_end: int
     properties: str = ""  # as they are spelt
     format: str = ""  # the properties without those that concern proofing only
@@ -454,7 +457,7 @@ class _Writer:
         first: Properties of the run in which the segment starts, or None if it starts outside of runs.
         last: Properties of the run in which it ends, or None.
         before: White space before the text.
-        after: White space behind it.
+        after: White space after it.
         hyphens: Hyphens that are elements in the source.
     """
 

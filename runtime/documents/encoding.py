@@ -1,4 +1,4 @@
-"""Text encodings of documents: bytes to text and back, with every byte that was not translated as it was."""
+"""Text encodings of documents: from bytes to text and back. Every byte that is not translated stays as it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from dragoman.runtime.errors import UserError
 
-_MARKS = {  # of UTF-8, the mark stays in the text; that of UTF-32 starts like one of UTF-16
+# Byte order marks, which stay in the text. That of UTF-32 LE begins like that of UTF-16 LE, so it comes first.
+_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -28,9 +29,9 @@ class Encoding:
 
     Attributes:
         codec: Name of the codec for Python.
-        errors: Its error handler. `surrogateescape` keeps bytes that are not UTF-8, and `surrogatepass` halves of
-            UTF-16's pairs.
-        references: Whether a character that the codec lacks may be written as `&#1234;`.
+        errors: Its error handler. `surrogateescape` keeps bytes that are not UTF-8. `surrogatepass` keeps lone
+            surrogates of UTF-16.
+        references: True if a character that the codec lacks may be written as `&#1234;`.
     """
 
     codec: str = "utf-8"
@@ -42,9 +43,12 @@ class Encoding:
         return text.encode(self.codec, self.errors)
 
     def fit(self, text: str) -> str | None:
-        """Return translated text as the encoding can hold it, or None if it cannot."""
+        """Return the spelling of a translated segment as the encoding can hold it, or None if it cannot.
+
+        Copied tags may hold bytes that are not UTF-8, which stay as they are.
+        """
         try:
-            text.encode(self.codec)
+            self.encode(text)
         except UnicodeEncodeError:
             if not self.references:
                 return None
@@ -56,19 +60,19 @@ def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, En
     """Return the text of a document and its encoding. `Encoding.encode` gives the same bytes again.
 
     The encoding is that of a byte order mark, the given one, or the one that the document declares. A document that
-    is not in what it declares is UTF-8. Bytes that are not UTF-8 become lone surrogates. Raises UserError for a
-    document that is not in the given encoding.
+    is not in the encoding that it declares is read as UTF-8. Bytes that are not UTF-8 become lone surrogates. Raises
+    UserError for a document that is not in the given encoding, unless that is UTF-8.
 
     Args:
         data: The document.
-        declares: The manner of a declaration: `html`, `xml`, `po`, or nothing.
+        declares: The format of the declaration: `html`, `xml`, `po`, or nothing.
         encoding: The encoding, if a user gives it.
     """
     references = declares in ("html", "xml")
     names = [codec for mark, codec in _MARKS.items() if data.startswith(mark)]
     names += [encoding] if encoding else []
-    if not encoding and declares and (match := _DECLARED[declares].search(data[:_START])):
-        names.append(match[1].decode("ascii", "replace"))
+    if not encoding and declares and (declared := declared_encoding(data, declares)):
+        names.append(declared)
     codecs_named = [_text_codec(name) for name in names]
     if declares == "html" and "iso8859-1" in codecs_named:  # browsers read it as windows-1252
         codecs_named.insert(codecs_named.index("iso8859-1"), "cp1252")
@@ -84,6 +88,12 @@ def decode(data: bytes, declares: str = "", encoding: str = "") -> tuple[str, En
     if encoding and _text_codec(encoding) != "utf-8":
         raise UserError(f"the document is not in the encoding {encoding}; name the right one, or leave it out")
     return data.decode("utf-8", "surrogateescape"), Encoding(references=references)
+
+
+def declared_encoding(data: bytes, declares: str) -> str:
+    """Return the encoding that a document declares, as it spells it, or nothing. declares: see `decode`."""
+    match = _DECLARED[declares].search(data[:_START])
+    return match[1].decode() if match else ""
 
 
 def is_encoding(name: str) -> bool:

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import dragoman
+from dragoman.runtime.arguments import whole_number
+from dragoman.runtime.compression import without_compression
 from dragoman.runtime.documents.formats import Document, Format, format_named, format_of
 from dragoman.runtime.documents.journal import Entry, Journal, journal_path
 from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
@@ -22,7 +25,7 @@ from dragoman.runtime.files import is_same_file, write_atomically
 from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
 
-BATCHES = 16  # of texts, in the segments that are translated at once, so that texts of similar length meet
+BATCHES = 16  # batches of texts that are taken at once, so that each can have texts of similar length
 Progress = Callable[[int, int], None]
 
 
@@ -60,7 +63,7 @@ def translate(
         translator: A translator.
         source: The document.
         target: The file to write. It must have the format of the source.
-        format: The format's name, such as `html`; by default by the ending of `source`. See `names.ENDINGS`.
+        format: The format's name, such as `html`. By default, the ending of `source` decides.
         encoding: Encoding of the document's text; by default the one that it declares, or UTF-8.
         keys: JSON: paths of the strings to translate, such as `menu.title` or `items.*.label`; by default all prose.
         columns: CSV and TSV: names or numbers of the columns to translate; by default all prose.
@@ -70,14 +73,15 @@ def translate(
         batch_size: Largest number of texts to translate at once.
         drop_tags: Translate a segment without its inline tags if they cannot be placed. Otherwise its source is kept.
         processes: Number of processes that translate. Each loads the model.
-        resume: Go on with the FILE.partial that an interrupted call has left.
-        progress: A function that takes the number of segments done, and of all.
+        resume: Continue the FILE.partial that an interrupted call has left.
+        progress: A function that takes the number of translated segments and the number of all segments.
 
     Returns:
         The report, with the segments that a person should look at.
 
     Raises:
-        UserError: A file cannot be read or written, or the document is damaged or in no known format.
+        UserError: A file cannot be read or written, the document is damaged or in no known format, or an argument is
+            out of range.
         Interrupted: Ctrl-C; the results so far are kept for `resume`.
 
     Example:
@@ -88,15 +92,16 @@ def translate(
     data = read_document(source, form)
     _check_target(source, target, form)
     options = _options(translator, keys, columns, fuzzy)
-    settings = Settings(beam, length_penalty, batch_size, drop_tags)
+    settings = _settings(beam, length_penalty, batch_size, drop_tags)
+    processes = whole_number("the number of processes", processes, 1)
     with _naming(source):
         document = Document(data, form, options, encoding)
     facts = {
+        "version of Dragoman": dragoman.__version__,  # another one may find other segments
         "model": translator.checksum,
         "input": hashlib.sha256(data).hexdigest(),
-        "options": [form.name, encoding, asdict(options), beam, length_penalty, drop_tags],
+        "options": repr([form.name, encoding, asdict(options), beam, length_penalty, drop_tags]),
     }
-    facts = {key: value if isinstance(value, str) else repr(value) for key, value in facts.items()}
     journal = Journal(Path(target), facts, resume=resume)
     try:
         contents = [segment.content for segment in document.segments[len(journal.entries) :]]
@@ -155,10 +160,10 @@ def translate_bytes(
         UserError: The document is damaged, too large, or not in the format.
     """
     form = format_named(format)
+    settings = _settings(beam, length_penalty, batch_size, drop_tags)
     _check_size(name, len(data), form)
     with _naming(name):
         document = Document(data, form, _options(translator, keys, columns, fuzzy), encoding)
-    settings = Settings(beam, length_penalty, batch_size, drop_tags)
     with translated(translator, [segment.content for segment in document.segments], settings) as results:
         entries = [_entry(document, i, result) for i, result in enumerate(itertools.chain.from_iterable(results))]
     written = document.write([entry.replacement for entry in entries])
@@ -213,7 +218,12 @@ def _report(name: str, document: Document, translator: Translator, entries: Sequ
 
 def _options(translator: Translator, keys: Iterable[str], columns: Iterable[str], fuzzy: bool) -> Options:
     metadata = translator.metadata
-    return Options(metadata.source_language, metadata.target_language, tuple(keys), tuple(columns), fuzzy)
+    chosen_keys, chosen_columns = ((each,) if isinstance(each, str) else tuple(each) for each in (keys, columns))
+    return Options(metadata.source_language, metadata.target_language, chosen_keys, chosen_columns, fuzzy)
+
+
+def _settings(beam: int | None, length_penalty: float | None, batch_size: int, drop_tags: bool) -> Settings:
+    return Settings(beam, length_penalty, whole_number("the batch size", batch_size, 1), drop_tags)
 
 
 def _known_format(path: str | Path) -> Format:
@@ -252,16 +262,23 @@ def _check_size(name: str | Path, size: int, form: Format) -> None:
 
 
 def _check_target(source: str | Path, target: str | Path, form: Format) -> None:
-    """Raise UserError for a target that is the source, or that its ending says to be something else."""
+    """Raise UserError for a target that would overwrite the source, has no folder, or has a wrong ending."""
     for used in (target, f"{target}.part", journal_path(Path(target))):  # files that are written
         if is_same_file(source, used):
             raise UserError(f"{target} would overwrite {source}; name another file")
-    other = format_of(target)
-    if other and other.name not in (form.name, "text"):
-        raise UserError(
-            f"{target} would be {form.title}, as {source} is, and its ending says {other.title}; name it with "
-            f"{ENDINGS[form.name][0]}"
-        )
+    check_ending(source, target, form)
     folder = Path(target).absolute().parent
     if not folder.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {folder}; make it first")
+
+
+def check_ending(source: str | Path, target: str | Path, form: Format) -> None:
+    """Raise UserError for a target whose ending is that of another format, or of a compressed file."""
+    if (name := without_compression(str(target))) != str(target):
+        raise UserError(f"{target}: documents are written without compression; name it {name}")
+    other = format_of(target)
+    if other and other.name not in (form.name, "text"):
+        raise UserError(
+            f"{target} would be {form.title}, as {source} is, and its ending says {other.title}; give it "
+            f"the ending {ENDINGS[form.name][0]}"
+        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dragoman.runtime.compression import method_of
 from dragoman.runtime.documents.encoding import Encoding, decode, is_encoding
 from dragoman.runtime.documents.names import FORMAT_NAMES, format_by_ending
 from dragoman.runtime.documents.options import Options
@@ -25,8 +26,8 @@ class Format:
         title: Its name for people.
         module: The module of this package that finds its segments.
         function: The function of the module.
-        declares: The manner in which a document declares its encoding; see `encoding.decode`.
-        is_archive: Whether it is a zip archive with several parts of text.
+        declares: The format in which a document declares its encoding; see `encoding.decode`.
+        is_archive: True for a zip archive with several parts of text.
         max_size: Largest size in bytes. A document is held in memory with its segments.
     """
 
@@ -88,6 +89,8 @@ class Document:
         """
         if encoding and not is_encoding(encoding):
             raise UserError(f"{encoding!r} is no encoding that Python knows; give one such as utf-8 or windows-1252")
+        if method := method_of(data):
+            raise UserError(f"the document is compressed with {method.name}; decompress it first")
         self.format = form
         self._data = data
         self._parts: list[_Part] = []
@@ -95,8 +98,7 @@ class Document:
             module = form.implementation
             for part in getattr(module, f"read_{form.name}")(data):
                 segments = module.part_segments(part.xml, options, part.name)
-                errors = "surrogateescape" if part.encoding == "utf-8" else "surrogatepass"
-                self._parts.append(_Part(part.name, part.xml, Encoding(part.encoding, errors), segments))
+                self._parts.append(_Part(part.name, part.xml, part.encoding, segments))
         else:
             source, found = decode(data, form.declares, encoding)
             self._parts.append(_Part("", source, found, form.segments(source, options)))
@@ -104,7 +106,7 @@ class Document:
         self._encodings = [part.encoding for part in self._parts for _ in part.segments]
 
     def fit(self, number: int, text: str) -> str | None:
-        """Return the translation of a segment as the document's encoding can hold it, or None if it cannot."""
+        """Return the spelling of a translated segment; see `Encoding.fit`."""
         return self._encodings[number].fit(text)
 
     def encoding_of(self, number: int) -> str:
@@ -133,7 +135,7 @@ class Document:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a document that has a text of its own; its only one, unless the document is an archive."""
+    """A part of an archive that holds text; or the whole document, if that is no archive."""
 
     name: str
     source: str
@@ -147,7 +149,7 @@ def format_of(path: str | Path) -> Format | None:
 
 
 def format_named(name: str) -> Format:
-    """Return the format of a name. Raises UserError."""
+    """Return the format with a name. Raises UserError if there is none."""
     if name.lower() not in FORMATS:
         raise UserError(f"{name!r} is no format of documents; choose from {', '.join(FORMAT_NAMES)}")
     return FORMATS[name.lower()]
@@ -157,7 +159,7 @@ _LINE = re.compile(r"[^\r\n]+")
 
 
 def text_segments(source: str, options: Options) -> list[Segment]:
-    """Return the lines of plain text, each of which is translated as `dragoman translate` does."""
+    """Return the lines of plain text, without white space at their ends."""
     segments = []
     number = position = 0
     for match in _LINE.finditer(source):

@@ -6,11 +6,10 @@ the difference between block and inline elements counts here. Attributes, such a
 
 from __future__ import annotations
 
-import bisect
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -23,6 +22,7 @@ from dragoman.runtime.documents.segments import (
     Tag,
     Text,
     has_words,
+    line_finder,
     pair_tags,
     stripped,
     writer,
@@ -84,7 +84,7 @@ def segments(source: str, options: Options) -> list[Segment]:
 
 
 def _segments(source: str) -> Iterator[Segment]:
-    newlines = [match.start() for match in re.finditer("\n", source)]
+    line = line_finder(source)
     content: list[tuple[Token, Content]] = []
     tokens = [*islice(_tokens(source), MAX_TOKENS + 1)]
     if len(tokens) > MAX_TOKENS:
@@ -96,10 +96,10 @@ def _segments(source: str) -> Iterator[Segment]:
         is_copied = token.kind == "tag" and not token.closes and _is_copied(source, token)
         end = ends[i] if is_copied else i + 1
         if token.kind == "raw" or (token.kind == "tag" and token.name in BLOCKS):
-            yield from _segment(source, content, newlines)
+            yield from _segment(source, content, line)
             content = []
             if token.kind == "raw" and _holds_prose(tokens, i):
-                yield from _segment(source, [(token, _text(source, token))], newlines)
+                yield from _segment(source, [(token, _text(source, token))], line)
         elif is_copied:
             content.append(_copied(source, tokens[i:end]))
         elif token.kind == "text":
@@ -107,10 +107,10 @@ def _segments(source: str) -> Iterator[Segment]:
         else:
             content.append((token, _tag(source, token)))
         i = end
-    yield from _segment(source, content, newlines)
+    yield from _segment(source, content, line)
 
 
-def _segment(source: str, content: Sequence[tuple[Token, Content]], newlines: Sequence[int]) -> Iterator[Segment]:
+def _segment(source: str, content: Sequence[tuple[Token, Content]], line: Callable[[int], int]) -> Iterator[Segment]:
     """Yield the segment of a block's content, unless it has no words."""
     items = [item for _, item in content]
     if not has_words(items):
@@ -120,8 +120,7 @@ def _segment(source: str, content: Sequence[tuple[Token, Content]], newlines: Se
         start += 1
     while source[end - 1] in " \t\n\f\r":
         end -= 1
-    place = f"line {bisect.bisect_left(newlines, start) + 1:,}"
-    yield Segment(start, end, pair_tags(stripped(items)), place, WRITE)
+    yield Segment(start, end, pair_tags(stripped(items)), f"line {line(start):,}", WRITE)
 
 
 def _escape(text: str) -> str:

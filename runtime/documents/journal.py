@@ -1,4 +1,4 @@
-"""Journal of a document's translation: the results so far, with which an interrupted command can go on.
+"""Journal of a document's translation: the results so far, from which an interrupted command can continue.
 
 It is FILE.partial, a JSON Lines file beside the output FILE: a header that says what the results depend on, then a line
 for each batch of segments. A line that an interruption cut off is ignored.
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from dragoman.runtime.documents.translation import Problem
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import real_path
+from dragoman.runtime.files import lock_output, real_path
 
 
 class Entry(NamedTuple):
@@ -57,20 +57,20 @@ class Journal:
             raise UserError(f"cannot write {error.filename or path}: {error.strerror or error}") from None
 
     def _open(self, facts: dict[str, Any], resume: bool) -> None:
-        exists = self._path.exists()
-        size = self._read(facts, resume) if exists else 0
+        self._file = open(self._path, "a+b")  # noqa: SIM115 (closed by `_close`)
+        lock_output(self._file, self._output)
+        self._file.seek(0)
+        size = self._read(self._file.read(), facts, resume)
         if resume and not self.entries:
-            print(f"dragoman: --resume: there is no {self._path} to continue; starting anew", file=sys.stderr)
-        self._file = open(self._path, "r+b" if exists else "w+b")  # noqa: SIM115 (closed by `close`)
-        self._lock()
+            reason = f"there is no {self._path} to continue"
+            print(f"dragoman: --resume: {reason}, so {self._output} starts at the first segment", file=sys.stderr)
         self._file.truncate(size)
-        self._file.seek(size)
         if not size:
             self._write({"facts": facts})
 
-    def _read(self, facts: dict[str, Any], resume: bool) -> int:
-        """Read the entries of an earlier command, and return the size of the part of the file that is used."""
-        lines = self._path.read_bytes().splitlines(keepends=True)
+    def _read(self, data: bytes, facts: dict[str, Any], resume: bool) -> int:
+        """Take the entries of an earlier command from the journal's data, and return the size of its valid part."""
+        lines = data.splitlines(keepends=True)
         header: dict[str, Any] | None = _parsed(lines[0]) if lines else None
         is_header = isinstance(header, dict) and header.keys() == {"facts"} and isinstance(header["facts"], dict)
         if lines and not is_header:
@@ -99,22 +99,8 @@ class Journal:
             size += len(line)
         return size
 
-    def _lock(self) -> None:
-        """Raise UserError if another process writes the file. Windows has no such lock."""
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            assert self._file
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"another process is writing {self._output}; wait for it, or name another file"
-                ) from None
-
     def add(self, entries: Sequence[Entry]) -> None:
         """Add the results of the next segments. Raises UserError, for example when the disk is full."""
-        self.entries += entries
         batch = [
             (entry.replacement, entry.text, [(problem.kind, problem.message) for problem in entry.problems])
             for entry in entries
@@ -123,6 +109,7 @@ class Journal:
             self._write(batch)
         except OSError as error:
             raise UserError(f"cannot write {self._output}: {error.strerror or error}") from None
+        self.entries += entries
 
     def _write(self, value: Any) -> None:  # noqa: ANN401 (any JSON value)
         assert self._file
@@ -130,7 +117,7 @@ class Journal:
         self._file.flush()
 
     def keep(self) -> bool:
-        """Close the journal after an error, and return whether it holds results to go on with. An empty one goes."""
+        """Close the journal after an error, and return whether it holds results. Without results, remove it."""
         self._close()
         if not self.entries:
             self._remove()

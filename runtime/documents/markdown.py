@@ -15,9 +15,8 @@ from markdown_it.token import Token
 from dragoman.runtime.documents.html import segments as html_segments
 from dragoman.runtime.documents.markdown_inline import (
     HEADING_ATTRIBUTES,
+    BlockKind,
     Context,
-    Kind,
-    has_words,
     one_line,
     paired,
     read,
@@ -26,7 +25,7 @@ from dragoman.runtime.documents.markdown_inline import (
 )
 from dragoman.runtime.documents.markdown_parser import Parser
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.segments import Edit, Segment, Tag
+from dragoman.runtime.documents.segments import Edit, Segment, Tag, has_words
 
 Html = Callable[[str, Options], list[Segment]]
 
@@ -65,7 +64,7 @@ class _Block(NamedTuple):
         place: Its cell, if it is one.
     """
 
-    kind: Kind
+    kind: BlockKind
     text: str
     starts: list[int]
     end: int = 0
@@ -117,7 +116,7 @@ class _Document:
         for segment in found:
             edits = tuple(Edit(edit.start + offset, edit.end + offset, edit.text) for edit in segment.edits)
             start, end = segment.start + offset, segment.end + offset
-            yield replace(segment, start=start, end=end, edits=edits, place=f"line {self.line_of(start) + 1}")
+            yield replace(segment, start=start, end=end, edits=edits, place=f"line {self.line_of(start) + 1:,}")
 
     def blocks(self) -> Iterator[_Block]:
         """Yield the blocks that hold text, in order."""
@@ -136,7 +135,7 @@ class _Document:
                 if token.content:
                     start, _ = row[column]
                     assert token.map is not None
-                    place = f"line {token.map[0] + 1}, column {column + 1}"
+                    place = f"line {token.map[0] + 1:,}, column {column + 1}"
                     yield _Block("cell", token.content, [start], place=place)
                 column += 1
             elif token.content:
@@ -162,7 +161,7 @@ class _Document:
         """Yield a paragraph or heading, or nothing if its lines cannot be found or must stay as they are."""
         assert token.map is not None
         text = token.content
-        kind: Kind = "paragraph"
+        kind: BlockKind = "paragraph"
         if parent.type == "heading_open":
             kind = "atx" if parent.markup.startswith("#") else "setext"
             text = HEADING_ATTRIBUTES.sub("", text)
@@ -219,7 +218,7 @@ class _Document:
             if has_words(content):
                 start = offset(begin)
                 context = self._with_lines(context, block, start, offset(end - 1) + 1, "\n" in text[begin:end])
-                place = block.place or f"line {self.line_of(start) + 1}"
+                place = block.place or f"line {self.line_of(start) + 1:,}"
                 write = partial(spelling, self.parser, context)
                 yield Segment(start, self._end(block, offset, end), content, place, write)
                 continue
@@ -271,14 +270,14 @@ class _Document:
         begin += len(image.content) - len(image.content.lstrip())
         context = Context("alt", in_cell=block.kind == "cell", tail=tail)
         start = offset(begin)
-        place = f"{block.place or f'line {self.line_of(start) + 1}'} (image)"
+        place = f"{block.place or f'line {self.line_of(start) + 1:,}'} (image)"
         write = partial(spelling, self.parser, context)
         yield Segment(start, self._end(block, offset, end), tuple(content), place, write)
 
 
 _PIPE = re.compile(r"(?<!\\)\|")
 # Lines of tables and drawings that this parser takes for text. Joining them would destroy them.
-_DRAWN = re.compile(r"[ \t]*(?:[|+]|[-=~+*|: \t]{3,}$)")
+_DRAWN = re.compile(r"[ \t]*[|+]|[-=~+*|: \t]{3,}$")
 
 
 def _front_matter(lines: list[str]) -> int:

@@ -15,11 +15,12 @@ from typing import Literal, NamedTuple, TypeGuard
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.token import Token
 
+from dragoman.runtime.documents.html import VOID
 from dragoman.runtime.documents.markdown_parser import ATTRIBUTES, Parser
 from dragoman.runtime.documents.segments import Content, Tag, Text, pair_tags
 from dragoman.runtime.errors import UserError
 
-Kind = Literal["paragraph", "setext", "atx", "cell", "alt", "html"]
+BlockKind = Literal["paragraph", "setext", "atx", "cell", "alt", "html"]
 HEADING_ATTRIBUTES = re.compile(r"(?<![ \t])[ \t]*\{(?:[:#.][^{}]*|/\*[^{}]*\*/)\}$")
 _SPACES = re.compile(r"[ \t\n\r\x0b\x0c\x1c-\x1f\x85\u2028\u2029]+")
 _NAME = re.compile(  # addresses that need no parser
@@ -27,7 +28,6 @@ _NAME = re.compile(  # addresses that need no parser
     r"|(?<![\w.-])www\.[^\s<>\[\]{}`*|\\\"\u3000-\u303f\uff00-\uffef]*[A-Za-z0-9/])"
 )
 _HTML_NAME = re.compile(r"</?([A-Za-z][\w.:-]*)")
-_VOID = {*"area base br col embed hr img input link meta source track wbr".split()}
 
 _EMPHASIS = {"*": "em", "_": "em", "**": "strong", "__": "strong", "~~": "s"}
 _LINK = "["
@@ -143,7 +143,7 @@ def _html_name(tag: str) -> str:
 
 def _html_tag(source: str) -> Tag:
     name = _html_name(source)
-    if not name or name in _VOID or source.endswith("/>"):
+    if not name or name in VOID or source.endswith("/>"):
         return Tag(source, "empty", name)
     return Tag(source, "close" if source.startswith("</") else "open", name)
 
@@ -157,10 +157,6 @@ def paired(items: Sequence[Content]) -> tuple[Content, ...]:
         )
         content = pair_tags(marks)
     return content
-
-
-def has_words(content: Sequence[Content]) -> bool:
-    return any(isinstance(item, Text) and item.source is None and any(map(str.isalnum, item.text)) for item in content)
 
 
 def trimmed(items: Sequence[Content]) -> list[Content]:
@@ -183,13 +179,13 @@ class Context:
         after_break: A line break stands before it in its block.
         before_break: A line break stands after it.
         in_cell: It is in a table.
-        tail: What follows an alternative text: a label that replaces the text as the label.
+        tail: What follows an alternative text that was also the label of its image: the label, as the source spells it.
         newline: A line ending and the prefix of a further line.
         column: Number of characters before it on its line.
         width: Length of the longest line, to wrap the text at; 0 if it stands on one line.
     """
 
-    kind: Kind
+    kind: BlockKind
     starts_line: bool = False
     after_break: bool = False
     before_break: bool = False

@@ -121,7 +121,7 @@ class _BlockParser(ParserBlock):
     def tokenize(self, state: StateBlock, startLine: int, endLine: int) -> None:
         """Parse lines."""
         if state.level >= MAX_NESTING:
-            place = f"line {startLine + 1}"
+            place = f"line {startLine + 1:,}"
             raise UserError(f"{place}: lists and quotes nest more than {MAX_NESTING} levels deep; use fewer levels")
         super().tokenize(state, startLine, endLine)
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.packages import Part, read_members, read_part, write_members
-from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text
+from dragoman.runtime.documents.packages import Part, member_names, read_parts, write_members
+from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text, join_texts
 from dragoman.runtime.documents.stretches import Piece, restore_ends, stretches, strip_ends
 from dragoman.runtime.documents.xml_events import (
     MILESTONE,
     Event,
     XmlTree,
     escape_xml,
-    join_texts,
     nest_tags,
     pair_nested,
     unescape_xml,
@@ -44,16 +43,16 @@ def read_odt(data: bytes) -> tuple[Part, ...]:
 
     Raises UserError for a file that is damaged, encrypted, too large or no OpenDocument text.
     """
-    members = read_members(data)
+    members = {*member_names(data)}
     if "mimetype" not in members or "content.xml" not in members:
         raise UserError("the archive is no OpenDocument text; give a file that was saved as .odt")
-    mimetype = read_part(data, "mimetype").xml.strip()
+    mimetype = read_parts(data, ["mimetype"])[0].xml.strip()
     if mimetype not in (_MIMETYPE, f"{_MIMETYPE}-template", f"{_MIMETYPE}-master"):
         raise UserError(f"the document has the type {mimetype[:80]!r}; give an OpenDocument text, saved as .odt")
     manifest = "META-INF/manifest.xml"
-    if manifest in members and "encryption-data" in read_part(data, manifest).xml:
+    if manifest in members and "encryption-data" in read_parts(data, [manifest])[0].xml:
         raise UserError("the document is encrypted; save it without a password")
-    return tuple(read_part(data, name) for name in _PARTS if name in members)
+    return read_parts(data, [name for name in _PARTS if name in members])
 
 
 def write_odt(data: bytes, parts: Mapping[str, bytes]) -> bytes:
@@ -195,9 +194,9 @@ class _Writer:
     Attributes:
         prefix: The prefix of the namespace of texts, with its colon.
         before: White space before the text.
-        after: White space behind it.
+        after: White space after it.
         after_space: The segment starts where a space would not be shown.
-        before_space: It ends with spaces that are elements, behind which more white space is shown.
+        before_space: It ends with spaces that are elements, after which more white space is shown.
     """
 
     prefix: str

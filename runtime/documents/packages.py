@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import io
-import lzma
-import re
 import struct
 import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from dragoman.runtime.documents.encoding import Encoding, declared_encoding
 from dragoman.runtime.errors import UserError
+
+try:
+    from lzma import LZMAError
+except ImportError:  # some builds of Python lack it
+    LZMAError = zipfile.BadZipFile  # type: ignore[assignment,misc]  # then zipfile refuses such members
 
 MAX_SIZE = 512 << 20  # bytes of all members together
 MAX_PART_SIZE = 64 << 20  # bytes of a member that is parsed
@@ -30,14 +34,15 @@ _DAMAGE = (
     ValueError,  # includes names that are not UTF-8
     struct.error,
     zlib.error,
-    lzma.LZMAError,
+    LZMAError,
     NotImplementedError,
     OverflowError,
     RuntimeError,
 )
-_BYTE_ORDERS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-_ERRORS = {"utf-8": "surrogateescape", "utf-16-le": "surrogatepass", "utf-16-be": "surrogatepass"}
-_DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_BYTE_ORDERS = {
+    b"\xff\xfe": Encoding("utf-16-le", "surrogatepass"),
+    b"\xfe\xff": Encoding("utf-16-be", "surrogatepass"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,7 @@ class Part:
 
     name: str
     xml: str
-    encoding: str = "utf-8"
-
-    def encode(self, xml: str) -> bytes:
-        """Return the part with other text, as it is stored."""
-        return xml.encode(self.encoding, _ERRORS[self.encoding])
+    encoding: Encoding
 
 
 @contextmanager
@@ -85,28 +86,42 @@ def _check(archive: zipfile.ZipFile) -> None:
             raise UserError(f"{member.filename} is encrypted; save the document without a password")
         total += member.file_size
         if member.file_size > max(_LARGE, MAX_RATIO * member.compress_size):
-            raise UserError(f"{member.filename} expands to more than {MAX_RATIO} times its size; a document does not")
+            raise UserError(
+                f"{member.filename} expands to more than {MAX_RATIO} times its size, as no real document does; save "
+                "the document again from the program that made it"
+            )
     if total > MAX_SIZE:
         raise UserError(
             f"the document expands to {total >> 20:,} MiB; split it into documents below {MAX_SIZE >> 20} MiB"
         )
 
 
-def read_members(data: bytes) -> dict[str, zipfile.ZipInfo]:
-    """Return the members of an archive by their names, in order. Raises UserError for one that must not be read."""
+def member_names(data: bytes) -> list[str]:
+    """Return the names of the members of an archive, in order. Raises UserError for one that must not be read."""
     with _opened(data) as archive:
         _check(archive)
-        return {member.filename: member for member in archive.infolist()}
+        return archive.namelist()
 
 
-def read_part(data: bytes, name: str) -> Part:
-    """Return an XML part of a checked archive. Raises UserError if it is too large to be parsed."""
+def read_parts(data: bytes, names: Iterable[str]) -> tuple[Part, ...]:
+    """Return XML parts of a checked archive. Raises UserError for one that is too large, or in another encoding.
+
+    The archive is opened once: opening takes time for every member, and all members may be parts.
+    """
     with _opened(data) as archive:
-        if archive.getinfo(name).file_size > MAX_PART_SIZE:
-            raise UserError(f"{name} is larger than {MAX_PART_SIZE >> 20} MiB; split the document")
-        content = archive.read(name)  # no more than the size that is declared, and checked by its CRC
+        return tuple(_part(archive, name) for name in names)
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> Part:
+    if archive.getinfo(name).file_size > MAX_PART_SIZE:
+        raise UserError(f"{name} is larger than {MAX_PART_SIZE >> 20} MiB; split the document")
+    content = archive.read(name)  # no more than the size that is declared, and checked by its CRC
     encoding = _encoding_of(content, name)
-    return Part(name, content.decode(encoding, _ERRORS[encoding]), encoding)
+    try:
+        return Part(name, content.decode(encoding.codec, encoding.errors), encoding)
+    except UnicodeDecodeError:
+        problem = f"{name} has the byte order mark of {encoding.codec}, and is not in this encoding"
+        raise UserError(f"{problem}; save the document again from the program that made it") from None
 
 
 def write_members(data: bytes, contents: Mapping[str, bytes]) -> bytes:
@@ -128,12 +143,11 @@ def write_members(data: bytes, contents: Mapping[str, bytes]) -> bytes:
     return output.getvalue()
 
 
-def _encoding_of(data: bytes, name: str) -> str:
+def _encoding_of(data: bytes, name: str) -> Encoding:
     """Return the encoding of an XML part: UTF-8, or UTF-16 with a byte order mark."""
     if encoding := _BYTE_ORDERS.get(data[:2]):
         return encoding
-    match = _DECLARED.match(data[:1000])
-    encoding = match[1].decode().lower() if match else "utf-8"
-    if encoding not in ("utf-8", "utf8", "us-ascii"):
-        raise UserError(f"{name} is in the encoding {encoding}; save the document with parts in UTF-8")
-    return "utf-8"
+    declared = declared_encoding(data, "xml").lower()
+    if declared not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UserError(f"{name} is in the encoding {declared}; save the document with parts in UTF-8")
+    return Encoding()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.segments import Content, Edit, Segment, Text, writer
+from dragoman.runtime.documents.segments import Content, Edit, Segment, Text, has_words, writer
 from dragoman.runtime.errors import UserError
 
 LINE_WIDTH = 77  # columns between the quotation marks of a line, as msgcat writes them
@@ -186,7 +186,7 @@ def _message_segments(
         original = _unescape(text, texts["msgid_plural" if is_plural else "msgid"], is_utf8)
         stripped = original.strip()
         content = tuple(_content(stripped))
-        if not form.is_empty or not any(c.isalnum() for item in content if item.source is None for c in item.text):
+        if not form.is_empty or not has_words(content):
             continue
         before, after = original.split(stripped, 1)
         start, end = form.literals[0][0], form.literals[-1][1]

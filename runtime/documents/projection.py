@@ -3,15 +3,15 @@
 A target word belongs to an element as far as the model attended to the element's words when it wrote that word. An
 element gets the stretch of words that belongs to it most: the one with the largest sum of (share - 1/2). A text that
 the translation has unchanged, such as a name, is found by its spelling instead. Elements inside one another keep their
-nesting, and every tag comes out exactly once. Bergamot's translator, and the project TAG before it, instead give each
-target word the tags of the one source word with the most attention.
+nesting, and every tag comes out exactly once. Bergamot's translator instead gives each target word the tags of the one
+source word with the most attention.
 
 Three rules then correct the ends of a stretch, and bench/tags.py measures their effect. Words at its start are left out
 if the model only looked ahead when it wrote them: "drücken Sie die <b>Eingabetaste</b>". So are punctuation marks at an
 end where the source element has none. An ellipsis that the translation adds stays with its word: "<b>Drucken…</b>".
 
-Positions are counted in visible characters, that is without white space. So the white space that normalisation and
-splitting change has no influence.
+Positions are counted in visible characters, that is without white space, because normalisation and splitting change
+white space.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class _Node:
         end: Visible characters before its end.
         copied: The copied text, or None.
         text: The text of an element, or the copied text.
-        marks: Whether an element's text begins and ends with a punctuation mark.
-        before_ellipsis: Whether an ellipsis follows an element.
-        spaces: For tags that stand alone, whether there is white space before and after them.
+        marks: True if an element's text begins, and if it ends, with a punctuation mark.
+        before_ellipsis: True if an ellipsis follows an element.
+        spaces: For tags that stand alone: True for white space before them, and after them.
         children: Elements, tags and copied text within an element.
         first: The first word in the target.
         last: The word after its last one.

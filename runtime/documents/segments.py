@@ -6,9 +6,12 @@ them stays byte for byte as it was.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 Kind = Literal["open", "close", "empty"]
@@ -127,6 +130,17 @@ def pair_tags(content: Iterable[Content]) -> tuple[Content, ...]:
     return tuple(items)
 
 
+def join_texts(content: Iterable[Content]) -> Iterator[Content]:
+    """Yield content with adjacent texts joined, unless only one of them is copied."""
+    for kind, group in groupby(content, key=lambda item: None if isinstance(item, Tag) else item.source is None):
+        items = list(group)
+        if kind is None:
+            yield from items
+        else:
+            source = None if kind else "".join(item.source or "" for item in items)
+            yield Text("".join(item.text for item in items if isinstance(item, Text)), source)
+
+
 def stripped(content: Sequence[Content]) -> list[Content]:
     """Return content without white space at the ends of its text. Tags stay."""
     items = list(content)
@@ -160,3 +174,9 @@ def has_words(content: Iterable[Content]) -> bool:
     """Return whether content has a letter or digit to translate."""
     texts = (item.text for item in content if isinstance(item, Text) and item.source is None)
     return any(character.isalnum() for text in texts for character in text)
+
+
+def line_finder(source: str) -> Callable[[int], int]:
+    """Return a function that gives the line of an offset, counted from 1."""
+    ends = [match.start() for match in re.finditer("\n", source)]
+    return lambda offset: bisect_left(ends, offset) + 1

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dragoman.runtime.documents.segments import Content, Tag, Text
+from dragoman.runtime.documents.segments import Content, Text
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,8 @@ class Piece:
 P = TypeVar("P", bound=Piece)
 
 
-def has_words(content: Sequence[Piece | Content]) -> bool:
-    """Return True if there is a letter or a digit to translate."""
-    for item in content:
-        if isinstance(item, Tag) or (item.is_copied if isinstance(item, Piece) else item.source is not None):
-            continue
-        if any(c.isalnum() for c in item.text):
-            return True
-    return False
-
-
 def stretches(pieces: Sequence[P]) -> Iterator[list[P]]:
-    """Yield the stretches between barriers that hold words, without what need not be in them at their ends.
+    """Yield the stretches between barriers that hold words, without elements and blank text at their ends.
 
     The tags of an element that holds a barrier are barriers too, so elements are whole in each stretch.
     """
@@ -75,7 +65,7 @@ def stretches(pieces: Sequence[P]) -> Iterator[list[P]]:
 
 def _trimmed(stretch: list[P]) -> Iterator[list[P]]:
     """Yield a stretch without elements, blank text and tags around it, if it holds words."""
-    if not has_words(stretch):
+    if not any(character.isalnum() for piece in stretch if not piece.is_copied for character in piece.text):
         return
     start, end = 0, len(stretch)
     while True:
@@ -95,7 +85,7 @@ def _is_outside(piece: Piece) -> bool:
 
 
 def strip_ends(content: Iterable[Content]) -> tuple[str, list[Content], str]:
-    """Return content without white space before its first text and behind its last, between the two that it had."""
+    """Return the white space before the first text of content, content without both, and that after its last text."""
     items = list(content)
     texts = [i for i, item in enumerate(items) if isinstance(item, Text)]
     before = after = ""
@@ -112,7 +102,7 @@ def strip_ends(content: Iterable[Content]) -> tuple[str, list[Content], str]:
 
 
 def restore_ends(before: str, content: Sequence[Content], after: str) -> list[Content]:
-    """Return content with white space before its first text and behind its last, which `strip_ends` has taken."""
+    """Return content with the white space at its ends that `strip_ends` has taken."""
     items = list(content)
     texts = [i for i, item in enumerate(items) if isinstance(item, Text)]
     if texts and after:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.segments import Content, Segment, Tag, Text, pair_tags
+from dragoman.runtime.documents.segments import Content, Segment, Tag, Text, has_words, join_texts, pair_tags
 from dragoman.runtime.errors import UserError
 
 # Most style guides allow 42 characters a line. A line that was longer in the source may stay about as long.
@@ -210,8 +210,8 @@ def _segments(source: str, lines: Sequence[_Line], cues: Iterable[list[Block]], 
         for first, stop in blocks:
             for tokens in _texts(_tokens(source, lines[first].start, lines[stop - 1].end, markup)):
                 start, end = tokens[0].start, tokens[-1].end
-                content = pair_tags(_merged(token.item for token in tokens))
-                if not any(isinstance(item, Text) and any(map(str.isalnum, item.text)) for item in content):
+                content = pair_tags(join_texts(token.item for token in tokens))
+                if not has_words(content):
                     continue
                 write = partial(
                     _write,
@@ -222,7 +222,7 @@ def _segments(source: str, lines: Sequence[_Line], cues: Iterable[list[Block]], 
                     ending=lines[first - 1].ending,
                     markup=markup,
                 )
-                segments.append(Segment(start, end, content, f"line {bisect_right(starts, start)}", write))
+                segments.append(Segment(start, end, content, f"line {bisect_right(starts, start):,}", write))
     return segments
 
 
@@ -334,22 +334,6 @@ def _is_bracketed(tokens: Sequence[_Token], first: int, last: int) -> bool:
     return start.item.text + end.item.text in _PAIRS and not any(t.kind == "bracket" for t in tokens[first + 1 : last])
 
 
-def _merged(content: Iterable[Content]) -> list[Content]:
-    """Return content with adjacent texts joined."""
-    parts: list[list[str]] = []
-    items: list[Content] = []
-    for item in content:
-        if isinstance(item, Text) and item.source is None:
-            if parts and parts[-1]:
-                parts[-1].append(item.text)
-                continue
-            parts.append([item.text])
-        else:
-            parts.append([])
-        items.append(item)
-    return [Text("".join(texts)) if texts else item for texts, item in zip(parts, items, strict=True)]
-
-
 def _write(
     content: Sequence[Content],
     original: tuple[Content, ...],
@@ -410,7 +394,7 @@ def _words(content: Sequence[Content], markup: _Markup) -> list[_Word]:
 
 def _pieces(content: Sequence[Content], markup: _Markup) -> Iterator[tuple[str, int]]:
     """Yield tags and words with their widths, `" "` for spaces, and `""` between words without a space."""
-    for item in _merged(content):
+    for item in join_texts(content):
         if item.source is not None:
             yield item.source, _width(item.text) if isinstance(item, Text) else 0
             continue

@@ -147,7 +147,7 @@ def _closing_quote(source: str, quote: int) -> int:
     if end < 0:
         line = 1 + sum(1 for _ in _LINE_END.finditer(source, 0, quote))
         raise UserError(
-            f"the quote in line {line} that opens a field is never closed; the field must end with a quote, and each "
+            f"the quote in line {line:,} that opens a field is never closed; the field must end with a quote, and each "
             "quote within it must be doubled"
         )
     return end
@@ -180,7 +180,7 @@ def _segments(source: str, delimiter: str, options: Options) -> list[Segment]:
                 is_wanted = any(map(str.isalnum, text)) if options.columns else _is_prose(text)
                 if is_wanted and field.kind != "broken" and not _FORMULA.match(text):
                     name = header[column] if column < len(header) and header[column] else column + 1
-                    segments.append(_segment(source, field, delimiter, text, f"row {number}, column {name}"))
+                    segments.append(_segment(source, field, delimiter, text, f"row {number:,}, column {name}"))
     return segments
 
 

@@ -151,7 +151,8 @@ def _result(content: Sequence[Content], translation: Translation, obstacle: str,
     if not translation.complete:
         problems.append(Problem("incomplete", "the translation reached the largest allowed length"))
     for part in translation.untranslated:
-        problems.append(Problem("spans", f"{_quoted(part)} stays in the source language, because its spans were lost"))
+        reason = "because no translation kept its protected spans"
+        problems.append(Problem("spans", f"{_quoted(part)} stays in the source language, {reason}"))
     if numbers := different_numbers(source, target):
         problems.append(Problem("numbers", numbers))
     if not obstacle:
@@ -186,7 +187,7 @@ def different_numbers(source: str, target: str) -> str:
 
 
 def tag_difference(source: Sequence[Content], target: Sequence[Content]) -> str:
-    """Return a message if the tags and copied texts of two contents differ in number, spelling or nesting."""
+    """Return a message about tags and copied texts that differ in number, spelling or nesting, or nothing."""
     items = [
         Counter((type(item), item.source) for item in content if item.source is not None)
         for content in (source, target)

@@ -11,14 +11,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.segments import Content, Edit, Kind, Segment, Tag, Text, writer
+from dragoman.runtime.documents.segments import (
+    Content,
+    Edit,
+    Kind,
+    Segment,
+    Tag,
+    Text,
+    has_words,
+    line_finder,
+    writer,
+)
 from dragoman.runtime.documents.xml_events import (
     MILESTONE,
     Event,
     XmlTree,
     escape_attribute,
     escape_xml,
-    line_finder,
     nest_tags,
     pair_nested,
     set_attribute,
@@ -39,9 +48,8 @@ def segments(source: str, options: Options) -> list[Segment]:
 
 @dataclass
 class _State:
-    """What an element inherits from those around it, and the next event after it."""
+    """The state that an element passes on to those within it."""
 
-    close: int
     translate: bool
     preserve: bool
 
@@ -53,19 +61,19 @@ class _Document(XmlTree):
         self.line = line_finder(source)
         root = self.events[0]
         if root.name != "xliff":
-            raise UserError(f"line {self.line(root.start)}: the root element is {root.name}; an XLIFF file has xliff")
+            raise UserError(f"line {self.line(root.start):,}: the root element is {root.name}; an XLIFF file has xliff")
         self.namespace = root.namespace
         version = root.attributes.get("version") or root.namespace.rpartition(":")[2]
         if version[:2] not in ("1.", "2."):
             versions = "write version 1.2 or 2.x"
-            raise UserError(f"line {self.line(root.start)}: the version of XLIFF is {version!r}; {versions}")
+            raise UserError(f"line {self.line(root.start):,}: the version of XLIFF is {version!r}; {versions}")
         self.is_2 = version.startswith("2.")
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments, with edits that name the target language where a file lacks it."""
         unit, language_element = ("segment", "xliff") if self.is_2 else ("trans-unit", "file")
         language_attribute = "trgLang" if self.is_2 else "target-language"
-        opened = [_State(len(self.events), True, False)]
+        opened = [_State(True, False)]
         language_edits: tuple[Edit, ...] = ()
         i = 0
         while i < len(self.events):
@@ -102,7 +110,6 @@ class _Document(XmlTree):
         translate = event.attributes.get("translate")
         space = event.attributes.get("xml:space")
         return _State(
-            event.close,
             translate == "yes" if translate in ("yes", "no") else outer.translate,
             space == "preserve" if space in ("preserve", "default") else outer.preserve,
         )
@@ -126,9 +133,7 @@ class _Document(XmlTree):
         segmented = None if self.is_2 else children.get("seg-source")
         source = children["source"] if segmented is None else segmented
         before, content, after = self.content(source, self.inherit(state, self.events[source]).preserve)
-        if not any(
-            c.isalnum() for item in content if isinstance(item, Text) and item.source is None for c in item.text
-        ):
+        if not has_words(content):
             return None
         opening, closing = self.target_tags(source, target)
         if target is not None:
@@ -137,7 +142,7 @@ class _Document(XmlTree):
             start = end = self.events[self.events[source].close].end
             opening = self.indentation(source) + opening
         write = _Writer(opening + before, after + closing)
-        place = f"line {self.line(self.events[source].start)}"
+        place = f"line {self.line(self.events[source].start):,}"
         return Segment(start, end, content, place, write, self.state_edits(unit))
 
     def is_empty(self, target: int) -> bool:

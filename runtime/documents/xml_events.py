@@ -7,15 +7,13 @@ attributes is refused: such declarations can make a short document expand withou
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 from xml.parsers import expat
 
-from dragoman.runtime.documents.segments import Content, Tag, Text, pair_tags
+from dragoman.runtime.documents.segments import Content, Tag, Text, join_texts, pair_tags
 from dragoman.runtime.errors import UserError
 
 MAX_DEPTH = 1000  # libxml2 stops at 256, so real documents stay far below
@@ -40,7 +38,7 @@ class Event:
     Attributes:
         kind: The kind of event.
         start: Offset of its first character.
-        end: Offset behind its last character.
+        end: Offset after its last character.
         name: The element's name without its prefix.
         prefix: The prefix of the name with its colon, or an empty string.
         namespace: The element's namespace, or an empty string.
@@ -96,12 +94,12 @@ class _Parser:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
             problem = f"broken XML ({reason}); correct it, or save the document again"
-            raise UserError(f"line {error.lineno}, column {error.offset + 1}: {problem}") from None
+            raise UserError(f"line {error.lineno:,}, column {error.offset + 1:,}: {problem}") from None
         return self.events
 
     def _refuse(self, problem: str) -> UserError:
         line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber
-        return UserError(f"line {line}, column {column + 1}: {problem}")
+        return UserError(f"line {line:,}, column {column + 1:,}: {problem}")
 
     def _position(self) -> int:
         """Return the offset in characters of Expat's event."""
@@ -188,7 +186,7 @@ class _Parser:
 
 
 class XmlTree:
-    """A document: its source, its events, and ways between them. Elements are named by the indexes of their start tags.
+    """A document: its source and its events. The index of its start tag stands for an element.
 
     Attributes:
         source: The document.
@@ -230,12 +228,6 @@ class XmlTree:
         return ""
 
 
-def line_finder(source: str) -> Callable[[int], int]:
-    """Return a function that gives the line of an offset, counted from 1."""
-    ends = [match.start() for match in re.finditer("\n", source)]
-    return lambda offset: bisect_left(ends, offset) + 1
-
-
 def escape_xml(text: str) -> str:
     """Return text as element content. Characters that XML 1.0 forbids become U+FFFD."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
@@ -271,17 +263,6 @@ def set_attribute(tag: str, name: str, value: str | None) -> str:
             return tag[: match.start()] + spelling + tag[match.end() :]
     end = len(tag) - (2 if tag.endswith("/>") else 1)
     return tag[:end].rstrip() + spelling + tag[end:] if spelling else tag
-
-
-def join_texts(content: Iterable[Content]) -> Iterator[Content]:
-    """Yield content with adjacent texts joined, unless only one of them is copied."""
-    for kind, group in groupby(content, key=lambda item: None if isinstance(item, Tag) else item.source is None):
-        items = list(group)
-        if kind is None:
-            yield from items
-        else:
-            source = None if kind else "".join(item.source or "" for item in items)
-            yield Text("".join(item.text for item in items if isinstance(item, Text)), source)
 
 
 def pair_nested(content: Iterable[Content]) -> tuple[Content, ...]:

@@ -86,6 +86,12 @@ def test_long_runs_take_no_time(unit: str) -> None:
     protected_spans(unit * (400_000 // len(unit)))
 
 
+@pytest.mark.parametrize(("start", "unit", "end"), [(":", "a", "!:"), ("%", "0", "!"), ("", "+/", ""), ("", "%/", "")])
+def test_a_long_run_that_is_no_span_takes_no_time(start: str, unit: str, end: str) -> None:
+    """A quadratic search would take minutes."""
+    assert protected_spans(start + unit * 400_000 + end) == []
+
+
 @given(st.lists(st.sampled_from([*EVERY_SPAN, *NO_SPANS, "word", "1.5", ":", "a.b"]), max_size=6).map(" ".join))
 def test_signs_miss_no_span(text: str) -> None:
     text = normalise(text)
@@ -291,6 +297,9 @@ def test_strings_to_keep_belong_to_their_text() -> None:
         translator.translate(texts, protected=[["line"]])
     with pytest.raises(UserError, match="must be a str"):
         translator.translate("copy", protected=[3])  # type: ignore[list-item]  # not a str
+    for wrong in ("line", None, 3):
+        with pytest.raises(UserError, match="for several texts, give a list with the strings of each text"):
+            translator.translate(texts, protected=wrong)  # type: ignore[arg-type]  # no lists of str
 
 
 @pytest.mark.parametrize("n", [10, 50, 200])

@@ -1,8 +1,8 @@
 """Placeholders in training pairs, so that a network learns to copy the symbols that stand for protected spans.
 
-A span that stands on both sides becomes a placeholder on both. Some words that stand on both sides, mostly names and
-numbers, do so too, because most corpora have few URLs and the like. This is the usual treatment of what a translator
-must not change (Luong et al. 2015, "Addressing the rare word problem in neural machine translation").
+A span that stands on both sides becomes a placeholder on both. So do some words that stand on both sides, mostly names
+and numbers, because most corpora have few URLs and the like. Luong et al. (2015, "Addressing the rare word problem in
+neural machine translation") train with such placeholders.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dragoman.runtime.protection import PLACEHOLDERS, count_in, hide, protected_
 WORDS = 0.05  # share of pairs in which words become placeholders, too
 MAX_WORDS = 3  # of them in a pair
 MIN_LENGTH = 4  # characters of such a word, unless it has capitals after the first letter
-MIN_PAIRS = 200  # with placeholders: a network that has seen fewer does not know them
-SAMPLE = 50_000  # pairs in which they are counted
+MIN_PAIRS = 200  # with placeholders: from fewer, a network does not learn them
+SAMPLE = 50_000  # first pairs of a corpus in which those with placeholders are counted
 
 _WORD = re.compile(r"\w[\w-]*\w")
 
@@ -62,8 +62,8 @@ def _is_name(word: str) -> bool:
     return len(word) >= MIN_LENGTH or word[1:] != word[1:].lower()
 
 
-def are_worth_it(pairs: Iterable[tuple[str, str]]) -> bool:
-    """Return whether a corpus has so many pairs with placeholders that a network can learn them."""
+def has_enough_placeholders(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a corpus has at least MIN_PAIRS pairs with placeholders, so that a network can learn them."""
     normalised = ((normalise(source), normalise(target)) for source, target in islice(pairs, SAMPLE))
     found = (pair for pair in normalised if with_placeholders(*pair) != pair)
     return len([*islice(found, MIN_PAIRS)]) == MIN_PAIRS

@@ -26,7 +26,7 @@ from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.corpus.folder import Pair
 from dragoman.translate.encoding.batching import TranslationBatch, TranslationEpoch, make_batch, plan, reversed_ids
-from dragoman.translate.encoding.placeholders import are_worth_it, with_placeholders
+from dragoman.translate.encoding.placeholders import has_enough_placeholders, with_placeholders
 from dragoman.translate.encoding.ragged import Ints
 from dragoman.translate.encoding.shard_builder import build
 from dragoman.translate.encoding.shards import Shards, describe
@@ -160,7 +160,7 @@ class TranslationTask(Task):
         tags = card.get("tags", [])
         symbols: Sequence[str] = ()
         if c.placeholders:
-            if are_worth_it(zip(lines("train", 0), lines("train", 1), strict=False)):
+            if has_enough_placeholders(zip(lines("train", 0), lines("train", 1), strict=False)):
                 symbols = PLACEHOLDERS
             else:
                 self.display.message(

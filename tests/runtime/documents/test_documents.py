@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -381,6 +382,9 @@ def test_numbers_are_compared(source: str, target: str, message: str) -> None:
     [
         (["--in", "in.html", "--out", "in.html"], "--out in.html would overwrite in.html; name another file"),
         (["--in", "in.html", "--out", "out.docx"], "out.docx would be HTML, as in.html is, and its ending says a Word"),
+        (["--format", "html", "--out", "out.docx"], "out.docx would be HTML, as standard input is, and its"),
+        (["--in", "in.html", "--out", "a.html.gz"], "a.html.gz: documents are written without compression; name it"),
+        (["--in", "zipped", "--format", "html"], "zipped: the document is compressed with gzip; decompress it first"),
         (["--in", "in.html", "--out", "none/out.html"], "--out none/out.html: there is no folder none; make it first"),
         (["--in", "none.html", "--out", "out.html"], "cannot read none.html: no such file"),
         (["--in", "in.html", "--json"], "--json: in.html is a document, which keeps its format; a report is --report"),
@@ -398,6 +402,7 @@ def test_numbers_are_compared(source: str, target: str, message: str) -> None:
         (["--in", "in.srt", "--fuzzy"], "--fuzzy is for PO and XLIFF, and in.srt is SubRip subtitles; leave --fuzzy"),
         (["--in", "in.html", "--resume"], "--resume continues a file; name it with --out"),
         (["--in", "in.html", "--encoding", "utf-9"], "in.html: 'utf-9' is no encoding that Python knows"),
+        (["--format", "html", "--out", "a.html", "--resume"], "--resume: a document on standard input cannot be"),
         (["--format", "html", "text"], "--format html: give the document with --in, or on standard input, not as TEXT"),
         (["--in", "in.docx"], "in.docx: the document is no zip archive"),
         (["--in", "in.json"], "in.json: line 1, column 1"),
@@ -414,6 +419,7 @@ def test_mistakes_are_one_line(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"text\n")))
     for name in ("in.html", "in.docx", "in.json", "in.xliff", "in.srt", "text.txt"):
         Path(name).write_text("text, no such format\n")
+    Path("zipped").write_bytes(gzip.compress(b"<p>copy"))
     os.link("in.html", "linked.html")
     os.mkdir("x")
     before = sorted(os.listdir())
@@ -498,6 +504,20 @@ def test_characters_that_an_encoding_lacks(translator: Translator) -> None:
     assert decode(b"<meta charset=koi8-r>", "html")[1].fit("é я") == "&#233; я"
     assert decode("я".encode("koi8-r"), "", "koi8-r")[1].fit("é я") is None
     assert decode(b"x")[1].fit("é") == "é"
+
+
+def test_bytes_in_tags_stay(translator: Translator) -> None:
+    data = b"<p>copy <b title='\xe9'>this</b> line</p>"
+    translated = dragoman.documents.translate_bytes(translator, data, "html")
+    assert translated.data == data
+    assert translated.report.listed == []
+
+
+def test_arguments_are_checked(translator: Translator) -> None:
+    with pytest.raises(UserError, match="the batch size is 0; it must be at least 1"):
+        dragoman.documents.translate_bytes(translator, b"<p>copy", "html", batch_size=0)
+    found = dragoman.documents.translate_bytes(translator, b'{"copy": "copy"}', "json", keys="copy")
+    assert [row.place for row in found.report.rows] == ["copy"]
 
 
 @pytest.mark.parametrize("drop_tags", [False, True])

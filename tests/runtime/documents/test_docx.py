@@ -365,8 +365,10 @@ def test_parts_are_found_by_content_types_and_the_rest_is_copied() -> None:
     }
     data = archive(members)
     parts = read_docx(data)
-    assert [(part.name, part.encoding) for part in parts] == [("main", "utf-8"), ("h", "utf-16-le")]
-    changed = write_docx(data, {part.name: part.encode(translate(part.xml, map_text(str.upper))) for part in parts})
+    assert [(part.name, part.encoding.codec) for part in parts] == [("main", "utf-8"), ("h", "utf-16-le")]
+    changed = write_docx(
+        data, {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
+    )
     assert [texts_of(part.xml.lstrip("\ufeff").split("?>", 1)[1]) for part in read_docx(changed)] == [["ONE"], ["HEAD"]]
     with zipfile.ZipFile(io.BytesIO(changed)) as new, zipfile.ZipFile(io.BytesIO(data)) as old:
         assert new.testzip() is None
@@ -416,6 +418,7 @@ def encrypted(data: bytes) -> bytes:
             "encoding latin1",
         ),
         (archive({"a": bytes(8 << 20)}), "expands to more than 250 times"),
+        (archive({"[Content_Types].xml": types(a=MAIN_TYPE), "a": b"\xff\xfe<\0a"}), "a has the byte order mark"),
     ],
 )
 def test_what_is_no_document_is_refused(data: bytes, message: str) -> None:
@@ -479,7 +482,7 @@ def test_real_documents(path: Path | None) -> None:
     parts = read_docx(data)
     for part in parts:
         assert document_tokens(translate(part.xml)) == document_tokens(part.xml)
-    changed = write_docx(data, {part.name: part.encode(part.xml) for part in parts})
+    changed = write_docx(data, {part.name: part.encoding.encode(part.xml) for part in parts})
     with zipfile.ZipFile(io.BytesIO(changed)) as new, zipfile.ZipFile(io.BytesIO(data)) as old:
         assert [(m.filename, m.CRC) for m in new.infolist()] == [(m.filename, m.CRC) for m in old.infolist()]
 
@@ -501,7 +504,7 @@ def test_python_docx_reads_the_translation() -> None:
     data = saved.getvalue()
     parts = read_docx(data)
     assert {part.name for part in parts} == {"word/document.xml", "word/header1.xml"}
-    changes = {part.name: part.encode(translate(part.xml, map_text(str.upper))) for part in parts}
+    changes = {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
     changed = docx.Document(io.BytesIO(write_docx(data, changes)))
 
     def reading(document: Element) -> list[Any]:

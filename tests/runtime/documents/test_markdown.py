@@ -516,6 +516,11 @@ def test_deep_nesting_is_a_clear_error(piece: str) -> None:
         segments("a\n\n" + piece * 100_000 + "b", OPTIONS)
 
 
+def test_an_indented_line_takes_linear_time() -> None:
+    """A quadratic search would take minutes."""
+    assert len(segments(f"a\n{' ' * 400_000}b\n", OPTIONS)) == 1
+
+
 def test_deep_inline_nesting_works() -> None:
     """Check emphasis and brackets that nest deeply."""
     assert len(segments("*" * 5000 + "a" + "*" * 5000, OPTIONS)) == 1

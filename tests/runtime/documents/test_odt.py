@@ -234,7 +234,9 @@ def test_parts_are_replaced_and_the_rest_is_copied() -> None:
     data = archive(mimetype=MIMETYPE, content_xml=document("text"), styles_xml=document("header"), meta_xml="<x/>")
     parts = read_odt(data)
     assert [part.name for part in parts] == ["content.xml", "styles.xml"]
-    changed = write_odt(data, {part.name: part.encode(translate(part.xml, map_text(str.upper))) for part in parts})
+    changed = write_odt(
+        data, {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
+    )
     assert [plain(part.xml) for part in read_odt(changed)] == [["TEXT"], ["HEADER"]]
     with zipfile.ZipFile(io.BytesIO(changed)) as new, zipfile.ZipFile(io.BytesIO(data)) as old:
         assert [(m.filename, m.compress_type) for m in new.infolist()] == [

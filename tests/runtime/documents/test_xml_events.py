@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.runtime.documents.segments import Tag, Text, pair_tags
+from dragoman.runtime.documents.segments import Tag, Text, line_finder, pair_tags
 from dragoman.runtime.documents.xml_events import (
     MAX_DEPTH,
     MILESTONE,
     escape_attribute,
     escape_xml,
-    line_finder,
     nest_tags,
     pair_nested,
     parse_xml,

@@ -18,7 +18,7 @@ from dragoman.runtime.protection import PLACEHOLDERS, count_in, hide, protected_
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import TokenizerConfig
-from dragoman.translate.encoding.placeholders import MIN_PAIRS, are_worth_it, with_placeholders
+from dragoman.translate.encoding.placeholders import MIN_PAIRS, has_enough_placeholders, with_placeholders
 from dragoman.translate.encoding.subwords import train_tokenizer
 
 LINES = [f"copy this line, number {i}. And that one!" for i in range(80)]
@@ -75,10 +75,10 @@ def test_a_share_of_names_becomes_placeholders() -> None:
     assert all(count_in(source, "die") == 1 for source, _ in changed)  # a short word may be another one
 
 
-def test_few_pairs_are_not_worth_it() -> None:
+def test_few_pairs_are_not_enough() -> None:
     pairs = [("see {a}", "siehe {a}")] * MIN_PAIRS
-    assert are_worth_it(pairs)
-    assert not are_worth_it(pairs[1:])
+    assert has_enough_placeholders(pairs)
+    assert not has_enough_placeholders(pairs[1:])
 
 
 def test_a_vocabulary_shows_its_placeholders(tokenizer: Tokenizer) -> None:
