@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(ValueError):
     """A mistake in the user's input: a file, a text, an option or an argument.
@@ -20,3 +23,12 @@ class UserError(ValueError):
 
 class Interrupted(Exception):
     """An interruption by Ctrl-C after which everything was saved. Commands print its message and exit with 130."""
+
+
+@contextmanager
+def about(name: object) -> Iterator[None]:
+    """Put the name of an input before the message of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None

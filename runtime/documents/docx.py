@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.packages import Part, member_names, read_parts, write_members
+from dragoman.runtime.documents.packages import Part, member_names, read_parts
 from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text, join_texts
 from dragoman.runtime.documents.stretches import Piece, restore_ends, stretches, strip_ends
 from dragoman.runtime.documents.xml_events import (
@@ -26,7 +26,7 @@ from dragoman.runtime.documents.xml_events import (
     pair_nested,
     parse_xml,
 )
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import UserError, about
 
 _TYPE = re.compile(
     r"application/vnd\.(?:openxmlformats-officedocument|ms-word)\.(?:wordprocessingml\.)?"
@@ -80,10 +80,8 @@ def _content_types(data: bytes, name: str) -> dict[str, str]:
     """Return content types by the names of parts, which start with a slash, and by extensions, in small letters."""
     types = {}
     [part] = read_parts(data, [name])
-    try:
+    with about(name):
         events = parse_xml(part.xml)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
     for event in events:
         key = event.attributes.get("PartName" if event.name == "Override" else "Extension", "")
         if event.kind == "start" and event.name in ("Override", "Default"):
@@ -91,17 +89,10 @@ def _content_types(data: bytes, name: str) -> dict[str, str]:
     return types
 
 
-def write_docx(data: bytes, parts: Mapping[str, bytes]) -> bytes:
-    """Return a document with some parts replaced. All other parts keep their contents, order and names."""
-    return write_members(data, parts)
-
-
 def part_segments(xml: str, options: Options, name: str) -> list[Segment]:
     """Return the segments of a part. Raises UserError, with the part's name, if it is not well-formed."""
-    try:
+    with about(name):
         return _Part(xml).segments(name)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)

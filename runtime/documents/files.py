@@ -20,7 +20,7 @@ from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.report import Report, Row
 from dragoman.runtime.documents.segments import Content
 from dragoman.runtime.documents.translation import Problem, Result, Settings, translate_contents
-from dragoman.runtime.errors import Interrupted, UserError
+from dragoman.runtime.errors import Interrupted, UserError, about
 from dragoman.runtime.files import is_same_file, write_atomically
 from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
@@ -94,7 +94,7 @@ def translate(
     options = _options(translator, keys, columns, fuzzy)
     settings = _settings(beam, length_penalty, batch_size, drop_tags)
     processes = whole_number("the number of processes", processes, 1)
-    with _naming(source):
+    with about(source):
         document = Document(data, form, options, encoding)
     facts = {
         "version of Dragoman": dragoman.__version__,  # another one may find other segments
@@ -162,7 +162,7 @@ def translate_bytes(
     form = format_named(format)
     settings = _settings(beam, length_penalty, batch_size, drop_tags)
     _check_size(name, len(data), form)
-    with _naming(name):
+    with about(name):
         document = Document(data, form, _options(translator, keys, columns, fuzzy), encoding)
     with translated(translator, [segment.content for segment in document.segments], settings) as results:
         entries = [_entry(document, i, result) for i, result in enumerate(itertools.chain.from_iterable(results))]
@@ -230,15 +230,6 @@ def _known_format(path: str | Path) -> Format:
     if form := format_of(path):
         return form
     raise UserError(f"{path}: its ending is that of no known format; name the format: {', '.join(FORMAT_NAMES)}")
-
-
-@contextmanager
-def _naming(source: str | Path) -> Iterator[None]:
-    """Put the name of the document before errors about it."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
 
 
 def read_document(path: str | Path, form: Format) -> bytes:

@@ -128,8 +128,9 @@ class Document:
         if not contents:
             return self._data
         if self.format.is_archive:
-            written: bytes = getattr(self.format.implementation, f"write_{self.format.name}")(self._data, contents)
-            return written
+            from dragoman.runtime.documents.packages import write_members
+
+            return write_members(self._data, contents)
         return contents[""]
 
 

@@ -7,11 +7,11 @@ tags. Pictures and fields are tags that stand alone. Code is copied.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dragoman.runtime.documents.options import Options
-from dragoman.runtime.documents.packages import Part, member_names, read_parts, write_members
+from dragoman.runtime.documents.packages import Part, member_names, read_parts
 from dragoman.runtime.documents.segments import Content, Kind, Segment, Tag, Text, join_texts
 from dragoman.runtime.documents.stretches import Piece, restore_ends, stretches, strip_ends
 from dragoman.runtime.documents.xml_events import (
@@ -23,7 +23,7 @@ from dragoman.runtime.documents.xml_events import (
     pair_nested,
     unescape_xml,
 )
-from dragoman.runtime.errors import UserError
+from dragoman.runtime.errors import UserError, about
 
 _NAMESPACE = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 _MIMETYPE = "application/vnd.oasis.opendocument.text"
@@ -55,17 +55,10 @@ def read_odt(data: bytes) -> tuple[Part, ...]:
     return read_parts(data, [name for name in _PARTS if name in members])
 
 
-def write_odt(data: bytes, parts: Mapping[str, bytes]) -> bytes:
-    """Return a document with some parts replaced. All other parts keep their contents, order and names."""
-    return write_members(data, parts)
-
-
 def part_segments(xml: str, options: Options, name: str) -> list[Segment]:
     """Return the segments of a part. Raises UserError, with the part's name, if it is not well-formed."""
-    try:
+    with about(name):
         return _Part(xml).segments(name)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
 
 
 def _is_text(event: Event, names: set[str]) -> bool:

@@ -34,25 +34,25 @@ _END_OF_LINE = re.compile(r"\r?\n|\r")
 _CHARSET = re.compile(r"charset=([\w-]+)", re.IGNORECASE)
 
 # The keywords that may follow each keyword. A message is complete where the next may begin.
-_FIRST = {"domain", "msgctxt", "msgid"}
-_FOLLOWING = {
-    "": _FIRST,
-    "domain": _FIRST,
+FIRST = {"domain", "msgctxt", "msgid"}  # keywords that may begin a message
+FOLLOWING = {
+    "": FIRST,
+    "domain": FIRST,
     "msgctxt": {"msgid"},
     "msgid": {"msgid_plural", "msgstr"},
     "msgid_plural": {"msgstr[]"},
-    "msgstr": _FIRST,
-    "msgstr[]": {"msgstr[]", *_FIRST},
+    "msgstr": FIRST,
+    "msgstr[]": {"msgstr[]", *FIRST},
 }
 
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]+)|\r?\n|(.))", re.DOTALL)
-_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
+ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 _BYTES = re.compile("[\udc80-\udcff]+")  # bytes beyond ASCII that are not decoded
 _COPIED = re.compile("([\0\ud800-\udfff]+)")
 
 # A message is a string in C, which cannot hold a zero byte, and ^D separates it from its context. msgcat writes other
 # control characters as they are.
-_SPELLING = {0: "", 4: "", **{ord(character): f"\\{letter}" for letter, character in _ESCAPED.items()}}
+_SPELLING = {0: "", 4: "", **{ord(character): f"\\{letter}" for letter, character in ESCAPED.items()}}
 _CHARACTER = re.compile(r"\\(?:000|.)|[^\\]", re.DOTALL)  # of an escaped text, such as `a` or `\n`
 NEWLINE = r"\n"
 # Categories of characters that no line ends after, or begins with. `Lm` is the Japanese mark of a long vowel.
@@ -104,20 +104,20 @@ def _messages(text: str) -> Iterator[list[_Statement]]:
     message: list[_Statement] = []
     previous = ""
     for statement in _statements(text):
-        following = _FOLLOWING[previous]
+        following = FOLLOWING[previous]
         if statement.keyword not in following:
             after = f"after {previous}" if previous else "at the start"
             expected = " or ".join(sorted(following))
             raise UserError(f"line {statement.line:,}: found {statement.keyword} {after}; expected {expected}")
         if not statement.literals:
             raise UserError(f'line {statement.line:,}: {statement.keyword} has no string; expected one such as ""')
-        if statement.keyword in _FIRST and previous != "msgctxt":
+        if statement.keyword in FIRST and previous != "msgctxt":
             yield message
             message = []
         message.append(statement)
         previous = statement.keyword
-    if "domain" not in _FOLLOWING[previous]:
-        expected = " or ".join(sorted(_FOLLOWING[previous]))
+    if "domain" not in FOLLOWING[previous]:
+        expected = " or ".join(sorted(FOLLOWING[previous]))
         raise UserError(f"line {message[-1].line:,}: the file ends after {previous}; expected {expected}")
     yield message
 
@@ -221,7 +221,7 @@ def _unescape(text: str, statement: _Statement, is_utf8: bool) -> str:
         if octal or hexadecimal:
             byte = int(octal, 8) & 0xFF if octal else int(hexadecimal[-2:], 16)  # as in C, any number of digits
             return chr(byte) if byte < 0x80 else chr(0xDC00 + byte)
-        return _ESCAPED.get(letter, match[0]) if letter else ""
+        return ESCAPED.get(letter, match[0]) if letter else ""
 
     joined = "".join(_ESCAPE.sub(character, text[start + 1 : end - 1]) for start, end in statement.literals)
     if not is_utf8:

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dragoman.runtime.documents import packages
-from dragoman.runtime.documents.docx import part_segments, read_docx, write_docx
+from dragoman.runtime.documents.docx import part_segments, read_docx
 from dragoman.runtime.documents.options import Options
+from dragoman.runtime.documents.packages import write_members
 from dragoman.runtime.documents.segments import Content, Segment, Tag, Text, replace_segments
 from dragoman.runtime.errors import UserError
 
@@ -366,7 +367,7 @@ def test_parts_are_found_by_content_types_and_the_rest_is_copied() -> None:
     data = archive(members)
     parts = read_docx(data)
     assert [(part.name, part.encoding.codec) for part in parts] == [("main", "utf-8"), ("h", "utf-16-le")]
-    changed = write_docx(
+    changed = write_members(
         data, {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
     )
     assert [texts_of(part.xml.lstrip("\ufeff").split("?>", 1)[1]) for part in read_docx(changed)] == [["ONE"], ["HEAD"]]
@@ -382,7 +383,7 @@ def test_parts_are_found_by_content_types_and_the_rest_is_copied() -> None:
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_kinds_of_compression_are_kept(compression: int) -> None:
     data = archive({"[Content_Types].xml": types(a=MAIN_TYPE), "a": document(run("x"))}, compression)
-    changed = write_docx(data, {})
+    changed = write_members(data, {})
     with zipfile.ZipFile(io.BytesIO(changed)) as new:
         assert {member.compress_type for member in new.infolist()} == {compression}
 
@@ -434,7 +435,7 @@ def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="the document expands to"):
         read_docx(GOOD)
     with pytest.raises(UserError, match="the document expands to"):
-        write_docx(GOOD, {})
+        write_members(GOOD, {})
 
 
 def test_parts_with_one_name_are_refused() -> None:
@@ -448,7 +449,7 @@ def test_parts_with_one_name_are_refused() -> None:
 
 def test_a_part_that_is_not_there_cannot_be_replaced() -> None:
     with pytest.raises(UserError, match="has no part z"):
-        write_docx(GOOD, {"z": b""})
+        write_members(GOOD, {"z": b""})
 
 
 @settings(max_examples=200, deadline=None)
@@ -460,7 +461,7 @@ def test_damage_gives_a_user_error_or_a_document(damage: list[tuple[int, int]]) 
     try:
         for part in read_docx(bytes(data)):
             part_segments(part.xml, OPTIONS, part.name)
-        write_docx(bytes(data), {})
+        write_members(bytes(data), {})
     except UserError as error:
         assert "\n" not in str(error)  # noqa: PT017  # a document is fine too
 
@@ -482,7 +483,7 @@ def test_real_documents(path: Path | None) -> None:
     parts = read_docx(data)
     for part in parts:
         assert document_tokens(translate(part.xml)) == document_tokens(part.xml)
-    changed = write_docx(data, {part.name: part.encoding.encode(part.xml) for part in parts})
+    changed = write_members(data, {part.name: part.encoding.encode(part.xml) for part in parts})
     with zipfile.ZipFile(io.BytesIO(changed)) as new, zipfile.ZipFile(io.BytesIO(data)) as old:
         assert [(m.filename, m.CRC) for m in new.infolist()] == [(m.filename, m.CRC) for m in old.infolist()]
 
@@ -505,7 +506,7 @@ def test_python_docx_reads_the_translation() -> None:
     parts = read_docx(data)
     assert {part.name for part in parts} == {"word/document.xml", "word/header1.xml"}
     changes = {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
-    changed = docx.Document(io.BytesIO(write_docx(data, changes)))
+    changed = docx.Document(io.BytesIO(write_members(data, changes)))
 
     def reading(document: Element) -> list[Any]:
         cells = [cell.text for table in document.tables for row in table.rows for cell in row.cells]

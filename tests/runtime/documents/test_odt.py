@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dragoman.runtime.documents.odt import part_segments, read_odt, write_odt
+from dragoman.runtime.documents.odt import part_segments, read_odt
 from dragoman.runtime.documents.options import Options
+from dragoman.runtime.documents.packages import write_members
 from dragoman.runtime.documents.segments import Content, Tag, Text, replace_segments
 from dragoman.runtime.errors import UserError
 
@@ -234,7 +235,7 @@ def test_parts_are_replaced_and_the_rest_is_copied() -> None:
     data = archive(mimetype=MIMETYPE, content_xml=document("text"), styles_xml=document("header"), meta_xml="<x/>")
     parts = read_odt(data)
     assert [part.name for part in parts] == ["content.xml", "styles.xml"]
-    changed = write_odt(
+    changed = write_members(
         data, {part.name: part.encoding.encode(translate(part.xml, map_text(str.upper))) for part in parts}
     )
     assert [plain(part.xml) for part in read_odt(changed)] == [["TEXT"], ["HEADER"]]

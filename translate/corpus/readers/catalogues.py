@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dragoman.runtime.documents.po import ESCAPED, FIRST, FOLLOWING
 from dragoman.runtime.errors import UserError
 from dragoman.translate.corpus.readers.declared_encodings import ascii_superset
 from dragoman.translate.corpus.readers.legacy_encodings import SAMPLE_LINES, iconv_advice
@@ -47,21 +48,7 @@ _TOKEN = re.compile(
 
 _FLAGS_SEPARATOR = re.compile(r"[ \t\r\v\f,]+")
 
-_FIRST = {"domain", "msgctxt", "msgid"}  # keywords that may begin a message
-
-# The keywords that may follow each keyword. A message is complete where the next may begin.
-_FOLLOWING = {
-    "": _FIRST,
-    "domain": _FIRST,
-    "msgctxt": {"msgid"},
-    "msgid": {"msgid_plural", "msgstr"},
-    "msgid_plural": {"msgstr[]"},
-    "msgstr": _FIRST,
-    "msgstr[]": {"msgstr[]", *_FIRST},
-}
-
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]+)|(.))", re.DOTALL)
-_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 _END = re.compile(DOS_END + rb"[\x1a\r\n]*\Z")
 _CR_COMMENT = re.compile(rb"(?:\A|\r)#")
 _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that `surrogateescape` carries
@@ -184,15 +171,15 @@ def _messages(text: str, encoding: str) -> Iterator[Message]:
     statements: list[_Statement] = []  # of the current message
     previous = _Statement("", [], 1, False)
     for statement in _statements(text):
-        if statement.keyword not in _FOLLOWING[previous.keyword]:
+        if statement.keyword not in FOLLOWING[previous.keyword]:
             after = f"after {previous.keyword}" if previous.keyword else "at the beginning"
             raise ValueError(f"line {statement.line:,} has {statement.keyword} {after}")
-        if statement.keyword in _FIRST and previous.keyword != "msgctxt":
+        if statement.keyword in FIRST and previous.keyword != "msgctxt":
             yield from _message(statements, encoding)
             statements = []
         statements.append(statement)
         previous = statement
-    if "domain" not in _FOLLOWING[previous.keyword]:
+    if "domain" not in FOLLOWING[previous.keyword]:
         raise ValueError(
             f"it ends after {previous.keyword} in line {previous.line:,}, without a translation, as if truncated"
         )
@@ -235,7 +222,7 @@ def _statements(text: str) -> Iterator[_Statement]:
                 is_fuzzy = "fuzzy" in _FLAGS_SEPARATOR.split(token["comment"][1:])
         elif is_obsolete:
             is_fuzzy = is_fuzzy and token["keyword"] != "msgstr"  # the flag was of the obsolete message
-        elif kind == "keyword" and token["keyword"] in _FOLLOWING:
+        elif kind == "keyword" and token["keyword"] in FOLLOWING:
             if statement:
                 yield _checked(statement)
             statement = _Statement(token["keyword"], [], line, is_fuzzy)
@@ -273,9 +260,9 @@ def _unescape_all(statement: _Statement, encoding: str) -> tuple[str, str]:
         if character is None:
             byte = (int(octal, 8) if octal else int(hexadecimal, 16)) & 0xFF  # as in C, any number of digits
             return bytes([byte]).decode("ascii", "surrogateescape")
-        if character not in _ESCAPED:
+        if character not in ESCAPED:
             problem = problem or f"an escape that gettext does not know: \\{character}"
-        return _ESCAPED.get(character, match[0])
+        return ESCAPED.get(character, match[0])
 
     raw = "".join(statement.text)
     if _UNDECODED.search(raw):
