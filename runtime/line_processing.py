@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,11 +20,12 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.foreign import TABLES, is_no_text
 from dragoman.runtime.lines import read_line_batches, utf8_chunks
 from dragoman.runtime.output import Output, check_output, open_output
-from dragoman.runtime.process_pool import Map, ordered_map, shared_value
+from dragoman.runtime.process_pool import ordered_map_of
 from dragoman.runtime.progress import ProgressLine, progress_line
 from dragoman.runtime.wording import counted
 
 STANDARD_INPUT = "standard input"
+BATCHES_AT_ONCE = 16  # whose texts are sorted together, so that each batch can have texts of similar length
 MAX_WARNINGS = 10  # of one kind; further ones are counted
 SAMPLE = 4096  # bytes of a file's start
 MAX_ZEROS = 0.01  # a larger share of zero bytes in them is that of a binary file
@@ -154,15 +156,14 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], compute: Compute
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(open_output(a.out, facts, resume=a.resume))
         if a.text:
-            _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, map, compute, render)
+            _process_batches([[*map(os.fsencode, a.text)]], a.text_name, output, partial(map, compute), render)
             return
         name = a.input or STANDARD_INPUT
         stream = stack.enter_context(open_input(a.input)) if a.input else sys.stdin.buffer
-        # Many lines at once, so that batches can be filled with lines of similar length.
-        batches = read_line_batches(stream, a.batch_size * 16, name)
-        map_ = stack.enter_context(ordered_map(a.processes, compute))
+        batches = read_line_batches(stream, a.batch_size * BATCHES_AT_ONCE, name)
+        computed = stack.enter_context(ordered_map_of(compute, a.processes))
         if not (a.input or a.out) or (a.out is None and sys.stdout.isatty()):
-            _process_batches(batches, name, output, map_, compute, render)
+            _process_batches(batches, name, output, computed, render)
             return
         size = os.fstat(stream.fileno()).st_size if a.input else 0
         line = stack.enter_context(progress_line(name, size))
@@ -171,7 +172,7 @@ def process_lines(a: argparse.Namespace, facts: dict[str, Any], compute: Compute
             line.detail = counted(n_lines, "line")
             line(stream.tell() if size else n_lines)
 
-        _process_batches(batches, name, output, map_, compute, render, progress, line)
+        _process_batches(batches, name, output, computed, render, progress, line)
 
 
 def open_input(path: str) -> BinaryIO:
@@ -186,13 +187,12 @@ def _process_batches(
     batches: Iterable[list[bytes]],
     name: str,
     output: Output,
-    map_: Map,
-    compute: Compute,
+    computed: Callable[[Iterable[Sequence[str]]], Iterator[Sequence[Any]]],
     render: Render,
     progress: Callable[[int], None] = lambda _: None,
     line: ProgressLine | None = None,
 ) -> None:
-    """Write the results of lines that the output does not hold yet."""
+    """Write the results of lines that the output does not hold yet. computed: returns the results of batches."""
     warnings = LineWarnings(line.clear if line else lambda: None)
     digest = hashlib.sha256()
     number = output.n_lines
@@ -207,20 +207,13 @@ def _process_batches(
             first += len(lines)
             yield texts
 
-    task = compute if map_ is map else compute_in_process
-    for results in map_(task, texts_of_batches()):
+    for results in computed(texts_of_batches()):
         lines, texts = pending.popleft()
         text = render(texts, results, number + 1, warnings)
         _update(digest, lines)
         number += len(lines)
         output.write(text, len(lines), digest.hexdigest())
     warnings.finish()
-
-
-def compute_in_process(texts: Sequence[str]) -> Sequence[Any]:
-    """Return the results of texts, in a process of the pool."""
-    compute: Compute = shared_value()
-    return compute(texts)
 
 
 def _skip_done(

@@ -77,10 +77,14 @@ class PartSplitter:
         if not line:
             return []
         spans = protected_spans(line, protected)
+        original = line
         line, hidden = hide(line, spans) if spans and self._placeholders else (line, {})
         parts = self._split_hidden(line)
-        if spans:
-            fragments = _fragments(parts, protected_spans(line, protected) if len(parts) > 1 else [])
+        if len(parts) == 1 and parts[0].text == line:
+            (part,) = parts
+            part.text, part.protected, part.hidden, part.spellings = original, spans, hidden, spellings
+        elif spans:
+            fragments = _fragments(parts, protected_spans(line, protected))
             for part, (head, tail) in zip(parts, fragments, strict=True):
                 part.spellings = spellings
                 part.hidden = {symbol: span for symbol, span in hidden.items() if symbol in part.text}

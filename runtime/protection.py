@@ -55,25 +55,27 @@ PATTERNS: dict[str, str] = {
 PLACEHOLDERS = tuple(map(chr, range(0xE010, 0xE018)))
 _PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
 
-_EMOJI_SPAN = re.compile(PATTERNS["emoji"])
 # A text with a span of a kind has one of the kind's signs. A search for signs is much faster than one for spans.
-_SIGNS: dict[str, re.Pattern[str]] = {
-    kind: re.compile(signs)
-    for kind, signs in {
-        "url": r"://|www\.|\.(?:com|edu|gov|net|org)",
-        "e-mail": "@",
-        "template": r"\{",
-        "format": "%",
-        "variable": r"\$",
-        "tag": "<",
-        "path": r"[/\\]|\.[a-z0-9]",
-        "version": r"\.\d",
-        "mention": "@",
-        "hashtag": "#",
-        "emoji": rf":[^ ]+:|[\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]",
-    }.items()
+_SIGNS = {
+    "url": r"://|www\.|\.(?:com|edu|gov|net|org)",
+    "e-mail": "@",
+    "template": r"\{",
+    "format": "%",
+    "variable": r"\$",
+    "tag": "<",
+    "path": r"[/\\]|\.[a-z0-9]",
+    "version": r"\.\d",
+    "mention": "@",
+    "hashtag": "#",
+    "emoji": rf":[^ ]+:|[\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]",
 }
 _ANY_SIGN = re.compile(rf"[@#$%{{<\\/:\u20e3\U0001f1e6-\U0001f1ff{_EMOJI}]|\.\w")
+
+
+@cache
+def _signs_of(kind: str) -> re.Pattern[str]:
+    """Return a pattern of the signs of a kind."""
+    return re.compile(_SIGNS[kind])
 
 
 @cache
@@ -86,14 +88,8 @@ def _found(text: str) -> list[tuple[int, int]]:
     """Return the spans of all kinds in a text."""
     if not _ANY_SIGN.search(text):
         return []
-    kinds = tuple(kind for kind, signs in _SIGNS.items() if signs.search(text))
+    kinds = tuple(kind for kind in _SIGNS if _signs_of(kind).search(text))
     return [match.span() for match in _spans_of(kinds).finditer(text)] if kinds else []
-
-
-# Scripts without spaces between words, and their punctuation.
-UNSPACED_SCRIPTS = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
-)
 
 
 def protected_spans(text: str, others: Iterable[str] = ()) -> list[tuple[int, int]]:
@@ -151,13 +147,13 @@ def emoji_spellings(text: str) -> dict[str, str]:
     """
     if "\ufe0f" not in text:
         return {}
-    found = (match[0] for match in _EMOJI_SPAN.finditer(text))
+    found = (match[0] for match in _spans_of(("emoji",)).finditer(text))
     return {normalise(emoji): emoji for emoji in found if "\ufe0f" in emoji}
 
 
 def respell(text: str, spellings: Mapping[str, str]) -> str:
     """Return a text with its emoji as `emoji_spellings` gives them."""
-    return _EMOJI_SPAN.sub(lambda match: spellings.get(match[0], match[0]), text) if spellings else text
+    return _spans_of(("emoji",)).sub(lambda match: spellings.get(match[0], match[0]), text) if spellings else text
 
 
 def whole(string: str) -> str:

@@ -14,9 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.runtime.alignment import AttentionMap
-from dragoman.runtime.documents.projection import places_of_copies, subword_spans, visible_length, words_of
+from dragoman.runtime.documents.projection import (
+    UNSPACED_SCRIPTS,
+    places_of_copies,
+    subword_spans,
+    visible_length,
+    words_of,
+)
 from dragoman.runtime.documents.segments import Text
-from dragoman.runtime.protection import UNSPACED_SCRIPTS, whole
+from dragoman.runtime.protection import whole
 
 Row = npt.NDArray[np.floating]  # attention of one word
 

@@ -8,13 +8,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import dragoman
 from dragoman.runtime.arguments import whole_number
 from dragoman.runtime.compression import without_compression
 from dragoman.runtime.documents.formats import Document, Format, format_named, format_of
-from dragoman.runtime.documents.journal import Entry, Journal, journal_path
+from dragoman.runtime.documents.journal import Entry, Journal
 from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.report import Report, Row
@@ -22,10 +23,12 @@ from dragoman.runtime.documents.segments import Content
 from dragoman.runtime.documents.translation import Problem, Result, Settings, translate_contents
 from dragoman.runtime.errors import Interrupted, UserError, about
 from dragoman.runtime.files import is_same_file, write_atomically
+from dragoman.runtime.line_processing import BATCHES_AT_ONCE
+from dragoman.runtime.output import partial_paths
+from dragoman.runtime.process_pool import ordered_map_of
 from dragoman.runtime.translator import Translator
 from dragoman.runtime.wording import counted
 
-BATCHES = 16  # batches of texts that are taken at once, so that each can have texts of similar length
 Progress = Callable[[int, int], None]
 
 
@@ -175,23 +178,13 @@ def translated(
     translator: Translator, contents: Sequence[Sequence[Content]], settings: Settings, processes: int = 1
 ) -> Iterator[Iterator[list[Result]]]:
     """Yield an iterator over the results of contents, in batches and in order."""
-    size = settings.batch_size * BATCHES
+    size = settings.batch_size * BATCHES_AT_ONCE
     batches = [contents[i : i + size] for i in range(0, len(contents), size)]
-    processes = min(processes, len(batches))
-    if processes <= 1:
-        yield (translate_contents(translator, batch, settings) for batch in batches)
-        return
-    # Imported here, because one process does not need it.
-    from dragoman.runtime.process_pool import ordered_map
-
-    with ordered_map(processes, (translator, settings)) as map_:
-        yield map_(_translate_in_worker, batches)
+    with ordered_map_of(partial(_translate, translator, settings), max(1, min(processes, len(batches)))) as map_:
+        yield map_(batches)
 
 
-def _translate_in_worker(contents: Sequence[Sequence[Content]]) -> list[Result]:
-    from dragoman.runtime.process_pool import shared_value
-
-    translator, settings = shared_value()
+def _translate(translator: Translator, settings: Settings, contents: Sequence[Sequence[Content]]) -> list[Result]:
     return translate_contents(translator, contents, settings)
 
 
@@ -254,7 +247,7 @@ def _check_size(name: str | Path, size: int, form: Format) -> None:
 
 def _check_target(source: str | Path, target: str | Path, form: Format) -> None:
     """Raise UserError for a target that would overwrite the source, has no folder, or has a wrong ending."""
-    for used in (target, f"{target}.part", journal_path(Path(target))):  # files that are written
+    for used in (target, f"{target}.part", partial_paths(Path(target))[0]):  # files that are written
         if is_same_file(source, used):
             raise UserError(f"{target} would overwrite {source}; name another file")
     check_ending(source, target, form)

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from dragoman.runtime.documents.translation import Problem
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import lock_output, real_path
+from dragoman.runtime.files import lock_output
+from dragoman.runtime.output import partial_paths
 
 
 class Entry(NamedTuple):
@@ -45,7 +46,7 @@ class Journal:
         facts: all that the results depend on.
         """
         self.entries: list[Entry] = []
-        self._output, self._path = path, journal_path(path)
+        self._output, self._path = path, partial_paths(path)[0]
         self._file: BinaryIO | None = None
         try:
             self._open(facts, resume)
@@ -136,12 +137,6 @@ class Journal:
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self._path.unlink()
-
-
-def journal_path(path: Path) -> Path:
-    """Return the path of the journal of an output file."""
-    target = real_path(path)
-    return target.with_name(target.name + ".partial")
 
 
 def _parsed(line: bytes) -> Any:  # noqa: ANN401 (any JSON value, or None)

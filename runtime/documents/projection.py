@@ -28,7 +28,7 @@ import numpy.typing as npt
 from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.documents.segments import Content, Tag, Text
 from dragoman.runtime.normalisation import normalise
-from dragoman.runtime.protection import EMOJI, UNSPACED_SCRIPTS
+from dragoman.runtime.protection import EMOJI
 
 Shares = npt.NDArray[np.floating]
 
@@ -40,6 +40,10 @@ NAME_LENGTH = 4
 # less than this share of what another word gives to the same subword. With 1, "p-Wert" would lose its "p".
 LOOK_AHEAD = 0.5
 
+# Scripts without spaces between words, and their punctuation.
+UNSPACED_SCRIPTS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
+)
 _ELLIPSIS = re.compile(r"…|\.\.\.")
 _EMOJI = re.compile(EMOJI)
 _BYTES = re.compile(r"<0x([0-9A-F]{2})>")

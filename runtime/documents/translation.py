@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from dragoman.runtime.documents.projection import needs_attention, project
 from dragoman.runtime.documents.segments import Content, Tag, Text
@@ -68,14 +69,12 @@ class Result:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass
-class _Job:
+class _Job(NamedTuple):
     """A text to translate, and what it must keep."""
 
     text: str
     copied: tuple[str, ...]
     aligned: bool
-    translation: Translation = field(default_factory=lambda: Translation(""))
 
 
 def translate_contents(
@@ -85,34 +84,32 @@ def translate_contents(
 
     A text gets the translation that `Translator.translate` gives it. Equal texts are translated once.
     """
-    jobs: dict[tuple[str, tuple[str, ...], bool], _Job] = {}
-    job_of: list[_Job | None] = []
+    jobs: list[_Job | str] = []  # of each content; or the reason why its source is kept
     obstacles = [_obstacle(content, translator) for content in contents]
     for content, obstacle in zip(contents, obstacles, strict=True):
-        copied = tuple(item.text for item in content if isinstance(item, Text) and item.source is not None)
-        is_kept = (obstacle and not settings.drop_tags) or len(copied) > MAX_COPIED
-        if is_kept or _UNDECODED.search(_text(content)):
-            job_of.append(None)
-            continue
-        aligned = translator.has_attention and not obstacle and needs_attention(content)
-        job = _Job(_text(content), copied, aligned)
-        job_of.append(jobs.setdefault((job.text, job.copied, aligned), job))
+        if reason := (obstacle if not settings.drop_tags else "") or _untranslatable(content):
+            jobs.append(reason)
+        else:
+            aligned = translator.has_attention and not obstacle and needs_attention(content)
+            jobs.append(_Job(_text(content), tuple(item.text for item in _copied(content)), aligned))
+    translations: dict[_Job, Translation] = {}
     for aligned in (False, True):
-        batch = [job for job in jobs.values() if job.aligned == aligned]
+        batch = [*dict.fromkeys(job for job in jobs if isinstance(job, _Job) and job.aligned == aligned)]
         if not batch:
             continue
-        translations = translator.translate(
+        found = translator.translate(
             [job.text for job in batch], beam=settings.beam, length_penalty=settings.length_penalty,
             alignments=aligned, protected=[job.copied for job in batch], batch_size=settings.batch_size,
         )  # fmt: skip
-        for job, translation in zip(batch, translations, strict=True):
-            job.translation = translation
+        translations.update(zip(batch, found, strict=True))
     return [
-        _result(content, job.translation, obstacle, settings)
-        if job
-        else _kept(content, obstacle or "it has bytes that are not text in the document's encoding")
-        for content, job, obstacle in zip(contents, job_of, obstacles, strict=True)
+        _result(content, translations[job], obstacle, settings) if isinstance(job, _Job) else _kept(content, job)
+        for content, job, obstacle in zip(contents, jobs, obstacles, strict=True)
     ]
+
+
+def _copied(content: Sequence[Content]) -> list[Text]:
+    return [item for item in content if isinstance(item, Text) and item.source is not None]
 
 
 def _text(content: Sequence[Content]) -> str:
@@ -123,14 +120,20 @@ def _kept(content: Sequence[Content], reason: str) -> Result:
     return Result(None, _text(content), (Problem("kept", f"{reason}, so it stays in the source language"),))
 
 
+def _untranslatable(content: Sequence[Content]) -> str:
+    """Return the reason why content cannot be translated, even without its tags, or nothing."""
+    if (n_copied := len(_copied(content))) > MAX_COPIED:
+        return f"it has {n_copied:,} pieces of code or other text to copy, and at most {MAX_COPIED:,} can be placed"
+    if _UNDECODED.search(_text(content)):
+        return "it has bytes that are not text in the document's encoding"
+    return ""
+
+
 def _obstacle(content: Sequence[Content], translator: Translator) -> str:
     """Return the reason why the tags of content cannot be placed, or nothing."""
     tags = [item for item in content if isinstance(item, Tag)]
     if len(tags) > MAX_TAGS:
         return f"it has {len(tags):,} inline tags, and at most {MAX_TAGS:,} can be placed"
-    n_copied = sum(isinstance(item, Text) and item.source is not None for item in content)
-    if n_copied > MAX_COPIED:
-        return f"it has {n_copied:,} pieces of code or other text to copy, and at most {MAX_COPIED:,} can be placed"
     depth = deepest = 0
     for tag in tags:
         depth += {"open": 1, "close": -1, "empty": 0}[tag.kind]
