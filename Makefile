@@ -81,7 +81,7 @@ dist: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv, which takes minutes"
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,documents,moses,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,documents,serve,moses,dev]'
 	touch $@
 
 .venv/docs-installed: .venv/installed

@@ -1,4 +1,4 @@
-"""The commands that need no training extras: translate, run, info and bench."""
+"""The commands that need no training extras: translate, run, serve, info and bench."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Register `translate`, `run`, `info` and `bench`."""
+    """Register `translate`, `run`, `serve`, `info` and `bench`."""
     p = commands.add_parser(
         "translate",
         help="translate text or a document with a model file",
@@ -95,6 +95,8 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False, processes=1)
 
+    _add_serve(commands)
+
     p = commands.add_parser(
         "info",
         help="describe a model file",
@@ -110,6 +112,83 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=info)
 
     add_bench(commands)
+
+
+def _add_serve(commands: Commands) -> None:
+    """Register `serve`."""
+    p = commands.add_parser(
+        "serve",
+        help="serve translations over HTTP, with a web page",
+        description="Serve translations over HTTP to programs and people: a page at /, an interface that clients of "
+        "LibreTranslate understand, and its description at /docs. Sentences of all requests are translated together. "
+        "A model whose file changes is loaded again without dropping a request; so are all at SIGHUP. SIGTERM and "
+        "Ctrl-C end the server after the requests that it has accepted. It needs the extra `serve`.",
+    )  # fmt: skip
+    p.add_argument("models", metavar="FILE.onnx", nargs="+", help="a translator for each pair of languages")
+    p.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="address to listen on (default: 127.0.0.1, for programs on this machine); 0.0.0.0 or :: for all networks",
+    )  # fmt: skip
+    p.add_argument(
+        "--port",
+        type=not_negative,
+        default=5000,
+        metavar="N",
+        help="port to listen on; 0 for a free one (default: 5000)",
+    )
+    p.add_argument(
+        "--beam", type=positive, metavar="K", help="beam size, from 1 (greedy search) (default: that of each file)"
+    )
+    p.add_argument(
+        "--workers", type=not_negative, default=0, metavar="N",
+        help="threads that translate (default: one for each core)",
+    )  # fmt: skip
+    p.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N",
+        help="largest number of sentences to translate together (default: 32)",
+    )  # fmt: skip
+    p.add_argument(
+        "--queue", type=positive, default=200_000, metavar="N",
+        help="characters of all requests that may wait; a request beyond them is refused with 503 (default: 200000)",
+    )  # fmt: skip
+    p.add_argument(
+        "--char-limit", type=positive, default=50_000, metavar="N",
+        help="characters of text in one request (default: 50000)",
+    )  # fmt: skip
+    p.add_argument(
+        "--file-limit", type=positive, default=8, metavar="MIB",
+        help="size of a document in MiB; it takes some 50 times as much memory (default: 8)",
+    )  # fmt: skip
+    p.add_argument(
+        "--rate", type=not_negative, default=0, metavar="N",
+        help="requests a minute of one client, by its key or its address; 0 for any number (default: 0)",
+    )  # fmt: skip
+    p.add_argument(
+        "--api-keys", metavar="FILE",
+        help="accept only requests with a key of this file: a key a line, and if wanted behind it requests a minute "
+        "and characters a request",
+    )  # fmt: skip
+    p.add_argument(
+        "--cors", nargs="+", default=[], metavar="ORIGIN",
+        help="web pages of these origins, such as https://example.org, may use the server; '*' for all (default: none)",
+    )  # fmt: skip
+    p.add_argument(
+        "--log", choices=("errors", "requests", "texts"), default="errors",
+        help="write to standard error: errors; also each request, without its text; or also texts and translations "
+        "(default: errors)",
+    )  # fmt: skip
+    p.set_defaults(run=serve)
+
+
+def serve(a: argparse.Namespace) -> int:
+    """Run `dragoman serve` and return its exit status."""
+    try:
+        from dragoman.runtime.server.command import serve
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"`dragoman serve` needs the package {error.name}: pip install '.[serve]' in Dragoman's folder"
+        ) from None
+    return serve(a)
 
 
 def _add_input_arguments(

@@ -33,6 +33,57 @@ MAX_LENGTH_PENALTY = 5
 SHOWN_IDS = 5  # of a test sentence, in a message
 
 
+class SearchSettings(NamedTuple):
+    """Settings of a search. Parts with equal settings may share a batch.
+
+    Attributes:
+        n_best: Number of different texts to return.
+        beam_size: Beam size.
+        n_searched: Number of hypotheses to search, of which some are the same text in other subwords.
+        max_length: Longest translation in ids.
+        length_penalty: Exponent of the length in the score.
+        n_aligned: Number of hypotheses whose attention to return.
+    """
+
+    n_best: int
+    beam_size: int
+    n_searched: int
+    max_length: int
+    length_penalty: float
+    n_aligned: int
+
+    def inputs(self) -> dict[str, int | float]:
+        """Return the arguments of `Engine.run`."""
+        return {
+            "beam_size": self.beam_size,
+            "n_best": self.n_searched,
+            "max_length": self.max_length,
+            "length_penalty": self.length_penalty,
+            "n_aligned": self.n_aligned,
+        }
+
+
+class PreparedTexts(NamedTuple):
+    """Texts in parts, before and after `Translator.translate_parts`.
+
+    Attributes:
+        parts: The parts of each text.
+        search: The settings of their search.
+    """
+
+    parts: list[list[Part]]
+    search: SearchSettings
+
+    @property
+    def pending(self) -> list[Part]:
+        """The parts that have something to translate."""
+        return [part for parts in self.parts for part in parts if part.ids]
+
+    def translations(self) -> list[Translation]:
+        """Return the translation of each text, once all pending parts are translated."""
+        return [join_parts(parts, self.search.n_best) for parts in self.parts]
+
+
 class Translator(LoadedModel):
     """A translator of text, loaded from a file that `dragoman export` made.
 
@@ -166,27 +217,55 @@ class Translator(LoadedModel):
             >>> translator.translate(["two dogs run", "a man sleeps"], beam=1)
             >>> best, *others = translator.translate("two dogs run", n_best=3).hypotheses
         """
-        texts = list_of_texts(text)
         batch_size = whole_number("the batch size", batch_size, 1)
         batch_tokens = whole_number("batch_tokens", batch_tokens, 1)
-        n_best, settings = self._settings(beam, n_best, length_penalty, max_length, alignments)
-        strings = _strings_of_texts(text, texts, protected)
-        parts_of_texts = [
-            self._splitter.split(item, kept) for item, kept in zip(texts, strings or repeat(()), strict=False)
-        ]
-        pending = sorted((part for parts in parts_of_texts for part in parts if part.ids), key=lambda p: len(p.ids))
-        for batch in batches_of(pending, batch_size, batch_tokens):
-            self._translate_batch(batch, n_best, settings)
-            self._batches_run += 1
-            if self._batches_run % RETURN_EVERY == 0:
-                return_memory()
-        translations = [join_parts(parts, n_best) for parts in parts_of_texts]
+        prepared = self.prepare(
+            text, beam=beam, n_best=n_best, length_penalty=length_penalty, max_length=max_length, alignments=alignments,
+            protected=protected,
+        )  # fmt: skip
+        for batch in batches_of(sorted(prepared.pending, key=lambda p: len(p.ids)), batch_size, batch_tokens):
+            self.translate_parts(batch, prepared.search)
+        translations = prepared.translations()
         return translations[0] if isinstance(text, str) else translations
+
+    def prepare(
+        self,
+        text: str | Iterable[str],
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        length_penalty: float | None = None,
+        max_length: int | None = None,
+        alignments: bool = False,
+        protected: Iterable[str] | Iterable[Iterable[str]] = (),
+    ) -> PreparedTexts:
+        """Split texts into parts and tokenise them, for `translate_parts`. The arguments are those of `translate`."""
+        texts = list_of_texts(text)
+        search = self._settings(beam, n_best, length_penalty, max_length, alignments)
+        strings = _strings_of_texts(text, texts, protected)
+        parts = [self._splitter.split(item, kept) for item, kept in zip(texts, strings or repeat(()), strict=False)]
+        return PreparedTexts(parts, search)
+
+    def translate_parts(self, batch: Sequence[Part], search: SearchSettings) -> None:
+        """Search for translations of a batch of parts, and store hypotheses and attention in the parts."""
+        n_best, settings = search.n_best, search.inputs()
+        for part, found in zip(batch, self._search(batch, n_best, settings), strict=True):
+            part.hypotheses = [candidate.hypothesis for candidate in found]
+            part.attention = found[0].attention
+        lost = [part for part in batch if part.protected and any(_lost_spans(part, h) for h in part.hypotheses)]
+        if lost:
+            self._keep_spans(lost, n_best, settings)
+        for part in batch:
+            if part.spellings:
+                part.hypotheses = [replace(h, text=respell(h.text, part.spellings)) for h in part.hypotheses]
+        self._batches_run += 1
+        if self._batches_run % RETURN_EVERY == 0:
+            return_memory()
 
     def _settings(
         self, beam: int | None, n_best: int, length_penalty: float | None, max_length: int | None, alignments: bool
-    ) -> tuple[int, dict[str, int | float]]:
-        """Return `n_best`, and the settings of the search, from the arguments of `translate`."""
+    ) -> SearchSettings:
+        """Return the settings of the search from the arguments of `translate`."""
         defaults = self.metadata.defaults
         n_best = whole_number("n-best", n_best, 1)
         n_searched = n_best if n_best == 1 else 2 * n_best  # some hypotheses are the same text in other subwords
@@ -199,13 +278,14 @@ class Translator(LoadedModel):
             raise UserError("the model has no attention, so it cannot align words")
         max_length = int(defaults["max_length"]) if max_length is None else max_length
         length_penalty = float(defaults["length_penalty"]) if length_penalty is None else length_penalty
-        return n_best, {
-            "beam_size": beam,
-            "n_best": min(n_searched, beam),
-            "max_length": whole_number("max_length", max_length, 1, MAX_LENGTH),
-            "length_penalty": number_between("the length penalty", length_penalty, 0, MAX_LENGTH_PENALTY),
-            "n_aligned": int(bool(alignments)),
-        }
+        return SearchSettings(
+            n_best,
+            beam,
+            min(n_searched, beam),
+            whole_number("max_length", max_length, 1, MAX_LENGTH),
+            number_between("the length penalty", length_penalty, 0, MAX_LENGTH_PENALTY),
+            int(bool(alignments)),
+        )
 
     @property
     def has_attention(self) -> bool:
@@ -222,18 +302,6 @@ class Translator(LoadedModel):
         if shared := self.metadata.selection.get("shared"):
             return int(shared), "the number of subwords that every translation may contain"
         return len(self.target_tokenizer), "the vocabulary size"
-
-    def _translate_batch(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
-        """Search for translations of a batch of parts, and store hypotheses and attention in the parts."""
-        for part, found in zip(batch, self._search(batch, n_best, settings), strict=True):
-            part.hypotheses = [candidate.hypothesis for candidate in found]
-            part.attention = found[0].attention
-        lost = [part for part in batch if part.protected and any(_lost_spans(part, h) for h in part.hypotheses)]
-        if lost:
-            self._keep_spans(lost, n_best, settings)
-        for part in batch:
-            if part.spellings:
-                part.hypotheses = [replace(h, text=respell(h.text, part.spellings)) for h in part.hypotheses]
 
     def _keep_spans(self, batch: Sequence[Part], n_best: int, settings: dict[str, int | float]) -> None:
         """Translate parts again that have lost a protected span.

@@ -20,7 +20,7 @@ from dragoman.runtime.documents.names import ENDINGS, FORMAT_NAMES
 from dragoman.runtime.documents.options import Options
 from dragoman.runtime.documents.report import Report, Row
 from dragoman.runtime.documents.segments import Content
-from dragoman.runtime.documents.translation import Problem, Result, Settings, translate_contents
+from dragoman.runtime.documents.translation import Problem, Result, Settings, TextTranslator, translate_contents
 from dragoman.runtime.errors import Interrupted, UserError, about
 from dragoman.runtime.files import is_same_file, write_atomically
 from dragoman.runtime.line_processing import BATCHES_AT_ONCE
@@ -129,7 +129,7 @@ def translate(
 
 
 def translate_bytes(
-    translator: Translator,
+    translator: TextTranslator,
     data: bytes,
     format: str,
     *,
@@ -142,6 +142,7 @@ def translate_bytes(
     length_penalty: float | None = None,
     batch_size: int = 32,
     drop_tags: bool = False,
+    progress: Progress | None = None,
 ) -> TranslatedDocument:
     """Translate a document in memory; see `translate`.
 
@@ -158,6 +159,7 @@ def translate_bytes(
         length_penalty: See `translate`.
         batch_size: See `translate`.
         drop_tags: See `translate`.
+        progress: See `translate`.
 
     Raises:
         UserError: The document is damaged, too large, or not in the format.
@@ -167,15 +169,41 @@ def translate_bytes(
     _check_size(name, len(data), form)
     with about(name):
         document = Document(data, form, _options(translator, keys, columns, fuzzy), encoding)
+    entries: list[Entry] = []
     with translated(translator, [segment.content for segment in document.segments], settings) as results:
-        entries = [_entry(document, i, result) for i, result in enumerate(itertools.chain.from_iterable(results))]
+        for batch in results:
+            entries += [_entry(document, i, result) for i, result in enumerate(batch, len(entries))]
+            if progress:
+                progress(len(entries), len(document.segments))
     written = document.write([entry.replacement for entry in entries])
     return TranslatedDocument(written, _report(name, document, translator, entries))
 
 
+def translate_fragments(
+    translator: TextTranslator, fragments: Sequence[str], format: str, *, beam: int | None = None
+) -> list[str]:
+    """Translate short documents together, such as fragments of HTML in a request, by the rules of `translate`.
+
+    Raises:
+        UserError: A fragment is damaged or too large.
+    """
+    form = format_named(format)
+    options, settings = _options(translator, (), (), fuzzy=False), _settings(beam, None, 32, drop_tags=False)
+    documents = [Document(fragment.encode("utf-8"), form, options, "utf-8") for fragment in fragments]
+    contents = [segment.content for document in documents for segment in document.segments]
+    written = []
+    with translated(translator, contents, settings) as batches:
+        results = itertools.chain.from_iterable(batches)
+        found = [[*itertools.islice(results, len(document.segments))] for document in documents]
+    for document, own in zip(documents, found, strict=True):
+        entries = [_entry(document, i, result) for i, result in enumerate(own)]
+        written.append(document.write([entry.replacement for entry in entries]).decode("utf-8"))
+    return written
+
+
 @contextmanager
 def translated(
-    translator: Translator, contents: Sequence[Sequence[Content]], settings: Settings, processes: int = 1
+    translator: TextTranslator, contents: Sequence[Sequence[Content]], settings: Settings, processes: int = 1
 ) -> Iterator[Iterator[list[Result]]]:
     """Yield an iterator over the results of contents, in batches and in order."""
     size = settings.batch_size * BATCHES_AT_ONCE
@@ -184,7 +212,7 @@ def translated(
         yield map_(batches)
 
 
-def _translate(translator: Translator, settings: Settings, contents: Sequence[Sequence[Content]]) -> list[Result]:
+def _translate(translator: TextTranslator, settings: Settings, contents: Sequence[Sequence[Content]]) -> list[Result]:
     return translate_contents(translator, contents, settings)
 
 
@@ -200,7 +228,7 @@ def _entry(document: Document, number: int, result: Result) -> Entry:
     return Entry(replacement, result.text, result.problems)
 
 
-def _report(name: str, document: Document, translator: Translator, entries: Sequence[Entry]) -> Report:
+def _report(name: str, document: Document, translator: TextTranslator, entries: Sequence[Entry]) -> Report:
     languages = translator.metadata.source_language, translator.metadata.target_language
     rows = (
         Row(segment.place, segment.text, entry.text, entry.problems)
@@ -209,7 +237,7 @@ def _report(name: str, document: Document, translator: Translator, entries: Sequ
     return Report(name, document.format.name, languages, translator.checksum, tuple(rows))
 
 
-def _options(translator: Translator, keys: Iterable[str], columns: Iterable[str], fuzzy: bool) -> Options:
+def _options(translator: TextTranslator, keys: Iterable[str], columns: Iterable[str], fuzzy: bool) -> Options:
     metadata = translator.metadata
     chosen_keys, chosen_columns = ((each,) if isinstance(each, str) else tuple(each) for each in (keys, columns))
     return Options(metadata.source_language, metadata.target_language, chosen_keys, chosen_columns, fuzzy)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dragoman.runtime.documents.projection import needs_attention, project
 from dragoman.runtime.documents.segments import Content, Tag, Text
+from dragoman.runtime.metadata import Metadata
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.translation import Translation
-from dragoman.runtime.translator import Translator
 
 # Limits of one segment, so that placing its tags takes little time.
 MAX_TAGS = 2000
@@ -21,6 +21,32 @@ MAX_DEPTH = 100
 
 _NUMBER = re.compile(r"\d+")
 _UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+class TextTranslator(Protocol):
+    """The part of a Translator that documents need. The server's translates in batches with other requests."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """The file's metadata."""
+        ...
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        ...
+
+    @property
+    def has_attention(self) -> bool:
+        """True if the network has attention."""
+        ...
+
+    def translate(
+        self, text: list[str], *, beam: int | None, length_penalty: float | None, alignments: bool,
+        protected: Iterable[Iterable[str]], batch_size: int,
+    ) -> list[Translation]:  # fmt: skip
+        """Translate several texts; see `Translator.translate`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +104,7 @@ class _Job(NamedTuple):
 
 
 def translate_contents(
-    translator: Translator, contents: Sequence[Sequence[Content]], settings: Settings
+    translator: TextTranslator, contents: Sequence[Sequence[Content]], settings: Settings
 ) -> list[Result]:
     """Return the results of the contents of segments, in the same order.
 
@@ -129,7 +155,7 @@ def _untranslatable(content: Sequence[Content]) -> str:
     return ""
 
 
-def _obstacle(content: Sequence[Content], translator: Translator) -> str:
+def _obstacle(content: Sequence[Content], translator: TextTranslator) -> str:
     """Return the reason why the tags of content cannot be placed, or nothing."""
     tags = [item for item in content if isinstance(item, Tag)]
     if len(tags) > MAX_TAGS:

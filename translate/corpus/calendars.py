@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor
 
-from dragoman.translate.corpus.languages import primary_subtag
+from dragoman.runtime.languages import primary_subtag
 
 FIRST_YEAR, LAST_YEAR = 1000, 2199  # Gregorian; other numbers are seldom years
 

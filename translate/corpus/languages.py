@@ -10,16 +10,11 @@ from babel import Locale, UnknownLocaleError, localedata
 from babel.core import get_global
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.languages import primary_subtag, subtags
 
 # A language, an optional script and an optional region, capitalised as BCP 47 recommends. In `en-pt-BR` only the
 # capitals show where the first tag ends.
 LANGUAGE_TAG = r"[a-z]{2,3}(?:[-_][A-Z][a-z]{3})?(?:[-_](?:[A-Z]{2}|[0-9]{3}))?"
-
-# CLDR's aliases of three-letter codes: the two-letter code (`deu`: `de`), or the language that a code is the main
-# variety of (`cmn`: `zh`).
-SHORT_CODES = {
-    code: re.split("_", alias)[0] for code, alias in get_global("language_aliases").items() if len(code) == 3
-}
 
 
 def parse_pair(text: str) -> tuple[str, str]:
@@ -47,21 +42,10 @@ def format_pair(source: str, target: str) -> str:
     return "-".join(tag.replace("-", "_") for tag in (source, target))
 
 
-def _subtags(tag: str) -> list[str]:
-    """Return the primary language subtag in its shortest form, followed by the script and region, if any."""
-    primary, *others = re.split("[-_]", tag)
-    return [SHORT_CODES.get(primary.lower(), primary.lower()), *others]
-
-
-def primary_subtag(tag: str) -> str:
-    """Return the primary language subtag in its shortest form: `zh` for `zh-TW`, `ja` for `jpn`."""
-    return _subtags(tag)[0]
-
-
 @lru_cache(4096)
 def matches_language(tag: str, language: str) -> bool:
     """Return True if a tag names a language or a variety of it: `de-AT` and `deu` match `de`."""
-    tag, language = ("-".join(_subtags(t)).lower() for t in (tag, language))
+    tag, language = ("-".join(subtags(t)).lower() for t in (tag, language))
     return tag == language or tag.startswith(language + "-")
 
 
@@ -87,7 +71,7 @@ def code_of_name(tag: str) -> str | None:
 def script_of(tag: str) -> str | None:
     """Return the ISO 15924 script that a language is written in (`Latn` for German), or None if CLDR has none."""
     try:
-        locale = Locale.parse("_".join(_subtags(tag)))
+        locale = Locale.parse("_".join(subtags(tag)))
     except (ValueError, UnknownLocaleError):
         return None
     if locale.script:

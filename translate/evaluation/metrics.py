@@ -15,9 +15,9 @@ from typing import Any, Literal
 import regex
 
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.languages import primary_subtag
 from dragoman.runtime.segmentation import UNSPACED
 from dragoman.translate.corpus.builders.algorithms import length_of
-from dragoman.translate.corpus.languages import primary_subtag
 
 EvaluationProtocol = Literal["cased", "lc.tok"]
 References = Sequence[list[str]]  # one or more translations of the whole test set by people

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from babel import Locale, UnknownLocaleError
 
-from dragoman.translate.corpus.languages import is_known_language, matches_language, primary_subtag
+from dragoman.runtime.languages import primary_subtag
+from dragoman.translate.corpus.languages import is_known_language, matches_language
 
 # The words that name a side of a pair, and words that may stand beside them or beside a language. The list is strict,
 # because the first pair of a table must not be taken for a header: no word of one side translates one of the other.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.translate.corpus.languages import primary_subtag, script_of
+from dragoman.runtime.languages import primary_subtag
+from dragoman.translate.corpus.languages import script_of
 from dragoman.translate.corpus.readers.lines import read_byte_lines
 from dragoman.translate.corpus.readers.rows import TOLERATED_ERRORS
 

@@ -1,0 +1,112 @@
+"""The command `dragoman serve`: load the models, listen, serve, and end when told to."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+
+from dragoman.runtime.server.access import ApiKeys, Limits
+from dragoman.runtime.server.app import Interface, Settings
+from dragoman.runtime.server.http import Connection, listen, sweep, url_of
+from dragoman.runtime.server.metrics import Metrics
+from dragoman.runtime.server.models import Models
+from dragoman.runtime.server.scheduler import Scheduler
+from dragoman.runtime.server.service import Service
+from dragoman.runtime.wording import counted
+
+LOOK_SECONDS = 2  # between looks at the files of the models
+GRACE_SECONDS = 30  # for requests that were accepted, when the server ends
+SWITCH_SECONDS = 0.0005  # after which a thread lets another one run Python code; Python's default is 0.005
+
+
+def serve(a: argparse.Namespace) -> int:
+    """Run `dragoman serve` and return its exit status."""
+    limits = Limits(a.rate, a.char_limit)
+    keys = ApiKeys.read(a.api_keys, limits) if a.api_keys else None
+    models = Models(a.models)
+    for model in models:
+        if a.beam is not None:
+            model.translator.check_beam(a.beam)
+    listener = listen(a.host, a.port)
+    metrics = Metrics()
+    n_workers = a.workers or available_cores()
+    scheduler = Scheduler(n_workers, a.batch_size, on_batch=metrics.count_batch)
+    service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, a.char_limit))
+    metrics.watch(lambda: service.capacity.used, lambda: scheduler.n_waiting)
+    settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log)
+    interface = Interface(service, settings, metrics)
+    pairs = ", ".join(model.pair for model in models)
+    message = f"serving {pairs} on {url_of(listener)} with {counted(n_workers, 'worker')}; Ctrl-C ends it"
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with contextlib.closing(listener), contextlib.closing(service):
+        server = Server(interface, message)
+        server.run(sockets=[listener])
+    return 0
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that looks after slow clients and changed models, and ends with status 0 when told to."""
+
+    def __init__(self, interface: Interface, message: str) -> None:
+        """Take the interface, and a message to print when the server answers requests."""
+        self._interface, self._message = interface, message
+        super().__init__(
+            uvicorn.Config(
+                interface.app(self._around), interface="asgi3", http=Connection, ws="none", log_config=None, access_log=False,
+                server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )  # fmt: skip
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer requests."""
+        await super().startup(sockets)
+        print(f"dragoman: {self._message}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM end the server. Unlike uvicorn's own, do not send the signal again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def _around(self) -> AsyncIterator[None]:
+        """Look after slow clients and changed models while the server runs."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(sweep(self)), loop.create_task(self._look())]
+        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self._reload(all_files=True))))
+        yield
+        for task in tasks:
+            task.cancel()
+
+    async def _look(self) -> None:
+        """Load models again whose files have changed."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._reload(all_files=False)
+
+    async def _reload(self, *, all_files: bool) -> None:
+        models = self._interface.service.models
+        for message in await asyncio.to_thread(models.reload, all_files=all_files):
+            self._interface.metrics.loads.inc()
+            print(f"dragoman: {message}", file=sys.stderr, flush=True)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
