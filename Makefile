@@ -11,8 +11,10 @@ quickstart: .venv/installed
 # Several tests at once, each on one thread.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist worksteal
 
+CLIENTS = .venv-clients/installed tests/clients/node_modules/.installed
+
 # The fast tests and the slow ones in one go, since what they share is trained once.
-test: check
+test: check $(CLIENTS)
 	$(PYTEST)
 
 check: .venv/installed
@@ -20,10 +22,10 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fast: .venv/installed
+fast: .venv/installed $(CLIENTS)
 	$(PYTEST) -m "not slow"
 
-slow: .venv/installed
+slow: .venv/installed $(CLIENTS)
 	$(PYTEST) -m slow
 
 # Remove one line of the training recipe at a time and report what no test notices; some minutes.
@@ -108,5 +110,19 @@ dist: .venv/installed
 	.venv-joeynmt/bin/pip install -q -r bench/joeynmt.txt
 	touch $@
 
+# Clients of LibreTranslate that other people wrote, and Schemathesis, which tries what the description promises.
+.venv-clients/installed: tests/clients/requirements.txt tests/clients/no-dependencies.txt
+	test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
+	.venv-clients/bin/pip install -q --no-deps -r tests/clients/no-dependencies.txt
+	touch $@
+
+tests/clients/node_modules/.installed: tests/clients/package.json tests/clients/package-lock.json
+	@if command -v npm >/dev/null; then \
+		cd tests/clients && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
+	else \
+		echo "no npm is installed, so the clients in JavaScript are left out"; \
+	fi
+
 clean:
-	rm -rf .venv .venv-peer .venv-marian .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients tests/clients/node_modules .venv-peer .venv-marian .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

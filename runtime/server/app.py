@@ -53,6 +53,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 NDJSON = "application/x-ndjson"
+Endpoint = Callable[[Request], Awaitable[Response]]
 MAX_LISTED = 100  # segments of a document that a person should look at, in an answer
 
 
@@ -97,20 +98,22 @@ class Interface:
             else:
                 yield
 
-        methods: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
+        methods: list[tuple[str, str, Endpoint]] = [
             ("/translate", "GET POST", self.translate),
             ("/detect", "POST", self.detect),
             ("/suggest", "POST", self.suggest),
             ("/translate_file", "POST", self.translate_file),
             ("/download_file/{name}", "GET", self.download_file),
-            ("/languages", "GET", self.languages),
+            ("/languages", "GET POST", self.languages),  # old clients send POST
             ("/frontend/settings", "GET", self.frontend_settings),
             ("/health", "GET", self.health),
             ("/metrics", "GET", self.show_metrics),
             ("/spec", "GET", self.spec),
             ("/docs", "GET", self.docs),
         ]
-        routes = [Route(path, endpoint, methods=verbs.split()) for path, verbs, endpoint in methods]
+        routes = [Route(path, _only(verbs.split(), endpoint)) for path, verbs, endpoint in methods]
+        for route in routes:
+            route.methods = set()  # any: a method that Starlette refuses goes on to the page's files
         app = Starlette(
             routes=[*routes, Mount("/", StaticFiles(directory=PAGE, html=True))],
             exception_handlers={
@@ -287,7 +290,7 @@ class Interface:
 
     def _authorise(self, request: Request, parameters: Parameters) -> Limits:
         """Return the limits of a client, and count its request. Raises RequestError if it may not make one."""
-        key = parameters.text("api_key", "")
+        key = parameters.text("api_key", "") or parameters.text("apiKey", "")  # one client has its own spelling
         limits: Limits | None = self.settings.limits
         client = client_network(request.client.host) if request.client else ""
         if self.settings.keys:
@@ -366,6 +369,18 @@ def _kind_of_path(path: str) -> str:
     return "/download_file" if path.startswith("/download_file/") else "/"
 
 
+def _only(methods: list[str], endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint that refuses other methods."""
+    allowed = [*methods, "HEAD"] if "GET" in methods else methods
+
+    async def checked(request: Request) -> Response:
+        if request.method not in allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        return await endpoint(request)
+
+    return checked
+
+
 async def _gone(request: Request) -> None:
     """Return when the client of a request, whose body is read, has gone away."""
     while (await request.receive())["type"] != "http.disconnect":
@@ -439,7 +454,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         404: f"there is nothing at {path}; /docs lists what there is",
         405: f"{path} does not take {request.method}",
     }
-    return _error(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
+    headers = {"Allow": "GET, HEAD"} if error.status_code == 405 else {}
+    return _error(
+        error.status_code, messages.get(error.status_code, error.detail), {**headers, **(error.headers or {})}
+    )
 
 
 async def _user_error(_: Request, error: Exception) -> Response:

@@ -30,41 +30,51 @@ SWITCH_SECONDS = 0.0005  # after which a thread lets another one run Python code
 
 def serve(a: argparse.Namespace) -> int:
     """Run `dragoman serve` and return its exit status."""
-    limits = Limits(a.rate, a.char_limit)
-    keys = ApiKeys.read(a.api_keys, limits) if a.api_keys else None
-    models = Models(a.models)
-    for model in models:
-        if a.beam is not None:
-            model.translator.check_beam(a.beam)
-    listener = listen(a.host, a.port)
-    metrics = Metrics()
-    n_workers = a.workers or available_cores()
-    scheduler = Scheduler(n_workers, a.batch_size, on_batch=metrics.count_batch)
-    service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, a.char_limit))
-    metrics.watch(lambda: service.capacity.used, lambda: scheduler.n_waiting)
-    settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log)
-    interface = Interface(service, settings, metrics)
-    pairs = ", ".join(model.pair for model in models)
-    message = f"serving {pairs} on {url_of(listener)} with {counted(n_workers, 'worker')}; Ctrl-C ends it"
+    server = Server(a)
     sys.setswitchinterval(SWITCH_SECONDS)
-    with contextlib.closing(listener), contextlib.closing(service):
-        server = Server(interface, message)
-        server.run(sockets=[listener])
+    server.run_until_told()
     return 0
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that looks after slow clients and changed models, and ends with status 0 when told to."""
+    """A uvicorn server that looks after slow clients and changed models, and ends with status 0 when told to.
 
-    def __init__(self, interface: Interface, message: str) -> None:
-        """Take the interface, and a message to print when the server answers requests."""
-        self._interface, self._message = interface, message
+    Attributes:
+        url: Its URL.
+        service: The translation of requests.
+        metrics: Its metrics.
+    """
+
+    def __init__(self, a: argparse.Namespace) -> None:
+        """Load the models and begin to listen, by the arguments of `dragoman serve`. Raises UserError."""
+        limits = Limits(a.rate, a.char_limit)
+        keys = ApiKeys.read(a.api_keys, limits) if a.api_keys else None
+        models = Models(a.models)
+        if a.beam is not None:
+            for model in models:
+                model.translator.check_beam(a.beam)
+        self._listener = listen(a.host, a.port)
+        self.url = url_of(self._listener)
+        self.metrics = Metrics()
+        n_workers = a.workers or available_cores()
+        scheduler = Scheduler(n_workers, a.batch_size, on_batch=self.metrics.count_batch)
+        self.service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, a.char_limit))
+        self.metrics.watch(lambda: self.service.capacity.used, lambda: scheduler.n_waiting)
+        settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log)
+        pairs = ", ".join(model.pair for model in models)
+        self._message = f"serving {pairs} on {self.url} with {counted(n_workers, 'worker')}; Ctrl-C ends it"
+        app = Interface(self.service, settings, self.metrics).app(self._around)
         super().__init__(
             uvicorn.Config(
-                interface.app(self._around), interface="asgi3", http=Connection, ws="none", log_config=None, access_log=False,
+                app, interface="asgi3", http=Connection, ws="none", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )  # fmt: skip
+
+    def run_until_told(self) -> None:
+        """Answer requests until a signal comes, or `should_exit` is set."""
+        with contextlib.closing(self._listener), contextlib.closing(self.service):
+            self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer requests."""
@@ -101,9 +111,8 @@ class Server(uvicorn.Server):
             await self._reload(all_files=False)
 
     async def _reload(self, *, all_files: bool) -> None:
-        models = self._interface.service.models
-        for message in await asyncio.to_thread(models.reload, all_files=all_files):
-            self._interface.metrics.loads.inc()
+        for message in await asyncio.to_thread(self.service.models.reload, all_files=all_files):
+            self.metrics.loads.inc()
             print(f"dragoman: {message}", file=sys.stderr, flush=True)
 
 

@@ -13,7 +13,7 @@ from uvicorn.server import Server
 
 from dragoman.runtime.errors import UserError
 
-MAX_HEADERS = 256 << 10  # bytes; a text may stand in the query string
+MAX_HEADERS = 512 << 10  # bytes; a text may stand in the query string, with nine bytes for a character
 MAX_CONNECTIONS = 1000
 FILES_FOR_OTHER_USE = 64  # of those that a process may open
 
@@ -21,6 +21,11 @@ FILES_FOR_OTHER_USE = 64  # of those that a process may open
 PATIENCE = 20
 SLOWEST = 10_000
 WRITE_PATIENCE = 60  # seconds without a byte that the client takes of an answer
+
+# A refused request is still read for so many seconds and bytes, or else its client may not see the answer: a system
+# resets a connection that is closed with unread bytes.
+LINGER_SECONDS = 5
+LINGER_BYTES = 64 << 20
 SWEEP_SECONDS = 1
 
 
@@ -34,10 +39,12 @@ class Connection(HttpToolsProtocol):
     _writing_since: float | None = None  # an answer is stuck
     _n_received = 0  # bytes of the request
     _n_header = 0  # bytes of the request's head; -1 when that is complete
+    _is_refused = False
+    _linger_until: float | None = None  # the answer is sent, and the rest of the request is ignored
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for a request. Refuse the connection if there are too many."""
-        super().connection_made(transport)
+        super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # it delegates
         self._reading_since = self.loop.time()
         if len(self.connections) > max_connections():
             self.refuse(503, "too many connections; try again in some seconds")
@@ -45,9 +52,13 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count the bytes of a request. Refuse one whose head is too long."""
         self._n_received += len(data)
+        if self._linger_until is not None:
+            if self._n_received > LINGER_BYTES:
+                self.transport.abort()
+            return
         if self._n_header >= 0:
             self._n_header += len(data)
-            if self._n_header > MAX_HEADERS + (1 << 16):  # the head's last bytes may come with some of the body
+            if self._n_header > MAX_HEADERS + (1 << 18):  # the head's last bytes may come with some of the body
                 self.refuse(431, f"the head of the request has more than {MAX_HEADERS:,} bytes, which is the limit")
                 return
         super().data_received(data)
@@ -57,7 +68,6 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         if self._reading_since is None:
             self._reading_since = self.loop.time()
-        self._n_received = self._n_header = 0
 
     def on_headers_complete(self) -> None:
         """Start the request."""
@@ -67,6 +77,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the count of a request that is here."""
         self._reading_since = None
+        self._n_received = self._n_header = 0
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -85,6 +96,7 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, status: int, message: str) -> None:
         """Answer with an error, and close the connection."""
+        self._is_refused = True
         if self.transport.is_closing():
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
@@ -99,8 +111,27 @@ class Connection(HttpToolsProtocol):
             self.transport.write(b"".join([*head, body]))
         self.transport.close()
 
+    @property
+    def is_lingering(self) -> bool:
+        """True if the rest of a request is ignored."""
+        return self._linger_until is not None
+
+    def linger(self) -> bool:
+        """Begin to ignore the rest of a request that is answered. Return False if the request is complete."""
+        if self._reading_since is None or not (self._n_received or self._is_refused):
+            return False
+        if self._linger_until is None:
+            self._linger_until = self.loop.time() + LINGER_SECONDS
+            self._n_received = 0
+            self.flow.resume_reading()
+        return True
+
     def check_time(self, now: float) -> None:
         """Close the connection if its client is too slow."""
+        if self._linger_until is not None:
+            if now > self._linger_until:
+                self.transport.abort()
+            return
         if self._writing_since is not None and now - self._writing_since > WRITE_PATIENCE:
             self.transport.abort()
         is_read = self._reading_since is not None and not self.flow.read_paused
@@ -109,6 +140,27 @@ class Connection(HttpToolsProtocol):
                 self.refuse(408, f"the request is not complete after {PATIENCE} s")
             else:
                 self.transport.close()
+
+
+class _Lingering:
+    """A transport that closes a connection with unread bytes only when the client has had time to see its answer."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        self._transport, self._connection = transport, connection
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (of the transport)
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._connection.is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._connection.is_lingering:
+            return
+        if not self._transport.is_closing() and self._connection.linger() and self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
 
 def max_connections() -> int:

@@ -8,9 +8,10 @@ from typing import Any
 
 import dragoman
 from dragoman.runtime.documents.names import ENDINGS
+from dragoman.runtime.server.parameters import MAX_NUMBER
 from dragoman.runtime.server.service import MAX_ALTERNATIVES
 
-_KEY = {"type": "string", "nullable": True, "description": "The API key, if the server needs one."}
+_KEY = {"type": "string", "description": "The API key, if the server needs one."}
 _TEXT = {"type": "string", "example": "Open the file."}
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _MEANINGS = {
@@ -20,7 +21,7 @@ _MEANINGS = {
     "404": "There is nothing at this path.",
     "405": "The path does not take this method.",
     "408": "The request came too slowly.",
-    "413": "The request is too large.",
+    "413": "The text, the body or the file is too large.",
     "415": "The body or the file is in another format.",
     "429": "Too many requests. Retry-After says when to try again.",
     "500": "An unforeseen error.",
@@ -45,18 +46,31 @@ def description(url: str, characters: int) -> dict[str, Any]:
         "q": q,
         "source": {**language, "description": "Language of the text, or `auto` to find it."},
         "target": {**language, "example": "de", "description": "Language to translate to."},
-        "format": {"type": "string", "enum": ["text", "html"], "default": "text"},
+        "format": {"type": "string", "enum": ["text", "html", ""], "default": "text"},
         "alternatives": {
-            "type": "integer", "minimum": 0, "default": 0,
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
+                {"type": "string", "pattern": "^[0-9]{0,9}$"},
+            ],
+            "default": 0,
             "description": f"Number of further translations, up to {MAX_ALTERNATIVES}.",
         },
         "details": {
-            "type": "boolean", "default": False,
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|0|1|)$"},
+            ],
+            "default": False,
             "description": "Also return which source word each word comes from, and how sure the model is of it.",
         },
         "api_key": _KEY,
     }  # fmt: skip
-    langpair = {"type": "string", "example": "en|de", "description": "Source and target, separated by |."}
+    langpair = {
+        "type": "string",
+        "pattern": "^[^|]+[|][^|]+$",
+        "example": "en|de",
+        "description": "Source and target, separated by |.",
+    }
     endings = ", ".join(ending for endings in ENDINGS.values() for ending in endings[:1])
     upload = {
         "file": {"type": "string", "format": "binary", "description": f"A document: {endings}."},
@@ -100,7 +114,7 @@ def description(url: str, characters: int) -> dict[str, Any]:
                 "post": _operation(
                     "Find the language of a text",
                     ["q"],
-                    {"q": _TEXT, "api_key": _KEY},
+                    {"q": q, "api_key": _KEY},
                     "DetectedList",
                     "400 401 403 408 413 415 429 503",
                 ),
@@ -135,7 +149,10 @@ def description(url: str, characters: int) -> dict[str, Any]:
                     ),
                 },
             },
-            "/languages": {"get": _operation("List the languages", [], None, "Languages", "400")},
+            "/languages": {
+                "get": _operation("List the languages", [], None, "Languages", "400"),
+                "post": _operation("List the languages, for older clients", [], None, "Languages", "400"),
+            },
             "/frontend/settings": {"get": _operation("Settings for a page", [], None, "Settings", "400")},
             "/health": {"get": _operation("Tell whether the server works", [], None, "Health", "400")},
         },
@@ -145,7 +162,13 @@ def description(url: str, characters: int) -> dict[str, Any]:
                 "Detected": _object(
                     {"confidence": {"type": "integer", "minimum": 0, "maximum": 100}, "language": language}
                 ),
-                "DetectedList": {"type": "array", "items": detected},
+                "DetectedList": {
+                    "description": "Languages, the most likely first; of several texts a list for each.",
+                    "anyOf": [
+                        {"type": "array", "items": detected},
+                        {"type": "array", "items": {"type": "array", "items": detected}},
+                    ],
+                },
                 "Translated": _object(
                     {
                         "translatedText": {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]},
@@ -248,12 +271,28 @@ def _operation(
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
         found["responses"] = {"200": {"description": "Success.", "content": content}, **found["responses"]}
     if properties is not None:
-        schema: dict[str, Any] = {"type": "object", "properties": properties}
-        if required:
-            schema["required"] = required
         types = [only] if only else ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
-        found["requestBody"] = {"required": bool(required), "content": {each: {"schema": schema} for each in types}}
+        found["requestBody"] = {
+            "required": bool(required),
+            "content": {each: {"schema": _body(properties, required, each)} for each in types},
+        }
     return found
+
+
+def _body(properties: dict[str, Any], required: list[str], content_type: str) -> dict[str, Any]:
+    """Return the schema of a body. JSON may have null for what is not required, and only JSON has empty arrays."""
+    of_type = {}
+    for name, value in properties.items():
+        schema = dict(value)
+        if content_type == "application/json":
+            if name not in required:
+                schema["nullable"] = True
+            if name not in required and "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
+        elif "oneOf" in schema:
+            schema["oneOf"] = [{**o, "minItems": 1} if o["type"] == "array" else o for o in schema["oneOf"]]
+        of_type[name] = schema
+    return {"type": "object", "properties": of_type, **({"required": required} if required else {})}
 
 
 def page_of(description: dict[str, Any]) -> str:
@@ -303,6 +342,8 @@ def _type(schema: dict[str, Any]) -> str:
     """Return the type of a parameter for people."""
     if "oneOf" in schema:
         return " or ".join(_type(each) for each in schema["oneOf"])
+    if "anyOf" in schema:
+        return _type(schema["anyOf"][0])  # the others are what forms have in place of numbers
     if "enum" in schema:
-        return " or ".join(schema["enum"])
+        return " or ".join(filter(None, schema["enum"]))
     return f"array of {_type(schema['items'])}" if schema["type"] == "array" else str(schema["type"])

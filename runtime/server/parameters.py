@@ -20,9 +20,14 @@ from starlette.requests import Request
 from dragoman.runtime.server.errors import RequestError, shown, too_large
 
 MAX_FIELDS = 20_000  # of a form or a query string
+MAX_NUMBER = 999_999_999
 
 # A lone surrogate, which JSON can spell and no encoding can represent. Normalisation makes it U+FFFD, too.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Repeated(list[str]):
+    """The values of a field that a form or a query string has several times."""
 
 
 class Parameters:
@@ -46,8 +51,8 @@ class Parameters:
             if default is None:
                 raise RequestError(400, f"the parameter {name} is missing")
             return default
-        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            value = value[-1]  # a repeated field of a form
+        if isinstance(value, _Repeated):
+            value = value[-1]
         if not isinstance(value, str):
             raise RequestError(400, f"{name} is {_kind(value)}; it must be a string")
         return _SURROGATE.sub("\ufffd", value)
@@ -76,8 +81,8 @@ class Parameters:
             return default
         if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
             value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise RequestError(400, f"{name} is {shown(value)}; it must be a whole number from 0")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_NUMBER:
+            raise RequestError(400, f"{name} is {shown(value)}; it must be a whole number from 0 to {MAX_NUMBER}")
         return value
 
     def flag(self, name: str) -> bool:
@@ -98,7 +103,7 @@ def _kind(value: object) -> str:
         return "true or false"
     if isinstance(value, int | float):
         return "a number"
-    return {dict: "an object", list: "an array", type(None): "null"}.get(type(value), "something else")
+    return {dict: "an object", list: "an array", str: "a string", type(None): "null"}.get(type(value), "repeated")
 
 
 async def read_parameters(request: Request, max_size: int) -> Parameters:
@@ -175,11 +180,11 @@ def _pairs(encoded: bytes, name: str) -> list[tuple[str, str]]:
         raise RequestError(413, f"{name} has more than {MAX_FIELDS:,} fields") from None
 
 
-def _from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _from_pairs(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Return values by name: the value of a name that is there once, else a list."""
-    values: dict[str, list[Any]] = {}
+    values: dict[str, _Repeated] = {}
     for name, value in pairs:
-        values.setdefault(name, []).append(value)
+        values.setdefault(name, _Repeated()).append(value)
     return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 

@@ -1,0 +1,295 @@
+"""Clients that are slow, endless, gone or hostile: a clear refusal, and the server stays up."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dragoman.runtime.parts import Part
+from dragoman.runtime.server import http
+from dragoman.runtime.translator import SearchSettings
+from serving import SECONDS, Client, serving
+
+HEAD = b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+def slow(server: Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
+    """Return a function that sends a part of a request, and returns what a server without patience answers.
+
+    Its second argument is a whole request before it.
+    """
+    monkeypatch.setattr(http, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(http, "SLOWEST", 10**9)
+
+    def received() -> list[int]:
+        return [getattr(connection, "_n_received", -1) for connection in server.server.server_state.connections]
+
+    def send(data: bytes, request: bytes = b"") -> bytes:
+        with server.connect() as connection:
+            if request:
+                connection.sendall(request)
+                assert connection.recv(1 << 16).startswith(b"HTTP/1.1 400")
+            connection.sendall(data)
+            until(lambda: received() == [len(data)])
+            monkeypatch.setattr(http, "PATIENCE", 0)
+            return all_of(connection)
+
+    return send
+
+
+@pytest.fixture
+def server(copying_files: list[Path]) -> Iterator[Client]:
+    with serving(copying_files[0], "--file-limit", "1") as client:
+        yield client
+        works(client)
+
+
+def works(client: Client) -> None:
+    """Assert that a server translates, and that nothing waits or is reserved."""
+    assert client.post("/translate", q="copy this", source="en", target="de").json == {"translatedText": "copy this"}
+    assert client.server.service.scheduler.n_waiting == 0
+    assert client.server.service.capacity.used == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    tick = threading.Event()
+    for _ in range(int(SECONDS / 0.01)):
+        if condition():
+            return
+        tick.wait(0.01)
+    pytest.fail("it has not come true")
+
+
+def all_of(connection: socket.socket) -> bytes:
+    received = b""
+    while data := connection.recv(1 << 16):
+        received += data
+    return received
+
+
+def error_of(answer: bytes, status: int) -> str:
+    """Return the message of an answer that is an error in JSON, after which the connection is closed."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode(), answer
+    assert b"content-type: application/json" in head.lower()
+    assert b"connection: close" in head.lower()
+    return str(json.loads(body)["error"])
+
+
+@contextmanager
+def workers_held(client: Client) -> Iterator[None]:
+    """Hold up the workers of a server: they wait for a lock before they translate a batch."""
+    lock = threading.Lock()
+    (model,) = client.server.service.models
+    translate_parts = model.translator.translate_parts
+
+    def held(batch: Sequence[Part], search: SearchSettings) -> None:
+        with lock:
+            translate_parts(batch, search)
+
+    with pytest.MonkeyPatch.context() as patch, lock:
+        patch.setattr(model.translator, "translate_parts", held)
+        yield
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"q": "a'])
+def test_a_slow_request_is_ended(body: bytes, slow: Callable[..., bytes]) -> None:
+    request = HEAD + b"Content-Length: 100\r\n\r\n" + body
+    assert "is not complete after" in error_of(slow(request), 408)
+
+
+@pytest.mark.parametrize("head", [b"P", b"POST /translate", HEAD, HEAD + b"X: " + b"a" * 1000])
+def test_a_slow_head_is_ended(head: bytes, slow: Callable[..., bytes]) -> None:
+    assert "is not complete after" in error_of(slow(head), 408)
+
+
+def test_a_silent_connection_is_closed(slow: Callable[..., bytes]) -> None:
+    assert slow(b"") == b""
+
+
+def test_a_second_request_on_a_connection_may_be_slow_too(slow: Callable[..., bytes]) -> None:
+    request = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    assert "is not complete after" in error_of(slow(HEAD, request), 408)
+
+
+@pytest.mark.parametrize("length", [10**6, 10**12, 10**30])
+@pytest.mark.parametrize("path", ["/translate", "/detect", "/suggest"])
+def test_a_large_body_is_refused_before_it_is_read(length: int, path: str, server: Client) -> None:
+    head = HEAD.replace(b"/translate", path.encode())
+    answer = server.raw(head + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % length)
+    assert b"100 Continue" not in answer
+    assert error_of(answer, 413 if length < 2**64 else 400)
+
+
+def test_a_chunked_body_without_end_is_refused(server: Client) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall(chunk * 2000)
+
+
+def test_a_client_that_sends_all_before_it_reads_sees_its_refusal(server: Client) -> None:
+    refused = server.send("POST", "/translate", b"a" * (20 << 20), {"Content-Type": "application/json"})
+    assert "which is the limit" in refused.error(413)
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert "which is the limit" in error_of(all_of(connection), 413)
+
+
+def test_a_large_head_is_refused(server: Client) -> None:
+    answer = server.raw(HEAD + b"X-Large: " + b"a" * (http.MAX_HEADERS + (1 << 18)) + b"\r\n\r\n")
+    assert "the head of the request has more than" in error_of(answer, 431)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",  # TLS
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"\r\n\r\n\x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /translate HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET \xff\xfe HTTP/1.1\r\n\r\n",
+        b"GET /\xc3\xa4 HTTP/1.1\r\n\r\n",
+        b"CONNECT example.org:443 HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_an_error(data: bytes, server: Client) -> None:
+    assert error_of(server.raw(data + b"\r\n\r\n"), 400)
+
+
+def test_too_many_connections_are_refused(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "max_connections", lambda: 3)
+    connections = [server.connect() for _ in range(3)]
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    for connection in connections:
+        connection.sendall(request)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    assert "too many connections" in error_of(server.raw(request), 503)
+    for connection in connections:
+        connection.close()
+
+
+def test_a_client_that_goes_away_frees_its_work(server: Client) -> None:
+    service = server.server.service
+    with workers_held(server):
+        body = json.dumps({"q": ["copy this"] * 50, "source": "en", "target": "de"}).encode()
+        connections = [server.connect() for _ in range(6)]
+        for connection in connections:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        until(lambda: service.scheduler.n_waiting >= 200)
+        for connection in connections:
+            connection.close()
+        until(lambda: service.scheduler.n_waiting == 0 and service.capacity.used == 0)
+    assert b"dragoman_gone_clients_total 6.0" in server.get("/metrics").body
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/x-ndjson"])
+def test_a_client_that_goes_away_from_a_document_frees_its_work(accept: str, server: Client) -> None:
+    service = server.server.service
+    with workers_held(server):
+        connection = server.connect()
+        data = b"--B\r\nContent-Disposition: form-data; name=file; filename=a.txt\r\n\r\n" + b"copy this\n" * 5000
+        for name, value in ((b"source", b"en"), (b"target", b"de")):
+            data += b"\r\n--B\r\nContent-Disposition: form-data; name=%s\r\n\r\n%s" % (name, value)
+        data += b"\r\n--B--\r\n"
+        connection.sendall(
+            b"POST /translate_file HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+            b"Accept: %s\r\nContent-Length: %d\r\n\r\n%s" % (accept.encode(), len(data), data)
+        )
+        until(lambda: service._n_documents == 1)
+        connection.close()
+    until(lambda: service._n_documents == 0 and service.scheduler.n_waiting == 0)
+
+
+def test_too_many_documents_are_refused(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.runtime.server.service.MAX_DOCUMENTS", 0)
+    answer = server.upload("a.txt", b"copy", source="en", target="de")
+    assert "try again later" in answer.error(503)
+    assert "retry-after" in answer.headers
+
+
+def docx(text: bytes) -> bytes:
+    """Return an archive that looks like a Word document, with any text as its main part."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", text)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("name", ["bomb.docx", "bomb.odt"])
+def test_a_zip_bomb_is_refused(name: str, server: Client) -> None:
+    bomb = docx(b"<w>" + b"a" * (300 << 20))
+    assert len(bomb) < 1 << 20
+    answer = server.upload(name, bomb, source="en", target="de")
+    assert name in answer.error(400)
+
+
+def test_a_large_file_is_refused(server: Client) -> None:
+    answer = server.upload("a.txt", b"a" * ((1 << 20) + 1), source="en", target="de")
+    assert "the file has 1,048,577 bytes, and at most 1,048,576 may be" in answer.error(413)
+    with server.connect() as connection:
+        connection.sendall(
+            b"POST /translate_file HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+            b"Content-Length: 20000000\r\n\r\n"
+        )
+        assert "which is the limit" in error_of(all_of(connection), 413)
+
+
+def test_uploads_at_once_do_not_mix(server: Client) -> None:
+    def upload(number: int) -> None:
+        lines = "".join(f"copy this line, number {number}.{i}\n" for i in range(200)).encode()
+        answer = server.upload(f"a{number}.txt", lines, source="en", target="de")
+        if answer.status == 503:  # more than may wait
+            return
+        path = answer.json["translatedFileUrl"].removeprefix(server.server.url)
+        assert server.get(path).body == lines
+        done.append(number)
+
+    done: list[int] = []
+    with ThreadPoolExecutor(12) as threads:
+        assert [*threads.map(upload, range(12))] == [None] * 12
+    assert done
+
+
+def test_no_file_is_left_behind(server: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    lines = b"copy this line\n" * 60_000
+    assert server.upload("a.txt", lines, source="en", target="de").status == 200
+    assert server.upload("a.docx", b"PK" + lines, source="en", target="de").status == 400
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_million_characters_and_ten_thousand_texts_are_refused(server: Client) -> None:
+    million = server.post("/translate", q="a" * 10**6, source="en", target="de")
+    assert million.status == 413
+    many = server.post("/translate", q=["a"] * 10_000, source="en", target="de")
+    assert many.status == 413
+    html = server.post("/translate", q=["<p>"] * 10_000, source="en", target="de", format="html")
+    assert html.status == 413
+
+
+def test_the_longest_text_is_translated(server: Client) -> None:
+    for text in ("a" * 50_000, "a " * 25_000, "\n" * 50_000, "copy this. " * 4545, "<" * 50_000, "\U0001f600" * 50_000):
+        answer = server.post("/translate", q=text, source="en", target="de")
+        assert answer.status == 200
+        html = server.post("/translate", q=text, source="en", target="de", format="html")
+        assert html.status in (200, 400)
