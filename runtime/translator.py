@@ -318,7 +318,9 @@ class Translator(LoadedModel):
             for hypothesis, attention in found:
                 if attention and len(kept) < n_best:
                     text, attention = restored(part.text, part.protected, hypothesis.text, attention)
-                    repaired = _Candidate(replace(hypothesis, text=text), attention)
+                    # It ranks behind those that keep the spans themselves.
+                    score = min(hypothesis.score, kept[-1].hypothesis.score) if kept else hypothesis.score
+                    repaired = _Candidate(replace(hypothesis, text=text, score=score), attention)
                     if not _lost_spans(part, repaired.hypothesis) and repaired.hypothesis not in [h for h, _ in kept]:
                         kept.append(repaired)
             part.is_translated = bool(kept)

@@ -261,6 +261,26 @@ def test_n_best_hypotheses_all_keep_the_span() -> None:
     assert all(count_in(hypothesis.text, "{a}") == 1 for hypothesis in found.hypotheses)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (without("{a}"), str, without("{a}")),
+        (str, without("{a}"), without("{a}")),
+        (without("{a}"), without("{a}"), str),
+        (without("{a}"), without("{a}"), without("copy")),
+    ],
+)
+def test_further_hypotheses_do_not_change_the_best_one(changes: tuple[Callable[[str], str], ...]) -> None:
+    translator = translator_of(*changes, beam=3)
+    text = "copy {a} this. copy {a} line"
+    best = translator.translate(text, alignments=True)
+    for n_best in (2, 3):
+        found = translator.translate(text, beam=3, n_best=n_best, alignments=True)
+        assert (found.text, found.alignment) == (best.text, best.alignment)
+        scores = [hypothesis.score for hypothesis in found.hypotheses]
+        assert scores == sorted(scores, reverse=True)
+
+
 def test_without_attention_the_part_stays_in_the_source_language() -> None:
     found = translator_of(lambda text: "line", attention="none").translate("copy {a}. And this!")
     assert found.text == "copy {a}. line"
