@@ -185,8 +185,9 @@ def serve(a: argparse.Namespace) -> int:
     try:
         from dragoman.runtime.server.command import serve
     except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
         raise UserError(
-            f"`dragoman serve` needs the package {error.name}: pip install '.[serve]' in Dragoman's folder"
+            f"`dragoman serve` needs the package {package}: pip install '.[serve]' in Dragoman's folder"
         ) from None
     return serve(a)
 

@@ -160,7 +160,9 @@ def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "project"
-        skipped = shutil.ignore_patterns(".git", ".venv*", "runs", "data", "_build", "__pycache__", ".*_cache")
+        skipped = shutil.ignore_patterns(
+            ".git", ".venv*", "runs", "data", "_build", "node_modules", "__pycache__", ".*_cache"
+        )
         shutil.copytree(ROOT, folder, symlinks=True, ignore=skipped)
         for number, mutant in enumerate(chosen, 1):
             reason = survives(mutant, folder)

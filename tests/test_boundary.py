@@ -173,7 +173,10 @@ def test_architecture_fits_on_one_page() -> None:
 def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"  # a copy, because building leaves folders behind that the next wheel would contain
     shutil.copytree(
-        ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "runs", "data", "build", "*.egg-info")
+        ROOT,
+        tree,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".*", "runs", "data", "build", "*.egg-info", "node_modules"),
     )
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(tree)],

@@ -26,7 +26,7 @@ FOLDERS = "docs examples configs bench runtime translate export tests".split()
 PAGES = sorted(
     page
     for page in (*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")))
-    if DOCS / "_build" not in page.parents
+    if DOCS / "_build" not in page.parents and "node_modules" not in page.parts
 )
 EXAMPLE = ROOT / "tests" / "files" / "35c52c7" / "float32.onnx"
 

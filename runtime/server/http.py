@@ -15,6 +15,7 @@ from dragoman.runtime.errors import UserError
 
 MAX_HEADERS = 512 << 10  # bytes; a text may stand in the query string, with nine bytes for a character
 MAX_CONNECTIONS = 1000
+MAX_PORT = 65535
 FILES_FOR_OTHER_USE = 64  # of those that a process may open
 
 # A request must be here after so many seconds, and a large body at so many bytes a second.
@@ -185,15 +186,21 @@ async def sweep(server: Server) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a host and port. Raises UserError."""
+    if port > MAX_PORT:
+        raise UserError(f"--port is {port}; a port is a number from 0 to {MAX_PORT}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        reason = error.strerror or error
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", "") or error
         raise UserError(f"cannot listen on {host}, port {port}: {reason}; choose another --port or --host") from None
     return listener
 

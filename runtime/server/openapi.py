@@ -44,7 +44,7 @@ def description(url: str, characters: int) -> dict[str, Any]:
     }
     translate = {
         "q": q,
-        "source": {**language, "description": "Language of the text, or `auto` to find it."},
+        "source": {**language, "description": "Language of the text, or auto to find it."},
         "target": {**language, "example": "de", "description": "Language to translate to."},
         "format": {"type": "string", "enum": ["text", "html", ""], "default": "text"},
         "alternatives": {
@@ -329,7 +329,8 @@ def page_of(description: dict[str, Any]) -> str:
     example = f"curl {server}/translate -H 'Content-Type: application/json' \\\n  -d '{body}'"
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>Dragoman: HTTP interface</title>"
-        '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=stylesheet href="style.css">'
+        '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="icon.svg">'
+        '<link rel=stylesheet href="style.css"><script src="theme.js"></script>'
         '</head><body class=docs><main><p><a href="./">Translate</a></p><h1>HTTP interface</h1>'
         f"<p>{html.escape(description['info']['description'])} "
         '<a href="spec">The OpenAPI description</a> is for programs.</p>'

@@ -33,7 +33,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const { dataset } = document.documentElement;
     apply(dataset.theme);
-    document.getElementById("theme").addEventListener("click", () => {
+    document.getElementById("theme")?.addEventListener("click", () => {
       const theme = dataset.theme === "dark" ? "light" : "dark";
       store(theme === systemTheme() ? null : theme);
       apply(theme);

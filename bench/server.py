@@ -1,0 +1,421 @@
+"""Measure `dragoman serve` on loopback: batches over clients, the overhead of HTTP, a soak, and an overload.
+
+- throughput: answers a second to 8 clients that always have a request open, with batches of up to 32 sentences against
+  batches of one, for greedy search and beam 5. One worker. The two servers take turns.
+- overhead: the time of a single request less that of `Translator.translate` in this process, in turns; medians.
+- soak: 64 clients with texts of all lengths, of whom some go away before their answer. Every answer is compared with
+  what the model file gives here. Memory of the server after a warm-up and at the end.
+- overload: requests at twice the rate that the server can answer. Answers of 503, the time of accepted requests, and
+  memory.
+
+Without a model, it measures one of random weights with the shape of a configuration, 4,000 subwords and vocabulary
+selection, on sentences of 14 invented words, 15 ids in and 15 out.
+
+Run it in the folder of the repository, with nothing else running: python -m bench.server, or python -m bench.server
+MODEL.onnx --corpus data/libreoffice. It prints one JSON object per line. With --record the rows go to a file, in place
+of this machine's older rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.invented import sentences
+from bench.speed import Row, print_and_record, quartiles
+from bench.vocabulary import SHARED, Subwords, build_files, random_selection
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Translator
+from dragoman.translate.config import load
+from dragoman.translate.corpus.folder import Corpus, check_model_languages
+
+VOCABULARY = 4_000  # of the random model
+CLIENTS = 8
+SOAK_CLIENTS = 64
+MAX_WORDS = 20  # of the texts of throughput and overhead
+GONE = 0.05  # share of requests whose client goes away
+IDLE = 2  # seconds after which a client opens a new connection
+WARM_UP = 0.25  # share of a soak before memory is measured first
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, model: str, *options: str) -> None:
+        command = [sys.executable, "-m", "dragoman", "serve", model, "--port", "0", *options]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr
+        line = self._process.stderr.readline()
+        found = re.search(r" on (http://\S+) with ", line)
+        assert found, line
+        url = urlsplit(found[1])
+        assert url.hostname
+        assert url.port
+        self.address = url.hostname, url.port
+
+    def memory(self) -> float:
+        """Return the resident memory in MiB."""
+        with open(f"/proc/{self._process.pid}/status") as file:
+            (kib,) = re.findall(r"VmRSS:\s+(\d+) kB", file.read())
+        return int(kib) / 1024
+
+    def close(self) -> None:
+        """End the server."""
+        self._process.terminate()
+        assert self._process.wait() == 0
+        assert self._process.stderr
+        self._process.stderr.close()
+
+
+@contextmanager
+def serving(model: str, *options: str) -> Iterator[Server]:
+    """Yield a server."""
+    server = Server(model, *options)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def request_of(text: str, languages: tuple[str, str]) -> bytes:
+    """Return an HTTP request to translate a text."""
+    body = json.dumps({"q": text, "source": languages[0], "target": languages[1]}).encode()
+    head = (
+        f"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@dataclass
+class Client:
+    """A connection that has at most one request open."""
+
+    address: tuple[str, int]
+    connection: socket.socket | None = None
+    number: int | None = None  # of the open request
+    started: float = 0.0
+    used: float = 0.0
+    received: bytearray = field(default_factory=bytearray)
+
+    def send(self, number: int, request: bytes) -> socket.socket:
+        """Send a request, and return the connection. The server closes one that nobody uses."""
+        if self.connection and time.perf_counter() - self.used > IDLE:
+            self.close()
+        if self.connection is None:
+            self.connection = socket.create_connection(self.address)
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.number, self.started = number, time.perf_counter()
+        self.connection.sendall(request)
+        return self.connection
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """Return the status and the body of the answer; None if it is not complete."""
+        assert self.connection
+        data = self.connection.recv(1 << 16)
+        self.received += data
+        head, separator, body = bytes(self.received).partition(b"\r\n\r\n")
+        if not separator:
+            if data:
+                return None
+            return 0, b""  # the server has closed the connection
+        (length,) = re.findall(rb"content-length: (\d+)", head)
+        if len(body) < int(length):
+            return None
+        self.received.clear()
+        self.used = time.perf_counter()
+        if b"connection: close" in head:
+            self.close()
+        return int(head.split()[1]), body
+
+    def close(self) -> None:
+        """Close the connection, and give its request up."""
+        if self.connection:
+            self.connection.close()
+        self.connection = self.number = None
+        self.received.clear()
+
+
+Answered = Callable[[int, float, int, bytes], None]  # number, seconds, status, body
+
+
+def drive(
+    clients: Sequence[Client], requests: Sequence[bytes], numbers: Iterator[int], answered: Answered, *,
+    next_time: Callable[[], float | None] | None = None, goes_away: Callable[[], bool] = lambda: False,
+) -> None:  # fmt: skip
+    """Send requests until `numbers` ends, and wait for the last answers.
+
+    Args:
+        clients: Clients.
+        requests: Requests by number.
+        numbers: The numbers of the requests to send.
+        answered: Takes the number, the seconds, the status and the body of each answer.
+        next_time: Returns when the next request is due; by default, at once. None while no more are due.
+        goes_away: Returns whether a client goes away from the request that it has just sent.
+    """
+    with selectors.DefaultSelector() as selector:
+        idle = [*clients]
+        n_open = 0
+        is_over = False
+        while True:
+            while idle and not is_over:
+                if next_time and (due := next_time()) is not None and due > time.perf_counter():
+                    break
+                number = next(numbers, None)
+                if number is None:
+                    is_over = True
+                    break
+                client = idle.pop()
+                connection = client.send(number, requests[number])
+                if goes_away():
+                    client.close()
+                    idle.insert(0, client)
+                    continue
+                selector.register(connection, selectors.EVENT_READ, client)
+                n_open += 1
+            if is_over and not n_open:
+                return
+            timeout = None
+            if next_time and not is_over and idle and (due := next_time()) is not None:
+                timeout = max(0.0, due - time.perf_counter())
+            for key, _ in selector.select(timeout):
+                client = key.data
+                number, connection = client.number, client.connection
+                answer = client.receive()
+                if answer is None:
+                    continue
+                selector.unregister(connection)
+                n_open -= 1
+                idle.append(client)
+                answered(number, time.perf_counter() - client.started, *answer)
+                if answer[0] == 0:
+                    client.close()
+
+
+def clients_of(server: Server, count: int) -> list[Client]:
+    return [Client(server.address) for _ in range(count)]
+
+
+def rate(server: Server, requests: Sequence[bytes]) -> float:
+    """Return answers a second to clients that always have a request open."""
+
+    def check(number: int, seconds: float, status: int, body: bytes) -> None:
+        assert status == 200, body
+
+    clients = clients_of(server, CLIENTS)
+    start = time.perf_counter()
+    drive(clients, requests, iter(range(len(requests))), check)
+    seconds = time.perf_counter() - start
+    for client in clients:
+        client.close()
+    return len(requests) / seconds
+
+
+def throughput(model: str, requests: Sequence[bytes], beam: int, turns: int) -> Row:
+    """Return answers a second with batches against batches of one."""
+    with ExitStack() as stack:
+        options = "--workers", "1", "--beam", str(beam), "--batch-size"
+        batched, single = (stack.enter_context(serving(model, *options, size)) for size in ("32", "1"))
+        rate(batched, requests)
+        rate(single, requests)
+        pairs = [(rate(batched, requests), rate(single, requests)) for _ in range(turns)]
+    low, middle, high = quartiles([with_batches / one for with_batches, one in pairs])
+    return {
+        "figure": "throughput", "beam": beam, "clients": CLIENTS, "workers": 1,
+        "batched_per_second": round(statistics.median(a for a, _ in pairs), 1),
+        "single_per_second": round(statistics.median(b for _, b in pairs), 1),
+        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
+def overhead(model: str, texts: Sequence[str], requests: Sequence[bytes], beam: int, turns: int) -> Row:
+    """Return the time of a single request, and that of the same translation in this process."""
+    translator = Translator.load(model)
+    with serving(model, "--workers", "1", "--beam", str(beam)) as server:
+        (client,) = clients_of(server, 1)
+        http: list[float] = []
+
+        def note(number: int, seconds: float, status: int, body: bytes) -> None:
+            assert status == 200, body
+            http.append(seconds)
+
+        pairs = []
+        for turn in range(turns + 1):
+            http.clear()
+            drive([client], requests, iter(range(len(requests))), note)
+            local = []
+            for text in texts:
+                start = time.perf_counter()
+                translator.translate(text, beam=beam)
+                local.append(time.perf_counter() - start)
+            if turn:
+                pairs.append((1000 * statistics.median(http), 1000 * statistics.median(local)))
+        client.close()
+    low, middle, high = quartiles([a - b for a, b in pairs])
+    return {
+        "figure": "overhead", "beam": beam,
+        "http_ms": round(statistics.median(a for a, _ in pairs), 3),
+        "local_ms": round(statistics.median(b for _, b in pairs), 3),
+        "overhead_ms": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
+def soak(model: str, texts: Sequence[str], languages: tuple[str, str], seconds: float) -> Row:
+    """Return what happens while many clients with texts of all lengths come, and some go away."""
+    generator = random.Random(1)
+    mixed = [" ".join(generator.choices(texts, k=generator.choice((1, 1, 1, 2, 5, 20)))) for _ in range(500)]
+    expected = [translation.text for translation in Translator.load(model).translate(mixed)]
+    requests = [request_of(text, languages) for text in mixed]
+    counts: Counter[str] = Counter()
+    memory = []
+    with serving(model) as server:
+        clients = clients_of(server, SOAK_CLIENTS)
+
+        def check(number: int, seconds: float, status: int, body: bytes) -> None:
+            if status == 200:
+                is_right = json.loads(body) == {"translatedText": expected[number]}
+                counts["right" if is_right else "wrong"] += 1
+            else:
+                counts["refused" if status == 503 else "lost"] += 1
+
+        for share in (WARM_UP, 1 - WARM_UP):
+            end = time.perf_counter() + share * seconds
+            numbers = iter(lambda: generator.randrange(len(mixed)) if time.perf_counter() < end else None, None)  # noqa: B023
+            drive(clients, requests, numbers, check, goes_away=lambda: generator.random() < GONE)
+            memory.append(server.memory())
+        for client in clients:
+            client.close()
+    return {
+        "figure": "soak", "clients": SOAK_CLIENTS, "seconds": seconds, **counts,
+        "memory_mib": [round(each, 1) for each in memory],
+    }  # fmt: skip
+
+
+def overload(model: str, texts: Sequence[str], languages: tuple[str, str], seconds: float) -> Row:
+    """Return what happens at twice the rate that a server can answer."""
+    requests = [request_of(text, languages) for text in texts]
+    counts: Counter[int] = Counter()
+    accepted: list[float] = []
+    with serving(model) as server:
+        capacity = rate(server, requests)
+        before = server.memory()
+        clients = clients_of(server, 900)
+        interval = 1 / (2 * capacity)
+        start = time.perf_counter()
+        n_sent = 0
+
+        def due() -> float:
+            return start + n_sent * interval
+
+        def numbers() -> Iterator[int]:
+            nonlocal n_sent
+            for number in cycle(range(len(requests))):
+                if time.perf_counter() > start + seconds:
+                    return
+                n_sent += 1
+                yield number
+
+        def note(number: int, seconds: float, status: int, body: bytes) -> None:
+            counts[status] += 1
+            if status == 200:
+                accepted.append(seconds)
+
+        drive(clients, requests, numbers(), note, next_time=due)
+        after = server.memory()
+        for client in clients:
+            client.close()
+    percentiles = statistics.quantiles(accepted, n=100)
+    return {
+        "figure": "overload", "seconds": seconds, "capacity_per_second": round(capacity, 1),
+        "sent_per_second": round(n_sent / seconds, 1), "statuses": {str(k): v for k, v in sorted(counts.items())},
+        "p50_ms": round(1000 * percentiles[49], 1), "p99_ms": round(1000 * percentiles[98], 1),
+        "longest_ms": round(1000 * max(accepted), 1), "memory_mib": [round(before, 1), round(after, 1)],
+    }  # fmt: skip
+
+
+FIGURES = ("throughput", "overhead", "soak", "overload")
+
+
+def standard_model(config: str, folder: Path, count: int) -> tuple[str, list[str]]:
+    """Return the path of a model of random weights, and sentences for it."""
+    subwords = Subwords.train(VOCABULARY)
+    shape = load(config).model
+    selection = random_selection(subwords, SHARED[0], shape.width)
+    model = build_files(shape, "portable", subwords, selection, folder)[True]
+    return str(model.path), [*islice(sentences(subwords.words), count)]
+
+
+def texts_of(model: str, folder: str, count: int) -> tuple[list[str], list[str]]:
+    """Return short lines of a corpus's test set, and all lines. Raises UserError."""
+    corpus = Corpus(folder)
+    check_model_languages(model, Translator.load(model), folder, corpus.languages)
+    lines = [pair.source for pair in corpus.read("test")]
+    return [line for line in lines if len(line.split()) <= MAX_WORDS][:count], lines
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Yield the rows of the figures that are asked for. Raises UserError."""
+    if options.model:
+        model = options.model
+        texts, lines = texts_of(model, options.corpus, options.texts)
+    else:
+        model, texts = standard_model(options.config, folder, options.texts)
+        lines = texts
+    metadata = Translator.load(model).metadata
+    languages = metadata.source_language, metadata.target_language
+    requests = [request_of(text, languages) for text in texts]
+    about = {"model": options.model or f"random, {VOCABULARY:,} subwords"}
+    for beam in (1, 5):
+        if "throughput" in options.figures:
+            yield {**throughput(model, requests, beam, options.turns), **about}
+        if "overhead" in options.figures:
+            yield {**overhead(model, texts, requests, beam, options.turns), **about}
+    if "soak" in options.figures:
+        yield {**soak(model, lines, languages, options.soak), **about}
+    if "overload" in options.figures:
+        yield {**overload(model, texts, languages, options.overload), **about}
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", metavar="MODEL.onnx", help="model file (default: random weights)")
+    parser.add_argument("--corpus", metavar="FOLDER", help="corpus folder with texts for MODEL.onnx")
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="shape of the random model")
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, help="figures (default: all)")
+    parser.add_argument("--turns", type=int, default=15, metavar="N", help="turns, at least 2 (default: 15)")
+    parser.add_argument("--texts", type=int, default=400, metavar="N", help="texts of a turn (default: 400)")
+    parser.add_argument("--soak", type=float, default=60, metavar="S", help="seconds of the soak (default: 60)")
+    parser.add_argument("--overload", type=float, default=600, metavar="S", help="seconds of overload (default: 600)")
+    parser.add_argument("--record", metavar="FILE", help="also write the rows to this file")
+    options = parser.parse_args()
+    if options.turns < 2:
+        parser.error(f"--turns is {options.turns}; quartiles need at least 2")
+    if bool(options.model) != bool(options.corpus):
+        parser.error("give both MODEL.onnx and --corpus, or neither")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            print_and_record(measure(options, Path(folder)), options.record)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The command `dragoman serve` in a process of its own: its start, its end, signals, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from copying import METADATA, file_of
+from dragoman.cli import main
+from serving import SECONDS
+
+
+@contextmanager
+def process(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yield a process that serves, and its URL."""
+    command = [sys.executable, "-m", "dragoman", "serve", *map(str, arguments), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
+        assert served.stderr
+        try:
+            line = served.stderr.readline()
+            found = re.fullmatch(r"dragoman: serving \S+ on (http://\S+) with \d+ workers?; Ctrl-C ends it\n", line)
+            assert found, line
+            yield served, found[1]
+        finally:
+            served.kill()
+
+
+def translate(url: str, text: str) -> str:
+    body = json.dumps({"q": text, "source": "en", "target": "de"}).encode()
+    request = Request(f"{url}/translate", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=SECONDS) as answer:
+        return str(json.load(answer)["translatedText"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_the_accepted_requests(number: signal.Signals, copying_files: list[Path]) -> None:
+    texts = [f"copy this line, number {i}. " * 400 for i in range(6)]
+    answers: dict[str, str] = {}
+    with process(copying_files[0], "--workers", "1") as (served, url):
+
+        def ask(text: str) -> None:
+            answers[text] = translate(url, text)
+
+        threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
+        for thread in threads:
+            thread.start()
+        n_characters = sum(map(len, texts))
+        while waiting_characters(url) < n_characters and len(answers) < len(texts):
+            pass  # until all are accepted
+        served.send_signal(number)
+        for thread in threads:
+            thread.join(SECONDS)
+        assert served.wait(SECONDS) == 0
+        assert served.stderr
+        assert "Traceback" not in served.stderr.read()
+    assert answers == {text: text.strip() for text in texts}
+
+
+def waiting_characters(url: str) -> float:
+    with urlopen(f"{url}/metrics", timeout=SECONDS) as answer:
+        (found,) = re.findall(r"^dragoman_waiting_characters (\S+)", answer.read().decode(), re.MULTILINE)
+    return float(found)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_sighup_loads_the_models_again(tmp_path: Path) -> None:
+    metadata = replace(METADATA, source_language="en", target_language="de")
+    path = file_of(tmp_path / "model.onnx", metadata)
+    with process(path) as (served, url):
+        served.send_signal(signal.SIGHUP)
+        assert served.stderr
+        assert served.stderr.readline() == f"dragoman: loaded {path} again\n"
+        assert translate(url, "copy this") == "copy this"
+        path.write_bytes(b"damaged")
+        served.send_signal(signal.SIGHUP)
+        assert "the model that was loaded before stays in use" in served.stderr.readline()
+        assert translate(url, "copy this") == "copy this"
+
+
+def test_texts_are_logged_only_if_asked_for(copying_files: list[Path]) -> None:
+    for level, expected in (("errors", 0), ("requests", 1), ("texts", 2)):
+        with process(copying_files[0], "--log", level) as (served, url):
+            translate(url, "copy this")
+            served.terminate()
+            assert served.wait(SECONDS) == 0
+            assert served.stderr
+            log = served.stderr.read()
+            assert log.count("\n") == expected
+            assert ("copy this" in log) == (level == "texts")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.onnx"], "cannot read missing.onnx: No such file or directory"),
+        (["MODEL", "MODEL"], "both translate en-de; leave one of them out"),
+        (["MODEL", "--port", "70000"], "--port is 70000; a port is a number from 0 to 65535"),
+        (["MODEL", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid, port 5000: "),
+        (["MODEL", "--api-keys", "missing.txt"], "cannot read missing.txt: No such file"),
+        (["MODEL", "--beam", "99999999"], "the beam size is 99,999,999; it must be from 1 to"),
+        (["README.md"], "README.md is not a Dragoman model"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, copying_files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(copying_files[0]) if word == "MODEL" else word for word in arguments]
+    assert main(["serve", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_named(copying_files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", str(copying_files[0]), "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose another --port" in error
+
+
+def test_a_missing_package_is_one_line(copying_files: list[Path]) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['starlette.applications'] = None\n"
+        "from dragoman.cli import main\n"
+        "sys.exit(main(['serve', sys.argv[1]]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(copying_files[0])], capture_output=True, text=True, env={**os.environ}
+    )
+    assert result.returncode == 2
+    assert "`dragoman serve` needs the package starlette" in result.stderr
+    assert "pip install '.[serve]' in Dragoman's folder" in result.stderr
+    assert result.stderr.count("\n") == 1
