@@ -48,6 +48,7 @@ from dragoman.translate.corpus.folder import Corpus, check_model_languages
 VOCABULARY = 4_000  # of the random model
 CLIENTS = 8
 SOAK_CLIENTS = 64
+OVERLOAD_CLIENTS = 950  # a server takes 1,000
 MAX_WORDS = 20  # of the texts of throughput and overhead
 GONE = 0.05  # share of requests whose client goes away
 IDLE = 2  # seconds after which a client opens a new connection
@@ -314,7 +315,7 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
     with serving(model) as server:
         capacity = rate(server, requests)
         before = server.memory()
-        clients = clients_of(server, 900)
+        clients = clients_of(server, OVERLOAD_CLIENTS)
         interval = 1 / (2 * capacity)
         start = time.perf_counter()
         n_sent = 0

@@ -70,6 +70,11 @@ class ApiKeys:
             raise UserError(f"{path} has no API key; give a key a line")
         return cls(limits)
 
+    @property
+    def most_characters(self) -> int:
+        """The largest number of characters that a key may have in a request."""
+        return max(limits.characters for limits in self._limits.values())
+
     def limits(self, key: str) -> Limits | None:
         """Return the limits of a key, or None for an unknown one."""
         given = _hash(key)

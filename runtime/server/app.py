@@ -75,6 +75,11 @@ class Settings:
     cors: tuple[str, ...] = ()
     log: str = "errors"
 
+    @property
+    def most_characters(self) -> int:
+        """The largest number of characters in a request of any client."""
+        return self.keys.most_characters if self.keys else self.limits.characters
+
 
 class Interface:
     """The HTTP interface of a service."""
@@ -82,7 +87,7 @@ class Interface:
     def __init__(self, service: Service, settings: Settings, metrics: Metrics) -> None:
         self.service, self.settings, self.metrics = service, settings, metrics
         self.downloads, self._rates = Downloads(), RateLimiter()
-        self._max_body = BYTES_PER_CHARACTER * settings.limits.characters + BODY_MARGIN
+        self._max_body = BYTES_PER_CHARACTER * settings.most_characters + BODY_MARGIN
 
     def app(self, lifespan: Callable[[], AsyncIterator[None]] | None = None) -> ASGIApp:
         """Return the ASGI application.

@@ -58,9 +58,9 @@ class Server(uvicorn.Server):
         self.metrics = Metrics()
         n_workers = a.workers or available_cores()
         scheduler = Scheduler(n_workers, a.batch_size, on_batch=self.metrics.count_batch)
-        self.service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, a.char_limit))
-        self.metrics.watch(lambda: self.service.capacity.used, lambda: scheduler.n_waiting)
         settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log)
+        self.service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, settings.most_characters))
+        self.metrics.watch(lambda: self.service.capacity.used, lambda: scheduler.n_waiting)
         pairs = ", ".join(model.pair for model in models)
         self._message = f"serving {pairs} on {self.url} with {counted(n_workers, 'worker')}; Ctrl-C ends it"
         app = Interface(self.service, settings, self.metrics).app(self._around)

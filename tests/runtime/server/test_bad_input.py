@@ -288,7 +288,7 @@ def test_a_million_characters_and_ten_thousand_texts_are_refused(server: Client)
 
 
 def test_the_longest_text_is_translated(server: Client) -> None:
-    for text in ("a" * 50_000, "a " * 25_000, "\n" * 50_000, "copy this. " * 4545, "<" * 50_000, "\U0001f600" * 50_000):
+    for text in ("a" * 20_000, "a " * 10_000, "\n" * 20_000, "copy this. " * 1818, "<" * 20_000, "\U0001f600" * 20_000):
         answer = server.post("/translate", q=text, source="en", target="de")
         assert answer.status == 200
         html = server.post("/translate", q=text, source="en", target="de", format="html")

@@ -178,7 +178,7 @@ def test_languages_and_settings(client: Client) -> None:
         "source": {"code": "en", "name": "English"},
         "target": {"code": "de", "name": "German"},
     }
-    assert settings["charLimit"] == 50_000
+    assert settings["charLimit"] == 20_000
     assert settings["keyRequired"] is settings["suggestions"] is False
     assert {".docx", ".html", ".srt"} <= {*settings["supportedFilesFormat"]}
 
@@ -278,7 +278,7 @@ def test_a_document_needs_a_file(client: Client) -> None:
         ({"q": "a", "source": "en", "target": "de", "alternatives": 1.5}, 400, "alternatives is 1.5"),
         ({"q": "a", "source": "en", "target": "de", "alternatives": 10**9}, 400, "alternatives is 1000000000"),
         ({"q": "a", "source": "en", "target": "de", "details": 7}, 400, "details is 7; it must be true or false"),
-        ({"q": "a" * 50_001, "source": "en", "target": "de"}, 413, "the text has 50,001 characters, and a request at"),
+        ({"q": "a" * 20_001, "source": "en", "target": "de"}, 413, "the text has 20,001 characters, and a request at"),
         ({"q": ["a"] * 1001, "source": "en", "target": "de"}, 413, "q has 1,001 texts, and a request at most 1,000"),
     ],
 )
@@ -383,7 +383,7 @@ def test_the_description_and_its_page(client: Client) -> None:
 
 def test_keys_are_asked_for_and_have_limits(copying_files: list[Path], tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
-    keys.write_text("alpha\nbeta 2 5\n")
+    keys.write_text("alpha\nbeta 2 5\ngamma 0 300000\n")
     with serving(copying_files[0], "--api-keys", keys) as client:
         values = {"q": "copy", "source": "en", "target": "de"}
         assert client.get("/frontend/settings").json["keyRequired"] is True

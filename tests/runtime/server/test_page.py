@@ -211,7 +211,7 @@ def test_translates_while_typing(page: Page) -> None:
     page.wait_for("#target", post(page.url, "12")["translatedText"])
     page.type(" 345")
     page.wait_for("#target", post(page.url, "12 345")["translatedText"])
-    assert page.text("#count") == "6 / 50,000"
+    assert page.text("#count") == "6 / 20,000"
     page.find("#clear").click()
     page.wait(lambda: page.texts("#target") == [""])
     assert page.run("return document.activeElement.id") == "source"
