@@ -6,7 +6,7 @@
 - soak: 64 clients with texts of all lengths, of whom some go away before their answer. Every answer is compared with
   what the model file gives here. Memory of the server after a warm-up and at the end.
 - overload: requests at twice the rate that the server can answer. Answers of 503, the time of accepted requests, and
-  memory.
+  memory before, after a quarter of the time, and at the end.
 
 Without a model, it measures one of random weights with the shape of a configuration, 4,000 subwords and vocabulary
 selection, on sentences of 14 invented words, 15 ids in and 15 out.
@@ -49,6 +49,7 @@ VOCABULARY = 4_000  # of the random model
 CLIENTS = 8
 SOAK_CLIENTS = 64
 OVERLOAD_CLIENTS = 950  # a server takes 1,000
+OVERLOAD_QUEUE = 20_000  # characters, so few that the clients can fill it
 MAX_WORDS = 20  # of the texts of throughput and overhead
 GONE = 0.05  # share of requests whose client goes away
 IDLE = 2  # seconds after which a client opens a new connection
@@ -312,9 +313,9 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
     requests = [request_of(text, languages) for text in texts]
     counts: Counter[int] = Counter()
     accepted: list[float] = []
-    with serving(model) as server:
+    with serving(model, "--queue", str(OVERLOAD_QUEUE)) as server:
         capacity = rate(server, requests)
-        before = server.memory()
+        memory = [server.memory()]
         clients = clients_of(server, OVERLOAD_CLIENTS)
         interval = 1 / (2 * capacity)
         start = time.perf_counter()
@@ -326,7 +327,10 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
         def numbers() -> Iterator[int]:
             nonlocal n_sent
             for number in cycle(range(len(requests))):
-                if time.perf_counter() > start + seconds:
+                passed = (time.perf_counter() - start) / seconds
+                if passed > WARM_UP and len(memory) == 1:
+                    memory.append(server.memory())
+                if passed > 1:
                     return
                 n_sent += 1
                 yield number
@@ -337,7 +341,7 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
                 accepted.append(seconds)
 
         drive(clients, requests, numbers(), note, next_time=due)
-        after = server.memory()
+        memory.append(server.memory())
         for client in clients:
             client.close()
     percentiles = statistics.quantiles(accepted, n=100)
@@ -345,7 +349,7 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
         "figure": "overload", "seconds": seconds, "capacity_per_second": round(capacity, 1),
         "sent_per_second": round(n_sent / seconds, 1), "statuses": {str(k): v for k, v in sorted(counts.items())},
         "p50_ms": round(1000 * percentiles[49], 1), "p99_ms": round(1000 * percentiles[98], 1),
-        "longest_ms": round(1000 * max(accepted), 1), "memory_mib": [round(before, 1), round(after, 1)],
+        "longest_ms": round(1000 * max(accepted), 1), "memory_mib": [round(each, 1) for each in memory],
     }  # fmt: skip
 
 

@@ -38,9 +38,10 @@ from dragoman.runtime.server.metrics import Metrics
 from dragoman.runtime.server.openapi import description, page_of
 from dragoman.runtime.server.parameters import Parameters, read_parameters
 from dragoman.runtime.server.scheduler import Cancelled
-from dragoman.runtime.server.service import MAX_ALTERNATIVES, Answer, Service
+from dragoman.runtime.server.service import MAX_ALTERNATIVES, Answer, Capacity, Service
 
 MAX_TEXTS = 1000  # in one request
+MAX_UPLOADS = 16  # documents that are received at once; each is in memory
 BODY_MARGIN = 64 << 10  # bytes of a body beside its text
 BYTES_PER_CHARACTER = 12  # at most, as \ud83d\ude00 in JSON
 FRONTEND_TIMEOUT = 500  # ms, as in LibreTranslate's settings: the page waits so long for the next key
@@ -86,7 +87,7 @@ class Interface:
 
     def __init__(self, service: Service, settings: Settings, metrics: Metrics) -> None:
         self.service, self.settings, self.metrics = service, settings, metrics
-        self.downloads, self._rates = Downloads(), RateLimiter()
+        self.downloads, self._rates, self._uploads = Downloads(), RateLimiter(), Capacity(MAX_UPLOADS)
         self._max_body = BYTES_PER_CHARACTER * settings.most_characters + BODY_MARGIN
 
     def app(self, lifespan: Callable[[], AsyncIterator[None]] | None = None) -> ASGIApp:
@@ -208,6 +209,10 @@ class Interface:
 
         A client that accepts JSON Lines gets the number of translated and of all segments while it waits.
         """
+        with self._uploads.reserved(1):
+            return await self._translate_file(request)
+
+    async def _translate_file(self, request: Request) -> Response:
         parameters = await read_parameters(request, self.settings.file_size + BODY_MARGIN)
         self._authorise(request, parameters)
         if not parameters.file:

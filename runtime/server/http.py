@@ -135,8 +135,11 @@ class Connection(HttpToolsProtocol):
             return
         if self._writing_since is not None and now - self._writing_since > WRITE_PATIENCE:
             self.transport.abort()
-        is_read = self._reading_since is not None and not self.flow.read_paused
-        if is_read and now - (self._reading_since or 0) > PATIENCE + self._n_received / SLOWEST:
+        if self._reading_since is None or self.flow.read_paused:
+            return
+        if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
+            self._reading_since = now  # the request before has no answer yet
+        elif now - self._reading_since > PATIENCE + self._n_received / SLOWEST:
             if self._n_received:
                 self.refuse(408, f"the request is not complete after {PATIENCE} s")
             else:

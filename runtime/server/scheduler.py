@@ -57,7 +57,7 @@ class Job:
 
     @property
     def group(self) -> tuple[int, SearchSettings]:
-        """What parts must have in common to share a batch."""
+        """The model and the settings, which parts of a batch have in common."""
         return id(self.translator), self.search
 
     def finish(self, error: Exception | None = None) -> None:

@@ -58,22 +58,21 @@ class Answer(NamedTuple):
 
 
 class Capacity:
-    """A bound on the characters of all requests that are accepted and not answered yet."""
+    """A bound on what all requests together have that are accepted and not answered yet, such as characters."""
 
-    def __init__(self, characters: int) -> None:
-        self.limit = characters
-        self.used = 0
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
 
     @contextmanager
-    def reserved(self, characters: int) -> Iterator[None]:
-        """Reserve characters. Raises RequestError if there are not enough; a request alone is always accepted."""
-        if self.used and self.used + characters > self.limit:
+    def reserved(self, amount: int) -> Iterator[None]:
+        """Reserve an amount. Raises RequestError if there is not enough; a request alone is always accepted."""
+        if self.used and self.used + amount > self.limit:
             raise RequestError(503, "too many requests wait; try again in some seconds", RETRY_AFTER)
-        self.used += characters
+        self.used += amount
         try:
             yield
         finally:
-            self.used -= characters
+            self.used -= amount
 
 
 class Service:
@@ -164,12 +163,12 @@ class Service:
     async def _translate_plain(
         self, translator: Translator, texts: Sequence[str], n_alternatives: int, details: bool, gone: Callable[[], Any]
     ) -> list[Answer]:
+        beam: int | None = self._beam or int(translator.metadata.defaults["beam_size"])
         n_best = n_alternatives + 1
-        beam = self._beam if n_best == 1 else None
-        if beam is None and n_best == 1:
-            beam = int(translator.metadata.defaults["beam_size"])
-        if details and n_best == 1:  # in the same beam, so that the translation stays the same
-            n_best = min(N_COMPARED, beam or 1)
+        if n_alternatives:
+            beam = None  # the Translator widens it
+        elif details and beam:
+            n_best = min(N_COMPARED, beam)  # in the same beam, so that the translation stays the same
         prepare = partial(
             translator.prepare, texts, beam=beam, n_best=n_best, alignments=details and translator.has_attention
         )

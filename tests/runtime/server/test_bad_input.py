@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.runtime.parts import Part
-from dragoman.runtime.server import http
+from dragoman.runtime.server import app, http
 from dragoman.runtime.translator import SearchSettings
 from serving import SECONDS, Client, serving
 
@@ -123,6 +123,22 @@ def test_a_second_request_on_a_connection_may_be_slow_too(slow: Callable[..., by
     assert "is not complete after" in error_of(slow(HEAD, request), 408)
 
 
+def test_a_request_is_answered_though_the_next_one_is_slow(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(http, "SLOWEST", 10**9)
+    body = b'{"q": "copy this", "source": "en", "target": "de"}'
+    with server.connect() as connection:
+        with workers_held(server):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+            until(lambda: server.server.service.capacity.used > 0)
+            connection.sendall(HEAD)
+            until(lambda: [getattr(c, "_n_received", 0) for c in server.server.server_state.connections] == [len(HEAD)])
+            monkeypatch.setattr(http, "PATIENCE", 0)
+            threading.Event().wait(0.1)  # some sweeps
+        answers = all_of(connection).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"408"]
+
+
 @pytest.mark.parametrize("length", [10**6, 10**12, 10**30])
 @pytest.mark.parametrize("path", ["/translate", "/detect", "/suggest"])
 def test_a_large_body_is_refused_before_it_is_read(length: int, path: str, server: Client) -> None:
@@ -224,6 +240,21 @@ def test_too_many_documents_are_refused(server: Client, monkeypatch: pytest.Monk
     answer = server.upload("a.txt", b"copy", source="en", target="de")
     assert "try again later" in answer.error(503)
     assert "retry-after" in answer.headers
+
+
+def test_too_many_uploads_are_refused(server: Client) -> None:
+    head = b"POST /translate_file HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+    slow = [server.connect() for _ in range(app.MAX_UPLOADS)]
+    for connection in slow:
+        connection.sendall(head + b"Content-Length: 100\r\n\r\n--B")
+    answer = server.upload("a.txt", b"copy", source="en", target="de")
+    while answer.status == 200:  # not all of the slow ones have arrived
+        answer = server.upload("a.txt", b"copy", source="en", target="de")
+    assert "too many requests wait" in answer.error(503)
+    assert "retry-after" in answer.headers
+    for connection in slow:
+        connection.close()
+    until(lambda: server.upload("a.txt", b"copy", source="en", target="de").status == 200)
 
 
 def docx(text: bytes) -> bytes:
