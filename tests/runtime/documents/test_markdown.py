@@ -47,8 +47,9 @@ ORACLE = Oracle("commonmark", {"tasklists": True}, renderer_cls=Renderer).enable
 
 
 def rendered(source: str) -> str:
-    """Return the HTML of a document, with white space as a browser shows it."""
-    return re.sub(r"[ \t\n]+", " ", ORACLE.render(source))
+    """Return the HTML of a document, with white space and an `&` that begins no entity as a browser shows them."""
+    page = re.sub(r"[ \t\n]+", " ", ORACLE.render(source))
+    return re.sub(r"&(?!#?\w+;)", "&amp;", page)
 
 
 def translated(source: str, translate: Callable[[str], str]) -> str:
