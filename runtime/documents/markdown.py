@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from markdown_it.token import Token
 
+from dragoman.runtime.documents.html import BLOCKS, COPIED, RAW_TEXT
 from dragoman.runtime.documents.html import segments as html_segments
 from dragoman.runtime.documents.markdown_inline import (
     HEADING_ATTRIBUTES,
@@ -43,13 +44,15 @@ def segments(source: str, options: Options, html: Html | None = html_segments) -
     for block in document.blocks():
         if block.kind == "html":
             if html is not None:
-                found += document.shifted(html(source[block.starts[0] : block.end], options), block.starts[0])
+                start = document.start_of_html(block)
+                found += document.shifted(html(source[start : block.end], options), start)
         else:
             found += document.segments(block)
     return found
 
 
 _LINE = re.compile(r"(.*?)(\r\n|\r|\n|\Z)", re.DOTALL)
+_LONE_TAG = re.compile(r" {0,3}</?([A-Za-z][A-Za-z0-9-]*)\b[^<>]*>[ \t]*")
 _BLOCK_STARTS = {"paragraph_open": "paragraph", "heading_open": "setext", "th_open": "cell", "td_open": "cell"}
 
 
@@ -110,6 +113,18 @@ class _Document:
     def line_of(self, offset: int) -> int:
         """Return the number of a line, from 0."""
         return bisect_right(self.starts, offset) - 1
+
+    def start_of_html(self, block: _Block) -> int:
+        """Return the offset at which the text of an HTML block begins.
+
+        An inline tag begins a block only if it is alone on its line (CommonMark, HTML blocks, condition 7). So it stays
+        there, and does not travel with its words.
+        """
+        start = block.starts[0]
+        number = self.line_of(start)
+        tag = _LONE_TAG.fullmatch(self.lines[number])
+        is_inline = tag and tag[1].lower() not in BLOCKS | COPIED | RAW_TEXT and self.ends[number] < block.end
+        return self.starts[number + 1] if is_inline else start
 
     def shifted(self, found: list[Segment], offset: int) -> Iterator[Segment]:
         """Yield the segments of a part of the document that begins at an offset."""

@@ -300,7 +300,7 @@ DEFINITIONS = "\n\n[a]: /a\n[b]: /b\n"
 
 def plain(html: str) -> str:
     """Return HTML with white space as a browser shows it at the ends of elements."""
-    return re.sub(r"\s*(<[^>]*>)\s*", r"\1", re.sub(r"\s+", " ", html))
+    return re.sub(r"\s*(<!--.*?-->|<[^>]*>)\s*", r"\1", re.sub(r"\s+", " ", html))
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
@@ -462,6 +462,15 @@ def test_any_document_with_extensions_is_written_back(source: str) -> None:
     """Check order and bounds of segments, which the other parser cannot check, and that nothing raises an error."""
     check_outside(source)
     unchanged(source)
+
+
+@pytest.mark.parametrize(
+    "tag", ["<b>", "</b>", '<a href="x">', "<br>", "   <i>  ", "<code>", "<div>", "<pre>", "<custom-tag>"]
+)
+@pytest.mark.parametrize("text", ["a", "- a", "|a|\n|-|\n|b|", "|-|-|\na", "# a", "a</b> b"])
+def test_a_tag_alone_on_a_line_keeps_its_block(tag: str, text: str) -> None:
+    source = f"{tag}\n{text}\n\nb\n"
+    assert plain(rendered(unchanged(source))) == plain(rendered(source))
 
 
 def real_files() -> Iterator[tuple[str, str]]:
