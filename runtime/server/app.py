@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,20 +90,11 @@ class Interface:
         self.downloads, self._rates, self._uploads = Downloads(), RateLimiter(), Capacity(MAX_UPLOADS)
         self._max_body = BYTES_PER_CHARACTER * settings.most_characters + BODY_MARGIN
 
-    def app(self, lifespan: Callable[[], AsyncIterator[None]] | None = None) -> ASGIApp:
+    def app(self, lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]]) -> ASGIApp:
         """Return the ASGI application.
 
-        lifespan: An async generator function that runs before the first request, up to its `yield`, and after the last.
+        lifespan: Returns a context that is entered before the first request and left after the last.
         """
-
-        @asynccontextmanager
-        async def around(_: Starlette) -> AsyncIterator[None]:
-            if lifespan:
-                async for _nothing in lifespan():
-                    yield
-            else:
-                yield
-
         methods: list[tuple[str, str, Endpoint]] = [
             ("/translate", "GET POST", self.translate),
             ("/detect", "POST", self.detect),
@@ -129,7 +120,7 @@ class Interface:
                 Cancelled: self._cancelled,
                 ClientDisconnect: self._cancelled,
             },
-            lifespan=around,
+            lifespan=lifespan,
         )
         wrapped: ASGIApp = partial(self._answer, app)
         if self.settings.cors:

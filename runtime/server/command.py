@@ -94,7 +94,8 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    async def _around(self) -> AsyncIterator[None]:
+    @contextlib.asynccontextmanager
+    async def _around(self, _: object) -> AsyncIterator[None]:
         """Look after slow clients and changed models while the server runs."""
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(sweep(self)), loop.create_task(self._look())]

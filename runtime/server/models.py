@@ -84,15 +84,19 @@ class Models:
         """Iterate over the models, in the order of the command line."""
         return iter([*self._models.values()])
 
+    @property
+    def tags(self) -> list[str]:
+        """Tags of all languages, in the order of the models."""
+        return [*dict.fromkeys(tag for model in self for tag in (model.source, model.target))]
+
     def languages(self) -> list[dict[str, Any]]:
         """Return rows with the code, the name and the targets of each language, sorted by name.
 
         As a language's text is given back where source and target are the same, each is one of its own targets.
         """
-        targets: dict[str, set[str]] = {}
+        targets = {tag: {tag} for tag in self.tags}
         for model in self:
-            targets.setdefault(model.source, {model.source}).add(model.target)
-            targets.setdefault(model.target, {model.target})
+            targets[model.source].add(model.target)
         rows = [{"code": tag, "name": language_name(tag), "targets": sorted(targets[tag])} for tag in targets]
         return sorted(rows, key=lambda row: str(row["name"]))
 
@@ -115,7 +119,7 @@ class Models:
         return [*dict.fromkeys(model.source for model in models)], models[0].target
 
     def _search(self, source: str, target: str) -> ServedModel | None:
-        known = [row["code"] for row in self.languages()]
+        known = self.tags
         tags = []
         for name, given in (("source", source), ("target", target)):
             tag = best_match(given, known)

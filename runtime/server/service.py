@@ -108,17 +108,24 @@ class Service:
 
     def detect(self, text: str) -> list[Detected]:
         """Return the languages that the text may be in, among all of the models', the most likely first."""
-        return self._detector.detect(text, dict.fromkeys(row["code"] for row in self.models.languages()))
+        return self._detector.detect(text, self.models.tags)
 
-    def source_of(self, text: str, target: str) -> Detected:
-        """Return the language of a text that is to be translated: one that a model translates from, or the target."""
+    def sources_of(self, texts: Sequence[str], target: str) -> list[Detected]:
+        """Return the language of each text that is to be translated: one that a model translates from, or the target.
+
+        Raises RequestError if no model translates to the target.
+        """
         sources, target = self.models.sources_of(target)
-        found = self._detector.detect(text, dict.fromkeys([*sources, target]))
-        best, *others = found
-        if best.language == target and target not in sources:
-            is_sure = best.confidence >= SURE and best.confidence >= TIMES_AS_LIKELY * others[0].confidence
-            return best if is_sure else others[0]
-        return best
+        languages = [*dict.fromkeys([*sources, target])]
+
+        def source_of(text: str) -> Detected:
+            best, *others = self._detector.detect(text, languages)
+            if best.language == target and target not in sources:
+                is_sure = best.confidence >= SURE and best.confidence >= TIMES_AS_LIKELY * others[0].confidence
+                return best if is_sure else others[0]
+            return best
+
+        return [source_of(text) for text in texts]
 
     async def translate(
         self, texts: Sequence[str], source: str, target: str, *, is_html: bool = False, n_alternatives: int = 0,
@@ -143,7 +150,7 @@ class Service:
         with self.capacity.reserved(n_characters):
             detected: Sequence[Detected | None] = [None] * len(texts)
             if source.lower() == "auto":
-                find = partial(_map, partial(self.source_of, target=target), texts)
+                find = partial(self.sources_of, texts, target)
                 detected = find() if n_characters < SHORT else await asyncio.to_thread(find)
             answers = [Answer(text, language) for text, language in zip(texts, detected, strict=True)]
             indices_of: dict[ServedModel, list[int]] = {}
@@ -188,11 +195,11 @@ class Service:
         return [Answer(text) for text in await self._in_thread(self._markup_threads, work, batched, gone)]
 
     async def source_of_document(self, data: bytes, format: str, target: str) -> Detected:
-        """Return the language of a document; see `source_of`. Raises UserError for a damaged one."""
+        """Return the language of a document; see `sources_of`. Raises UserError for a damaged one."""
 
         def find() -> Detected:
             segments = Document(data, format_named(format), Options()).segments[:SAMPLE]
-            return self.source_of("\n".join(segment.text for segment in segments), target)
+            return self.sources_of(["\n".join(segment.text for segment in segments)], target)[0]
 
         return await asyncio.get_running_loop().run_in_executor(self._document_threads, find)
 
@@ -273,10 +280,6 @@ class _BatchedTranslator:
         self._is_cancelled = True
         if self._job:
             self._scheduler.cancel(self._job)
-
-
-def _map(function: Callable[[str], Value], texts: Sequence[str]) -> list[Value]:
-    return [function(text) for text in texts]
 
 
 def _answers(translator: Translator, prepared: PreparedTexts, n_alternatives: int, details: bool) -> list[Answer]:
