@@ -105,6 +105,11 @@ dist: .venv/installed
 		echo "no $(PYTHON310) is installed, so Marian is left out; name one with make PYTHON310=/path/to/python3.10"; \
 	fi
 
+.venv-libretranslate/installed: bench/libretranslate-requirements.txt
+	test -x .venv-libretranslate/bin/python || $(PYTHON) -m venv .venv-libretranslate
+	.venv-libretranslate/bin/pip install -q -r bench/libretranslate-requirements.txt
+	touch $@
+
 .venv-joeynmt/installed: bench/joeynmt.txt
 	test -x .venv-joeynmt/bin/python || $(PYTHON) -m venv .venv-joeynmt
 	.venv-joeynmt/bin/pip install -q -r bench/joeynmt.txt
@@ -125,4 +130,4 @@ tests/clients/node_modules/.installed: tests/clients/package.json tests/clients/
 	fi
 
 clean:
-	rm -rf .venv .venv-clients tests/clients/node_modules .venv-peer .venv-marian .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients tests/clients/node_modules .venv-peer .venv-marian .venv-libretranslate .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

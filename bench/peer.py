@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ctranslate2  # type: ignore[import-not-found]  # installed in the peer's environment only
@@ -22,10 +23,19 @@ from ctranslate2.specs import transformer_spec  # type: ignore[import-not-found]
 
 ENCODER_LAYERS, DECODER_LAYERS, WIDTH, FEED_FORWARD, HEADS = 6, 2, 256, 1024, 8
 POSITIONS = 600
+END = 2  # id of the end of a sentence
+CERTAIN = np.float32(30)  # far larger than the random weights
 
 
-def build(vocabulary: int, folder: str) -> None:
-    """Write a model with random weights."""
+def build(subwords: Sequence[str], folder: str, *, length: int | None = None) -> None:
+    """Write a model with random weights.
+
+    Args:
+        subwords: The vocabulary, whose third entry ends a sentence.
+        folder: Folder to write it to.
+        length: Number of ids after which it ends every translation; by default, that is left to chance.
+    """
+    vocabulary = len(subwords)
     rng = np.random.default_rng(0)
     spec = transformer_spec.TransformerSpec.from_config((ENCODER_LAYERS, DECODER_LAYERS), HEADS)
 
@@ -56,8 +66,12 @@ def build(vocabulary: int, folder: str) -> None:
         fill(layer.attention.linear[0], WIDTH, WIDTH)
         fill(layer.attention.linear[1], 2 * WIDTH, WIDTH)
         fill(layer.attention.linear[2], WIDTH, WIDTH)
-    spec.decoder.projection.weight, spec.decoder.projection.bias = table, np.zeros(vocabulary, np.float32)
-    subwords = ["<unk>", "<s>", "</s>"] + [f"t{i}" for i in range(vocabulary - 3)]
+    scores = table.copy()
+    if length is not None:  # one feature tells the end of the sentence from the position, and no other id depends on it
+        spec.decoder.position_encodings.encodings[:, 0] = np.where(np.arange(POSITIONS) < length, -CERTAIN, CERTAIN)
+        scores[:, 0] = 0
+        scores[END] = np.eye(WIDTH, dtype=np.float32)[0]
+    spec.decoder.projection.weight, spec.decoder.projection.bias = scores, np.zeros(vocabulary, np.float32)
     spec.register_source_vocabulary(subwords)
     spec.register_target_vocabulary(subwords)
     spec.validate()
@@ -70,7 +84,7 @@ def main() -> None:
     vocabulary = int(sys.argv[1])
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        build(vocabulary, folder)
+        build(["<unk>", "<s>", "</s>", *(f"t{i}" for i in range(vocabulary - 3))], folder)
         translator = ctranslate2.Translator(folder, compute_type="int8", inter_threads=1, intra_threads=1)
         print(json.dumps({"peer": f"ctranslate2 {ctranslate2.__version__} int8 tiny"}), flush=True)
         for line in sys.stdin:

@@ -5,6 +5,11 @@
 - overhead: the time of a single request less that of `Translator.translate` in this process, in turns; medians.
 - soak: 64 clients with texts of all lengths, of whom some go away before their answer. Every answer is compared with
   what the model file gives here. Memory of the server after a warm-up and at the end.
+- processes: answers a second to 8 clients of one server with a worker for each core, against as many servers with one
+  worker each, among which the clients are divided.
+- peer: answers a second to 8 clients, the time of a single request, and the memory, against LibreTranslate with a
+  Transformer "tiny" of random weights, which `make .venv-libretranslate/installed` makes possible. Beam 5, and
+  LibreTranslate's own beam of 4.
 - overload: requests at twice the rate that the server can answer. Answers of 503, the time of accepted requests, and
   memory before, after a quarter of the time, and at the end.
 
@@ -13,13 +18,14 @@ selection, on sentences of 14 invented words, 15 ids in and 15 out.
 
 Run it in the folder of the repository, with nothing else running: python -m bench.server, or python -m bench.server
 MODEL.onnx --corpus data/libreoffice. It prints one JSON object per line. With --record the rows go to a file, in place
-of this machine's older rows.
+of this machine's older rows of the same figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import selectors
@@ -31,16 +37,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from bench.invented import sentences
 from bench.speed import Row, print_and_record, quartiles
 from bench.vocabulary import SHARED, Subwords, build_files, random_selection
 from dragoman.runtime.errors import UserError
+from dragoman.runtime.server.command import available_cores
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
 from dragoman.translate.corpus.folder import Corpus, check_model_languages
@@ -52,47 +60,89 @@ OVERLOAD_CLIENTS = 950  # a server takes 1,000
 OVERLOAD_QUEUE = 20_000  # characters, so few that the clients can fill it
 MAX_WORDS = 20  # of the texts of throughput and overhead
 GONE = 0.05  # share of requests whose client goes away
+LENGTH = 14  # ids of a translation of LibreTranslate, without the end of the sentence
+PEER = 'LibreTranslate 1.9.6, random int8 Transformer "tiny"'
+PEER_BEAM = 4  # LibreTranslate's own
+SECONDS_TO_START = 120
 IDLE = 2  # seconds after which a client opens a new connection
 WARM_UP = 0.25  # share of a soak before memory is measured first
 
 
+@dataclass
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, model: str, *options: str) -> None:
-        command = [sys.executable, "-m", "dragoman", "serve", model, "--port", "0", *options]
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr
-        line = self._process.stderr.readline()
-        found = re.search(r" on (http://\S+) with ", line)
-        assert found, line
-        url = urlsplit(found[1])
-        assert url.hostname
-        assert url.port
-        self.address = url.hostname, url.port
+    process: subprocess.Popen[str]
+    address: tuple[str, int]
 
     def memory(self) -> float:
         """Return the resident memory in MiB."""
-        with open(f"/proc/{self._process.pid}/status") as file:
+        with open(f"/proc/{self.process.pid}/status") as file:
             (kib,) = re.findall(r"VmRSS:\s+(\d+) kB", file.read())
         return int(kib) / 1024
-
-    def close(self) -> None:
-        """End the server."""
-        self._process.terminate()
-        assert self._process.wait() == 0
-        assert self._process.stderr
-        self._process.stderr.close()
 
 
 @contextmanager
 def serving(model: str, *options: str) -> Iterator[Server]:
-    """Yield a server."""
-    server = Server(model, *options)
-    try:
-        yield server
-    finally:
-        server.close()
+    """Yield a server of Dragoman, whose end must be clean."""
+    command = [sys.executable, "-m", "dragoman", "serve", model, "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            line = process.stderr.readline()
+            found = re.search(r" on (http://\S+) with ", line)
+            assert found, line
+            url = urlsplit(found[1])
+            assert url.hostname
+            assert url.port
+            yield Server(process, (url.hostname, url.port))
+        finally:
+            process.terminate()
+            status = process.wait()
+        assert status == 0
+
+
+@contextmanager
+def serving_libretranslate(python: Path, tokenizer: bytes, folder: Path, beam: int) -> Iterator[Server]:
+    """Yield a server of LibreTranslate with a model of random weights, which translates every text to LENGTH ids.
+
+    Args:
+        python: The Python of its environment.
+        tokenizer: The SentencePiece model.
+        folder: An empty folder for what it reads and writes.
+        beam: Beam size.
+    """
+    subwords = folder / "tokenizer.model"
+    subwords.write_bytes(tokenizer)
+    packages = folder / "share/argos-translate/packages"
+    subprocess.run(
+        [python, "-m", "bench.libretranslate", str(subwords), str(packages), str(LENGTH)], check=True
+    )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    environment = {
+        **os.environ, "XDG_DATA_HOME": str(folder / "share"), "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "config"), "ARGOS_CHUNK_TYPE": "SPACY", "ARGOS_BEAM_SIZE": str(beam),
+        "ARGOS_COMPUTE_TYPE": "int8", "ARGOS_INTER_THREADS": str(available_cores()), "ARGOS_INTRA_THREADS": "1",
+    }  # fmt: skip
+    command = [python.parent.absolute() / "libretranslate", "--host", address[0], "--port", str(address[1])]
+    with (
+        open(folder / "log", "w") as log,
+        subprocess.Popen(
+            [*command, "--threads", str(CLIENTS)], stdout=log, stderr=log, text=True, env=environment, cwd=folder
+        ) as process,
+    ):
+        try:
+            for _ in range(SECONDS_TO_START):
+                time.sleep(1)
+                with suppress(OSError), urlopen(f"http://{address[0]}:{address[1]}/languages", timeout=5):
+                    break
+            else:
+                raise RuntimeError(f"LibreTranslate does not answer: {(folder / 'log').read_text()}")
+            yield Server(process, address)
+        finally:
+            process.terminate()
 
 
 def request_of(text: str, languages: tuple[str, str]) -> bytes:
@@ -136,12 +186,12 @@ class Client:
             if data:
                 return None
             return 0, b""  # the server has closed the connection
-        (length,) = re.findall(rb"content-length: (\d+)", head)
+        (length,) = re.findall(rb"content-length: (\d+)", head.lower())
         if len(body) < int(length):
             return None
         self.received.clear()
         self.used = time.perf_counter()
-        if b"connection: close" in head:
+        if b"connection: close" in head.lower():
             self.close()
         return int(head.split()[1]), body
 
@@ -209,17 +259,13 @@ def drive(
                     client.close()
 
 
-def clients_of(server: Server, count: int) -> list[Client]:
-    return [Client(server.address) for _ in range(count)]
-
-
-def rate(server: Server, requests: Sequence[bytes]) -> float:
-    """Return answers a second to clients that always have a request open."""
+def rate(requests: Sequence[bytes], *servers: Server) -> float:
+    """Return answers a second to clients that always have a request open, and are divided among servers."""
 
     def check(number: int, seconds: float, status: int, body: bytes) -> None:
         assert status == 200, body
 
-    clients = clients_of(server, CLIENTS)
+    clients = [Client(server.address) for server, _ in zip(cycle(servers), range(CLIENTS), strict=False)]
     start = time.perf_counter()
     drive(clients, requests, iter(range(len(requests))), check)
     seconds = time.perf_counter() - start
@@ -233,9 +279,7 @@ def throughput(model: str, requests: Sequence[bytes], beam: int, turns: int) -> 
     with ExitStack() as stack:
         options = "--workers", "1", "--beam", str(beam), "--batch-size"
         batched, single = (stack.enter_context(serving(model, *options, size)) for size in ("32", "1"))
-        rate(batched, requests)
-        rate(single, requests)
-        pairs = [(rate(batched, requests), rate(single, requests)) for _ in range(turns)]
+        pairs = [(rate(requests, batched), rate(requests, single)) for _ in range(turns + 1)][1:]
     low, middle, high = quartiles([with_batches / one for with_batches, one in pairs])
     return {
         "figure": "throughput", "beam": beam, "clients": CLIENTS, "workers": 1,
@@ -245,28 +289,75 @@ def throughput(model: str, requests: Sequence[bytes], beam: int, turns: int) -> 
     }  # fmt: skip
 
 
+def single(client: Client, requests: Sequence[bytes]) -> float:
+    """Return the median of the milliseconds that a request takes, one after the other."""
+    times: list[float] = []
+
+    def note(number: int, seconds: float, status: int, body: bytes) -> None:
+        assert status == 200, body
+        times.append(1000 * seconds)
+
+    drive([client], requests, iter(range(len(requests))), note)
+    return statistics.median(times)
+
+
+def processes(model: str, requests: Sequence[bytes], turns: int) -> Row:
+    """Return answers a second of workers in one process against those of a process for each worker."""
+    n_workers = available_cores()
+    with ExitStack() as stack:
+        threads = stack.enter_context(serving(model, "--workers", str(n_workers)))
+        separate = [stack.enter_context(serving(model, "--workers", "1")) for _ in range(n_workers)]
+        pairs = [(rate(requests, threads), rate(requests, *separate)) for _ in range(turns + 1)][1:]
+        memory = [threads.memory(), sum(server.memory() for server in separate)]
+    low, middle, high = quartiles([a / b for a, b in pairs])
+    return {
+        "figure": "processes", "clients": CLIENTS, "workers": n_workers,
+        "threads_per_second": round(statistics.median(a for a, _ in pairs), 1),
+        "processes_per_second": round(statistics.median(b for _, b in pairs), 1),
+        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+        "memory_mib": [round(each, 1) for each in memory],
+    }  # fmt: skip
+
+
+def peer(
+    model: str, requests: Sequence[bytes], beam: int, turns: int, python: Path, folder: Path
+) -> Row:  # fmt: skip
+    """Return answers a second, the time of a single request and memory, against LibreTranslate."""
+    peer_beam = PEER_BEAM if beam > 1 else 1
+    tokenizer = Translator.load(model).source_tokenizer.model
+    with (
+        serving(model, "--beam", str(beam)) as ours,
+        serving_libretranslate(python, tokenizer, folder, peer_beam) as theirs,
+    ):
+        rates = [(rate(requests, ours), rate(requests, theirs)) for _ in range(turns + 1)][1:]
+        clients = [Client(server.address) for server in (ours, theirs)]
+        times = [[single(client, requests) for client in clients] for _ in range(turns + 1)][1:]
+        memory = [server.memory() for server in (ours, theirs)]
+        for client in clients:
+            client.close()
+    found: Row = {"figure": "peer", "beam": beam, "peer": PEER, "peer_beam": peer_beam, "clients": CLIENTS}
+    for name, (a, b) in {"per_second": zip(*rates, strict=True), "single_ms": zip(*times, strict=True)}.items():
+        low, middle, high = quartiles([x / y for x, y in zip(a, b, strict=True)])
+        found[f"ours_{name}"], found[f"peer_{name}"] = round(statistics.median(a), 2), round(statistics.median(b), 2)
+        found[f"ratio_{name}"], found[f"spread_{name}"] = round(middle, 3), [round(low, 3), round(high, 3)]
+    return {**found, "memory_mib": [round(each, 1) for each in memory]}
+
+
 def overhead(model: str, texts: Sequence[str], requests: Sequence[bytes], beam: int, turns: int) -> Row:
     """Return the time of a single request, and that of the same translation in this process."""
     translator = Translator.load(model)
     with serving(model, "--workers", "1", "--beam", str(beam)) as server:
-        (client,) = clients_of(server, 1)
-        http: list[float] = []
-
-        def note(number: int, seconds: float, status: int, body: bytes) -> None:
-            assert status == 200, body
-            http.append(seconds)
-
+        client = Client(server.address)
         pairs = []
         for turn in range(turns + 1):
-            http.clear()
-            drive([client], requests, iter(range(len(requests))), note)
+            http = single(client, requests)
             local = []
             for text in texts:
                 start = time.perf_counter()
                 translator.translate(text, beam=beam)
                 local.append(time.perf_counter() - start)
             if turn:
-                pairs.append((1000 * statistics.median(http), 1000 * statistics.median(local)))
+                pairs.append((http, 1000 * statistics.median(local)))
         client.close()
     low, middle, high = quartiles([a - b for a, b in pairs])
     return {
@@ -286,7 +377,7 @@ def soak(model: str, texts: Sequence[str], languages: tuple[str, str], seconds: 
     counts: Counter[str] = Counter()
     memory = []
     with serving(model) as server:
-        clients = clients_of(server, SOAK_CLIENTS)
+        clients = [Client(server.address) for _ in range(SOAK_CLIENTS)]
 
         def check(number: int, seconds: float, status: int, body: bytes) -> None:
             if status == 200:
@@ -314,9 +405,9 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
     counts: Counter[int] = Counter()
     accepted: list[float] = []
     with serving(model, "--queue", str(OVERLOAD_QUEUE)) as server:
-        capacity = rate(server, requests)
+        capacity = rate(requests, server)
         memory = [server.memory()]
-        clients = clients_of(server, OVERLOAD_CLIENTS)
+        clients = [Client(server.address) for _ in range(OVERLOAD_CLIENTS)]
         interval = 1 / (2 * capacity)
         start = time.perf_counter()
         n_sent = 0
@@ -353,7 +444,7 @@ def overload(model: str, texts: Sequence[str], languages: tuple[str, str], secon
     }  # fmt: skip
 
 
-FIGURES = ("throughput", "overhead", "soak", "overload")
+FIGURES = ("throughput", "overhead", "processes", "peer", "soak", "overload")
 
 
 def standard_model(config: str, folder: Path, count: int) -> tuple[str, list[str]]:
@@ -390,6 +481,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
             yield {**throughput(model, requests, beam, options.turns), **about}
         if "overhead" in options.figures:
             yield {**overhead(model, texts, requests, beam, options.turns), **about}
+        if "peer" in options.figures:
+            peer_folder = folder / f"peer-{beam}"
+            peer_folder.mkdir()
+            yield {**peer(model, requests, beam, options.turns, Path(options.peer), peer_folder), **about}
+    if "processes" in options.figures:
+        yield {**processes(model, requests, options.turns), **about}
     if "soak" in options.figures:
         yield {**soak(model, lines, languages, options.soak), **about}
     if "overload" in options.figures:
@@ -403,6 +500,9 @@ def main() -> int:
     parser.add_argument("--corpus", metavar="FOLDER", help="corpus folder with texts for MODEL.onnx")
     parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="shape of the random model")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, help="figures (default: all)")
+    parser.add_argument(
+        "--peer", default=".venv-libretranslate/bin/python", help="Python with LibreTranslate installed"
+    )
     parser.add_argument("--turns", type=int, default=15, metavar="N", help="turns, at least 2 (default: 15)")
     parser.add_argument("--texts", type=int, default=400, metavar="N", help="texts of a turn (default: 400)")
     parser.add_argument("--soak", type=float, default=60, metavar="S", help="seconds of the soak (default: 60)")
@@ -413,9 +513,13 @@ def main() -> int:
         parser.error(f"--turns is {options.turns}; quartiles need at least 2")
     if bool(options.model) != bool(options.corpus):
         parser.error("give both MODEL.onnx and --corpus, or neither")
+    if "peer" in options.figures and (options.model or not Path(options.peer).exists()):
+        why = "needs the random model" if options.model else "needs `make .venv-libretranslate/installed`"
+        print(f"without the figure peer, which {why}", file=sys.stderr)
+        options.figures = [figure for figure in options.figures if figure != "peer"]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            print_and_record(measure(options, Path(folder)), options.record)
+            print_and_record(measure(options, Path(folder)), options.record, key=("machine", "figure"))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

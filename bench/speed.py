@@ -395,10 +395,14 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         }
 
 
-def record(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows to a file in place of older rows of the same machine. Rows of other machines stay."""
-    machines = {row["machine"] for row in rows}
-    others = [row for row in read_rows(path) if row["machine"] not in machines] if path.exists() else []
+def record(path: Path, rows: Sequence[Row], key: Sequence[str] = ("machine",)) -> None:
+    """Write rows to a file in place of older rows with the same values of `key`. Other rows stay."""
+
+    def values(row: Row) -> tuple[object, ...]:
+        return tuple(row.get(name) for name in key)
+
+    new = {values(row) for row in rows}
+    others = [row for row in read_rows(path) if values(row) not in new] if path.exists() else []
     write_rows(path, [*others, *rows])
 
 
@@ -420,15 +424,15 @@ def turns(text: str) -> int:
     return int(text)
 
 
-def print_and_record(rows: Iterator[Row], file: str | None) -> None:
-    """Print rows as they come. Then write them with their provenance to a file, if one is given."""
+def print_and_record(rows: Iterator[Row], file: str | None, *, key: Sequence[str] = ("machine",)) -> None:
+    """Print rows as they come. Then write them with their provenance to a file, if one is given; see `record`."""
     origin = {"commit": commit(), "machine": machine(), "command": command()}
     printed = []
     for row in rows:
         printed.append({**row, **origin})
         print(json.dumps(row), flush=True)
     if file:
-        record(Path(file), printed)
+        record(Path(file), printed, key)
 
 
 def run_measurement(
