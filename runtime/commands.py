@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive, run_commands
+from dragoman.runtime.console import THREADS_HELP, Commands, not_negative, positive, run_commands, server_url
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.line_processing import (
     STANDARD_INPUT,
@@ -136,6 +136,11 @@ def _add_serve(commands: Commands) -> None:
         metavar="N",
         help="port to listen on; 0 for a free one (default: 5000)",
     )
+    p.add_argument(
+        "--url", type=server_url, metavar="URL",
+        help="URL that clients use, such as https://example.org/mt behind a proxy (default: http and the host that a "
+        "request names)",
+    )  # fmt: skip
     p.add_argument(
         "--beam", type=positive, metavar="K", help="beam size, from 1 (greedy search) (default: that of each file)"
     )

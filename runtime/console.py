@@ -26,6 +26,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def server_url(text: str) -> str:
+    """Return the URL of a server, without a slash at its end. Raises argparse.ArgumentTypeError."""
+    from urllib.parse import urlsplit  # imported here, because only `serve` needs it
+
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and parts.hostname and not (parts.username or set(text) & {*" ?#"}):
+            return text.rstrip("/")
+    raise argparse.ArgumentTypeError(f"{text!r} is no URL of a server, such as https://example.org/mt")
+
+
 def not_negative(text: str) -> int:
     """Return an argument as a whole number from 0."""
     if not text.isdecimal():

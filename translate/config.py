@@ -62,7 +62,7 @@ class TokenizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # The probability to skip a merge; unigram sampling changes as many words as that would. 0 turns it off.
     sampling: Rate = 0.05
     # Reserve symbols for protected spans, such as URLs and {name}, and train with them (see encoding/placeholders.py).
-    placeholders: bool = False
+    placeholders: bool = True
 
 
 class AugmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

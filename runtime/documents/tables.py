@@ -164,10 +164,10 @@ def _text(source: str, field: _Field) -> str:
 
 def _segments(source: str, delimiter: str, options: Options) -> list[Segment]:
     start = _start(source)
-    rows = list(enumerate(_rows(source, start, delimiter), start=1))
+    every_row = enumerate(_rows(source, start, delimiter), start=1)
+    rows = [(number, row) for number, row in every_row if not _is_empty(row)]
     if _DECLARATION.match(source, start):
         del rows[0]
-    rows = [(number, row) for number, row in rows if not _is_empty(row)]
     first_row = [" ".join(_text(source, field).split()) for field in rows[0][1]] if rows else []
     has_header = not all(map(_is_number, options.columns)) or (len(rows) > 1 and _is_header(first_row))
     header = first_row if has_header else []

@@ -44,7 +44,7 @@ class ApiKeys:
     def read(cls, path: str, default: Limits) -> ApiKeys:
         """Read a file with a key a line, and behind it, if wanted, requests a minute and characters a request.
 
-        Empty lines, and what follows a #, are comments. Raises UserError.
+        Empty lines are ignored, and so is what follows a # that begins a line or follows a space. Raises UserError.
         """
         try:
             with open(path, encoding="utf-8-sig") as file:
@@ -55,7 +55,7 @@ class ApiKeys:
             raise UserError(f"{path} is not valid UTF-8; a file of API keys has a key a line") from None
         limits = {}
         for number, line in enumerate(lines, 1):
-            key, *numbers = line.partition("#")[0].split() or [""]
+            key, *numbers = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split() or [""]
             if not key:
                 continue
             if len(numbers) > 2 or not all(re.fullmatch("[0-9]{1,9}", each) for each in numbers):

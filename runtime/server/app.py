@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mimetypes
 import sys
 import time
 import traceback
@@ -41,12 +42,13 @@ from dragoman.runtime.server.scheduler import Cancelled
 from dragoman.runtime.server.service import MAX_ALTERNATIVES, Answer, Capacity, Service
 
 MAX_TEXTS = 1000  # in one request
-MAX_UPLOADS = 16  # documents that are received at once; each is in memory
+MAX_UPLOADS = 16  # documents of the largest size that are in memory at once
 BODY_MARGIN = 64 << 10  # bytes of a body beside its text
 BYTES_PER_CHARACTER = 12  # at most, as \ud83d\ude00 in JSON
 FRONTEND_TIMEOUT = 500  # ms, as in LibreTranslate's settings: the page waits so long for the next key
 
 PAGE = Path(__file__).parent / "page"
+mimetypes.add_type("text/javascript", ".js")  # Windows may have another type in its registry
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -67,6 +69,7 @@ class Settings:
         file_size: Largest size of a document in bytes.
         keys: API keys that requests need, or None.
         cors: Origins whose pages may use the server; `*` for all.
+        url: The URL that clients use, without a slash at its end; empty to take it from each request.
         log: `errors`, `requests` or `texts`: what is written to standard error.
     """
 
@@ -75,6 +78,7 @@ class Settings:
     keys: ApiKeys | None = None
     cors: tuple[str, ...] = ()
     log: str = "errors"
+    url: str = ""
 
     @property
     def most_characters(self) -> int:
@@ -87,7 +91,8 @@ class Interface:
 
     def __init__(self, service: Service, settings: Settings, metrics: Metrics) -> None:
         self.service, self.settings, self.metrics = service, settings, metrics
-        self.downloads, self._rates, self._uploads = Downloads(), RateLimiter(), Capacity(MAX_UPLOADS)
+        self.downloads, self._rates = Downloads(), RateLimiter()
+        self._received = Capacity(MAX_UPLOADS * settings.file_size)  # bytes of bodies
         self._max_body = BYTES_PER_CHARACTER * settings.most_characters + BODY_MARGIN
 
     def app(self, lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]]) -> ASGIApp:
@@ -102,7 +107,7 @@ class Interface:
             ("/translate_file", "POST", self.translate_file),
             ("/download_file/{name}", "GET", self.download_file),
             ("/languages", "GET POST", self.languages),  # old clients send POST
-            ("/frontend/settings", "GET", self.frontend_settings),
+            ("/frontend/settings", "GET POST", self.frontend_settings),
             ("/health", "GET", self.health),
             ("/metrics", "GET", self.show_metrics),
             ("/spec", "GET", self.spec),
@@ -186,7 +191,7 @@ class Interface:
         limits = self._authorise(request, parameters)
         texts, is_array = parameters.texts("q")
         self._check_size(texts, limits)
-        found = await asyncio.to_thread(lambda: [self.service.detect(text) for text in texts])
+        found = await self.service.detect(texts)
         answers = [[language.answer() for language in languages[:3]] for languages in found]
         return _json(answers if is_array else answers[0])
 
@@ -200,11 +205,11 @@ class Interface:
 
         A client that accepts JSON Lines gets the number of translated and of all segments while it waits.
         """
-        with self._uploads.reserved(1):
-            return await self._translate_file(request)
+        with self._received.growing() as reserve:
+            return await self._translate_file(request, reserve)
 
-    async def _translate_file(self, request: Request) -> Response:
-        parameters = await read_parameters(request, self.settings.file_size + BODY_MARGIN)
+    async def _translate_file(self, request: Request, reserve: Callable[[int], None]) -> Response:
+        parameters = await read_parameters(request, self.settings.file_size + BODY_MARGIN, reserve)
         self._authorise(request, parameters)
         if not parameters.file:
             raise RequestError(400, "the file is missing; send it as `file` in a multipart form")
@@ -230,7 +235,7 @@ class Interface:
                 {"place": row.place, "problems": [problem.message for problem in row.problems]}
                 for row in translated.report.listed[:MAX_LISTED]
             ]
-            return {"translatedFileUrl": f"{request.base_url}download_file/{quote(key)}", "listed": listed}
+            return {"translatedFileUrl": f"{self._url(request)}/download_file/{quote(key)}", "listed": listed}
 
         if NDJSON in request.headers.get("accept", ""):
             return await _with_progress(work, answer, partial(_gone, request))
@@ -249,15 +254,17 @@ class Interface:
         """Return the languages of the models."""
         return _json(self.service.models.languages())
 
-    async def frontend_settings(self, _: Request) -> Response:
-        """Return what a page needs to know."""
+    async def frontend_settings(self, request: Request) -> Response:
+        """Return what a page needs to know, with the limit of the client's API key."""
+        key = _key_of(await self._read(request))
+        limits = (self.settings.keys.limits(key) if self.settings.keys else None) or self.settings.limits
         first = next(iter(self.service.models))
         names = {row["code"]: row["name"] for row in self.service.models.languages()}
         source, target = ({"code": code, "name": names[code]} for code in (first.source, first.target))
         return _json(
             {
                 "apiKeys": self.settings.keys is not None,
-                "charLimit": self.settings.limits.characters,
+                "charLimit": limits.characters,
                 "fileSizeLimit": self.settings.file_size,
                 "frontendTimeout": FRONTEND_TIMEOUT,
                 "keyRequired": self.settings.keys is not None,
@@ -277,21 +284,28 @@ class Interface:
 
     async def spec(self, request: Request) -> Response:
         """Return the OpenAPI description of the interface."""
-        return _json(description(str(request.base_url), self.settings.limits.characters))
+        return _json(self._description(request))
 
     async def docs(self, request: Request) -> Response:
         """Return a page that explains the interface."""
-        page = page_of(description(str(request.base_url), self.settings.limits.characters))
-        return Response(page, media_type="text/html")
+        return Response(page_of(self._description(request)), media_type="text/html")
+
+    def _description(self, request: Request) -> dict[str, Any]:
+        return description(self._url(request), self.settings.limits.characters)
+
+    def _url(self, request: Request) -> str:
+        """Return the URL of the server for a client, without a slash at its end."""
+        return self.settings.url or str(request.base_url).rstrip("/")
 
     # Checks
 
     async def _read(self, request: Request) -> Parameters:
-        return await read_parameters(request, self._max_body)
+        with self._received.growing() as reserve:
+            return await read_parameters(request, self._max_body, reserve)
 
     def _authorise(self, request: Request, parameters: Parameters) -> Limits:
         """Return the limits of a client, and count its request. Raises RequestError if it may not make one."""
-        key = parameters.text("api_key", "") or parameters.text("apiKey", "")  # one client has its own spelling
+        key = _key_of(parameters)
         limits: Limits | None = self.settings.limits
         client = client_network(request.client.host) if request.client else ""
         if self.settings.keys:
@@ -344,6 +358,9 @@ class Interface:
 
         try:
             await app(scope, receive, with_headers)
+        except asyncio.CancelledError:  # the server ends, and has waited for this request long enough
+            if not status:
+                await _error(503, "the server stops")(scope, receive, with_headers)
         except Exception:
             traceback.print_exc()
             if not status:
@@ -356,7 +373,8 @@ class Interface:
             self.metrics.requests.labels(path, scope["method"], status).inc()
             self.metrics.seconds.labels(path).observe(seconds)
             if self.settings.log != "errors":
-                print(f"{scope['method']} {scope['path']} {status} {1000 * seconds:.1f} ms", file=sys.stderr)
+                path = scope["raw_path"].decode("ascii", "backslashreplace")  # without line feeds, unlike scope["path"]
+                print(f"{scope['method']} {path} {status} {1000 * seconds:.1f} ms", file=sys.stderr)
 
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
@@ -368,6 +386,11 @@ PATHS = frozenset(
 def _kind_of_path(path: str) -> str:
     """Return a path for the metrics, which has few values."""
     return "/download_file" if path.startswith("/download_file/") else "/"
+
+
+def _key_of(parameters: Parameters) -> str:
+    """Return the API key of a client, or an empty text."""
+    return parameters.text("api_key", "") or parameters.text("apiKey", "")  # one client has its own spelling
 
 
 def _only(methods: list[str], endpoint: Endpoint) -> Endpoint:

@@ -11,9 +11,11 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from types import FrameType
 
 import uvicorn
 
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.server.access import ApiKeys, Limits
 from dragoman.runtime.server.app import Interface, Settings
 from dragoman.runtime.server.http import Connection, listen, sweep, url_of
@@ -25,14 +27,20 @@ from dragoman.runtime.wording import counted
 
 LOOK_SECONDS = 2  # between looks at the files of the models
 GRACE_SECONDS = 30  # for requests that were accepted, when the server ends
+MAX_WORKERS = 256
 SWITCH_SECONDS = 0.0005  # after which a thread lets another one run Python code; Python's default is 0.005
 
 
 def serve(a: argparse.Namespace) -> int:
     """Run `dragoman serve` and return its exit status."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the models are being loaded
     server = Server(a)
     sys.setswitchinterval(SWITCH_SECONDS)
     server.run_until_told()
+    if server.service.is_busy:  # Python would wait for the threads
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 
@@ -57,8 +65,11 @@ class Server(uvicorn.Server):
         self.url = url_of(self._listener)
         self.metrics = Metrics()
         n_workers = a.workers or available_cores()
+        if n_workers > MAX_WORKERS:
+            self._listener.close()
+            raise UserError(f"--workers is {n_workers:,}; give at most {MAX_WORKERS}, best one for each core")
         scheduler = Scheduler(n_workers, a.batch_size, on_batch=self.metrics.count_batch)
-        settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log)
+        settings = Settings(limits, a.file_limit << 20, keys, tuple(a.cors), a.log, a.url or "")
         self.service = Service(models, scheduler, beam=a.beam, capacity=max(a.queue, settings.most_characters))
         self.metrics.watch(lambda: self.service.capacity.used, lambda: scheduler.n_waiting)
         pairs = ", ".join(model.pair for model in models)
@@ -75,6 +86,11 @@ class Server(uvicorn.Server):
         """Answer requests until a signal comes, or `should_exit` is set."""
         with contextlib.closing(self._listener), contextlib.closing(self.service):
             self.run(sockets=[self._listener])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the server after the requests that it has accepted; at the second signal, without waiting for them."""
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer requests."""

@@ -8,20 +8,27 @@ import socket
 import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import Server
 
 from dragoman.runtime.errors import UserError
 
 MAX_HEADERS = 512 << 10  # bytes; a text may stand in the query string, with nine bytes for a character
+MAX_URL = 65_535  # bytes of a URL that httptools can split
+UPGRADE = b"upgrade", b"http2-settings"  # names of headers that wish for another protocol
+MAX_BETWEEN = 64 << 10  # bytes without any of the body, such as trailers
 MAX_CONNECTIONS = 1000
 MAX_PORT = 65535
 FILES_FOR_OTHER_USE = 64  # of those that a process may open
 
-# A request must be here after so many seconds, and a large body at so many bytes a second.
+# A request must be here after so many seconds, or else come at so many bytes a second.
 PATIENCE = 20
 SLOWEST = 10_000
-WRITE_PATIENCE = 60  # seconds without a byte that the client takes of an answer
+
+# A client must take its answer in so many seconds, or else at so many bytes a second.
+WRITE_PATIENCE = 60
+SLOWEST_WRITE = 1000
 
 # A refused request is still read for so many seconds and bytes, or else its client may not see the answer: a system
 # resets a connection that is closed with unread bytes.
@@ -33,13 +40,18 @@ SWEEP_SECONDS = 1
 class Connection(HttpToolsProtocol):
     """A connection of uvicorn that answers errors in JSON and keeps an eye on the time.
 
-    `sweep` closes connections that send a request, or take an answer, too slowly.
+    `sweep` closes connections that send a request, or take an answer, too slowly. A request for another protocol, such
+    as the `h2c` of Java's clients, is read as if it did not ask for it (RFC 9110, section 7.8).
     """
 
-    _reading_since: float | None = None  # a request is being received
+    _reading_since: float | None = None  # a request is being received, and was fast enough until then
     _writing_since: float | None = None  # an answer is stuck
     _n_received = 0  # bytes of the request
+    _n_before = 0  # bytes of the request until `_reading_since`
     _n_header = 0  # bytes of the request's head; -1 when that is complete
+    _n_between = 0  # bytes since the last ones of the body
+    _n_unsent = 0  # bytes of the answer when it got stuck
+    _plain_head = b""  # of a request for another protocol, without that wish
     _is_refused = False
     _linger_until: float | None = None  # the answer is sent, and the rest of the request is ignored
 
@@ -51,18 +63,41 @@ class Connection(HttpToolsProtocol):
             self.refuse(503, "too many connections; try again in some seconds")
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a request. Refuse one whose head is too long."""
+        """Read a part of a request. Refuse one whose head is too long, or that is no HTTP."""
         self._n_received += len(data)
+        self._n_between += len(data)
         if self._linger_until is not None:
             if self._n_received > LINGER_BYTES:
                 self.transport.abort()
             return
+        if self._is_refused:
+            return  # the answer to the request before is still to come
         if self._n_header >= 0:
             self._n_header += len(data)
             if self._n_header > MAX_HEADERS + (1 << 18):  # the head's last bytes may come with some of the body
                 self.refuse(431, f"the head of the request has more than {MAX_HEADERS:,} bytes, which is the limit")
                 return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.refuse(400, "this is no valid HTTP request")
+            return
+        if self._n_header < 0 and self._n_between > MAX_BETWEEN:
+            self.refuse(431, f"the request has more than {MAX_BETWEEN:,} bytes of trailers, or of a chunk's head")
+
+    def _parse(self, data: bytes) -> None:
+        """Parse bytes. Raises HttpParserError."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._plain_head:  # of the method CONNECT, which is refused
+                    return
+                head, self._plain_head = self._plain_head, b""
+                self.parser.feed_data(head)
+                data = data[upgrade.args[0] :]
 
     def on_message_begin(self) -> None:
         """Begin to count a request."""
@@ -70,20 +105,53 @@ class Connection(HttpToolsProtocol):
         if self._reading_since is None:
             self._reading_since = self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. A trailer, which follows the body, is ignored."""
+        if self._n_header >= 0:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start the request."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            start = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+            headers = [
+                b"%s: %s" % header for header in self.headers if header[0] not in (b"upgrade", b"http2-settings")
+            ]
+            self._plain_head = b"\r\n".join([start, *headers, b"", b""])
+            return
         self._n_header = -1
+        self._n_between = 0
+        query = None
+        if len(self.url) > MAX_URL:
+            self.url, _, query = self.url.partition(b"#")[0].partition(b"?")
         super().on_headers_complete()
+        if query is not None:
+            self.scope["query_string"] = query
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._n_between = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the count of a request that is here."""
+        if self._plain_head:
+            return
         self._reading_since = None
-        self._n_received = self._n_header = 0
+        self._n_received = self._n_before = self._n_header = 0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Refuse a request that is not complete, as the server ends. One that is complete is answered."""
+        if self._reading_since is not None and self._n_received:
+            self.refuse(503, "the server stops")
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """Note that the client does not take its answer."""
         self._writing_since = self.loop.time()
+        self._n_unsent = self.transport.get_write_buffer_size()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -91,14 +159,13 @@ class Connection(HttpToolsProtocol):
         self._writing_since = None
         super().resume_writing()
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
-        self.refuse(400, "this is no valid HTTP request")
-
     def refuse(self, status: int, message: str) -> None:
-        """Answer with an error, and close the connection."""
+        """Answer with an error, and close the connection. A complete request before it still gets its own answer."""
         self._is_refused = True
         if self.transport.is_closing():
+            return
+        if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             body = json.dumps({"error": message}).encode()
@@ -133,15 +200,20 @@ class Connection(HttpToolsProtocol):
             if now > self._linger_until:
                 self.transport.abort()
             return
-        if self._writing_since is not None and now - self._writing_since > WRITE_PATIENCE:
-            self.transport.abort()
+        if self._writing_since is not None:
+            n_taken = self._n_unsent - self.transport.get_write_buffer_size()
+            if now - self._writing_since > WRITE_PATIENCE + n_taken / SLOWEST_WRITE:
+                self.transport.abort()
         if self._reading_since is None or self.flow.read_paused:
             return
         if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
             self._reading_since = now  # the request before has no answer yet
-        elif now - self._reading_since > PATIENCE + self._n_received / SLOWEST:
-            if self._n_received:
-                self.refuse(408, f"the request is not complete after {PATIENCE} s")
+        elif now - self._reading_since > PATIENCE:
+            if self._n_received - self._n_before >= PATIENCE * SLOWEST:
+                self._reading_since, self._n_before = now, self._n_received
+            elif self._n_received:
+                message = f"the request is not complete after {PATIENCE} s, and has not {SLOWEST:,} bytes a second"
+                self.refuse(408, message)
             else:
                 self.transport.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ from dragoman.runtime.errors import UserError
 from dragoman.runtime.languages import bcp47, best_match, language_name
 from dragoman.runtime.server.errors import RequestError, shown
 from dragoman.runtime.translator import Translator
+
+LONGEST_CODE = 64  # characters of a language code; languages that were asked for are remembered
 
 
 class Stamp(NamedTuple):
@@ -60,8 +63,10 @@ class ServedModel:
 
 
 def stamp_of(path: str) -> Stamp:
-    """Return the state of a file. Raises OSError."""
+    """Return the state of a file. Raises OSError, and UserError for a folder or a pipe."""
     found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is no regular file; give the file of a model")
     return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
@@ -112,7 +117,7 @@ class Models:
 
         Raises RequestError if there are none.
         """
-        models = [model for model in self if best_match(target, [model.target])]
+        models = [model for model in self if len(target) <= LONGEST_CODE and best_match(target, [model.target])]
         if not models:
             known = ", ".join(dict.fromkeys(model.target for model in self))
             raise RequestError(400, f"target is {shown(target)}, to which no model translates; choose from {known}")
@@ -122,7 +127,7 @@ class Models:
         known = self.tags
         tags = []
         for name, given in (("source", source), ("target", target)):
-            tag = best_match(given, known)
+            tag = best_match(given, known) if len(given) <= LONGEST_CODE else None
             if tag is None:
                 raise RequestError(400, f"{name} is {shown(given)}, which no model has; choose from {', '.join(known)}")
             tags.append(tag)
@@ -149,7 +154,7 @@ class Models:
         for key, model in [*self._models.items()]:
             try:
                 stamp = stamp_of(model.path)
-            except OSError:  # it is being replaced, or is gone
+            except (OSError, UserError):  # it is being replaced, or is gone
                 continue
             if not all_files:
                 if stamp in (model.stamp, self._rejected.get(model.path)):
@@ -161,9 +166,9 @@ class Models:
                 new = ServedModel.load(model.path)
                 if (new.source, new.target) != key:
                     raise UserError(f"{model.path} now translates {new.pair}; restart the server for another pair")
-            except UserError as error:
+            except Exception as error:  # whatever is wrong with the new file, the server lives on
                 self._rejected[model.path] = stamp
-                messages.append(f"{error}; the model that was loaded before stays in use")
+                messages.append(f"{error or type(error).__name__}; the model that was loaded before stays in use")
             else:
                 self._models[key] = new
                 self._find.cache_clear()

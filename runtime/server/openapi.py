@@ -24,6 +24,7 @@ _MEANINGS = {
     "413": "The text, the body or the file is too large.",
     "415": "The body or the file is in another format.",
     "429": "Too many requests. Retry-After says when to try again.",
+    "431": "The head of the request is too large.",
     "500": "An unforeseen error.",
     "503": "The server has too much to do. Retry-After says when to try again.",
 }
@@ -33,7 +34,7 @@ def description(url: str, characters: int) -> dict[str, Any]:
     """Return the OpenAPI 3.0 description.
 
     Args:
-        url: URL of the server.
+        url: URL of the server, without a slash at its end.
         characters: Largest number of characters in a request.
     """
     language = {"type": "string", "example": "en", "description": "A language code from /languages."}
@@ -86,7 +87,7 @@ def description(url: str, characters: int) -> dict[str, Any]:
             "description": "Translation with models that you train. Compatible with clients of LibreTranslate.",
             "license": {"name": "Apache-2.0"},
         },
-        "servers": [{"url": url.rstrip("/")}],
+        "servers": [{"url": url}],
         "paths": {
             "/translate": {
                 "post": _operation(
@@ -153,8 +154,20 @@ def description(url: str, characters: int) -> dict[str, Any]:
                 "get": _operation("List the languages", [], None, "Languages", "400"),
                 "post": _operation("List the languages, for older clients", [], None, "Languages", "400"),
             },
-            "/frontend/settings": {"get": _operation("Settings for a page", [], None, "Settings", "400")},
+            "/frontend/settings": {
+                "get": _operation("Settings for a page", [], None, "Settings", "400"),
+                "post": _operation(
+                    "Settings for a page, with the limit of an API key",
+                    [],
+                    {"api_key": _KEY},
+                    "Settings",
+                    "400 408 413 415",
+                ),
+            },
             "/health": {"get": _operation("Tell whether the server works", [], None, "Health", "400")},
+            "/metrics": {"get": _content("Show metrics for Prometheus", "text/plain", "The metrics.")},
+            "/docs": {"get": _content("Show a page about the interface", "text/html", "The page.")},
+            "/spec": {"get": _content("Show this description", "application/json", "The description.", "object")},
         },
         "components": {
             "schemas": {
@@ -248,8 +261,15 @@ def _object(properties: dict[str, Any], required: list[str] | None = None) -> di
 
 
 def _errors(statuses: str) -> dict[str, Any]:
+    """Return the answers of errors. The head of any request may be too large."""
     content = {"application/json": {"schema": _ERROR}}
-    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses.split()}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in (*statuses.split(), "431")}
+
+
+def _content(summary: str, media_type: str, meaning: str, kind: str = "string") -> dict[str, Any]:
+    """Return the description of an operation that shows something to people or to other programs."""
+    content = {media_type: {"schema": {"type": kind}}}
+    return {"summary": summary, "responses": {"200": {"description": meaning, "content": content}, **_errors("400")}}
 
 
 def _operation(

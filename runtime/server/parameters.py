@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -106,19 +106,20 @@ def _kind(value: object) -> str:
     return {dict: "an object", list: "an array", str: "a string", type(None): "null"}.get(type(value), "repeated")
 
 
-async def read_parameters(request: Request, max_size: int) -> Parameters:
+async def read_parameters(request: Request, max_size: int, reserve: Callable[[int], None]) -> Parameters:
     """Return the parameters of a request.
 
     Args:
         request: The request.
         max_size: Largest size of the body in bytes. A larger one is refused before it is read, or, where its size is
             not known before, when it becomes larger.
+        reserve: Takes the number of further bytes that will be in memory. It may raise RequestError.
 
     Raises:
-        RequestError: The body or the query string is damaged, too large, or in another format.
+        RequestError: The body or the query string is damaged, too large, or in another format, or there are too many.
     """
     values = _from_pairs(_pairs(request.scope["query_string"], "the query string"))
-    body = await _read_body(request, max_size)
+    body = await _read_body(request, max_size, reserve)
     if not body:
         return Parameters(values)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -138,7 +139,7 @@ async def read_parameters(request: Request, max_size: int) -> Parameters:
     return Parameters({**values, **{name: value for name, value in given.items() if value is not None}}, file)
 
 
-async def _read_body(request: Request, max_size: int) -> bytes:
+async def _read_body(request: Request, max_size: int, reserve: Callable[[int], None]) -> bytes:
     message = f"the body has more than {max_size:,} bytes, which is the limit"
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_size:
@@ -149,6 +150,7 @@ async def _read_body(request: Request, max_size: int) -> bytes:
         size += len(chunk)
         if size > max_size:
             raise too_large(message)
+        reserve(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -122,9 +122,12 @@ class Scheduler:
     def cancel(self, job: Job, error: Exception | None = None) -> None:
         """Remove the waiting parts of a job, for example because its client went away, and end it with an error."""
         with self._condition:
-            for item in job.waiting.values():
+            if job.waiting:
                 group = self._groups[job.group]
-                del group[bisect_left(group, item)]
+                if len(job.waiting) == 1:
+                    del group[bisect_left(group, next(iter(job.waiting.values())))]
+                else:  # each deletion takes time in proportion to the group
+                    group[:] = [item for item in group if item.job is not job]
                 if not group:
                     del self._groups[job.group]
             job.waiting.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,7 +30,10 @@ N_COMPARED = 4  # hypotheses from which the confidence of words is found
 # Texts up to this many characters are split where requests are read. Handing them to a thread would take longer.
 SHORT = 1000
 RETRY_AFTER = {"Retry-After": "5"}
+THREADS = "dragoman-service"  # how the names of threads begin
 MARKUP_THREADS = 8
+TEXT_THREADS = 4
+DETECTION_THREADS = 1  # many texts to detect must not keep others from being translated
 SAMPLE = 50  # segments of a document that show its language
 MAX_DOCUMENTS = 8  # that are translated or wait
 DOCUMENT_THREADS = 2
@@ -64,15 +69,31 @@ class Capacity:
         self.limit, self.used = limit, 0
 
     @contextmanager
-    def reserved(self, amount: int) -> Iterator[None]:
-        """Reserve an amount. Raises RequestError if there is not enough; a request alone is always accepted."""
-        if self.used and self.used + amount > self.limit:
-            raise RequestError(503, "too many requests wait; try again in some seconds", RETRY_AFTER)
-        self.used += amount
+    def growing(self) -> Iterator[Callable[[int], None]]:
+        """Yield a function that reserves a further amount for a request.
+
+        It raises RequestError if there is not enough; a request alone is always accepted.
+        """
+        own = 0
+
+        def reserve(amount: int) -> None:
+            nonlocal own
+            if self.used > own and self.used + amount > self.limit:
+                raise RequestError(503, "too many requests wait; try again in some seconds", RETRY_AFTER)
+            self.used += amount
+            own += amount
+
         try:
-            yield
+            yield reserve
         finally:
-            self.used -= amount
+            self.used -= own
+
+    @contextmanager
+    def reserved(self, amount: int) -> Iterator[None]:
+        """Reserve an amount. Raises RequestError if there is not enough."""
+        with self.growing() as reserve:
+            reserve(amount)
+            yield
 
 
 class Service:
@@ -96,19 +117,38 @@ class Service:
         self.models, self.scheduler, self.capacity = models, scheduler, Capacity(capacity)
         self._beam = beam
         self._detector = Detector()
-        self._markup_threads = ThreadPoolExecutor(MARKUP_THREADS, thread_name_prefix="markup")
-        self._document_threads = ThreadPoolExecutor(DOCUMENT_THREADS, thread_name_prefix="documents")
+        counts = TEXT_THREADS, DETECTION_THREADS, MARKUP_THREADS, DOCUMENT_THREADS
+        pools = [ThreadPoolExecutor(count, thread_name_prefix=THREADS) for count in counts]
+        self._text_threads, self._detection_threads, self._markup_threads, self._document_threads = self._pools = pools
         self._n_documents = 0
 
     def close(self) -> None:
-        """Stop the workers. What waits is given up."""
+        """Stop the workers, and give up what waits. Threads that read a text or a document end when they have."""
         self.scheduler.close()
-        self._markup_threads.shutdown()
-        self._document_threads.shutdown()
+        for threads in self._pools:
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    def detect(self, text: str) -> list[Detected]:
-        """Return the languages that the text may be in, among all of the models', the most likely first."""
-        return self._detector.detect(text, self.models.tags)
+    @property
+    def is_busy(self) -> bool:
+        """True if threads still read a text or a document a second after `close`. Nothing can interrupt them."""
+        end = time.monotonic() + 1
+        own = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+        for thread in own:
+            thread.join(max(0.0, end - time.monotonic()))
+        return any(thread.is_alive() for thread in own)
+
+    async def detect(self, texts: Sequence[str]) -> list[list[Detected]]:
+        """Return the languages that each text may be in, among all of the models', the most likely first.
+
+        Raises RequestError if too many requests wait.
+        """
+
+        def find() -> list[list[Detected]]:
+            return [self._detector.detect(text, self.models.tags) for text in texts]
+
+        n_characters = sum(map(len, texts))
+        with self.capacity.reserved(n_characters):
+            return await _in_thread(self._detection_threads, find, at_once=n_characters < SHORT)
 
     def sources_of(self, texts: Sequence[str], target: str) -> list[Detected]:
         """Return the language of each text that is to be translated: one that a model translates from, or the target.
@@ -151,7 +191,7 @@ class Service:
             detected: Sequence[Detected | None] = [None] * len(texts)
             if source.lower() == "auto":
                 find = partial(self.sources_of, texts, target)
-                detected = find() if n_characters < SHORT else await asyncio.to_thread(find)
+                detected = await _in_thread(self._detection_threads, find, at_once=n_characters < SHORT)
             answers = [Answer(text, language) for text, language in zip(texts, detected, strict=True)]
             indices_of: dict[ServedModel, list[int]] = {}
             for i, language in enumerate(detected):
@@ -180,19 +220,19 @@ class Service:
             translator.prepare, texts, beam=beam, n_best=n_best, alignments=details and translator.has_attention
         )
         is_short = sum(map(len, texts)) < SHORT
-        prepared = prepare() if is_short else await asyncio.to_thread(prepare)
+        prepared = await _in_thread(self._text_threads, prepare, at_once=is_short)
         job = self.scheduler.submit(translator, prepared)
         if not job.future.done():
             await self._wait(asyncio.wrap_future(job.future), gone, lambda: self.scheduler.cancel(job))
         finish = partial(_answers, translator, prepared, n_alternatives, details)
-        return finish() if is_short else await asyncio.to_thread(finish)
+        return await _in_thread(self._text_threads, finish, at_once=is_short)
 
     async def _translate_html(
         self, translator: Translator, texts: Sequence[str], gone: Callable[[], Any]
     ) -> list[Answer]:
         batched = _BatchedTranslator(translator, self.scheduler)
         work = partial(translate_fragments, batched, texts, "html", beam=self._beam)
-        return [Answer(text) for text in await self._in_thread(self._markup_threads, work, batched, gone)]
+        return [Answer(text) for text in await self._translate_in_thread(self._markup_threads, work, batched, gone)]
 
     async def source_of_document(self, data: bytes, format: str, target: str) -> Detected:
         """Return the language of a document; see `sources_of`. Raises UserError for a damaged one."""
@@ -201,7 +241,7 @@ class Service:
             segments = Document(data, format_named(format), Options()).segments[:SAMPLE]
             return self.sources_of(["\n".join(segment.text for segment in segments)], target)[0]
 
-        return await asyncio.get_running_loop().run_in_executor(self._document_threads, find)
+        return await _in_thread(self._document_threads, find)
 
     async def translate_document(
         self, model: ServedModel, data: bytes, format: str, name: str, progress: Progress, gone: Callable[[], Any]
@@ -214,11 +254,11 @@ class Service:
         batched = _BatchedTranslator(model.translator, self.scheduler)
         work = partial(translate_bytes, batched, data, format, name=name, beam=self._beam, progress=progress)
         try:
-            return await self._in_thread(self._document_threads, work, batched, gone)
+            return await self._translate_in_thread(self._document_threads, work, batched, gone)
         finally:
             self._n_documents -= 1
 
-    async def _in_thread(
+    async def _translate_in_thread(
         self, threads: ThreadPoolExecutor, work: Callable[[], Value], translator: _BatchedTranslator,
         gone: Callable[[], Any],
     ) -> Value:  # fmt: skip
@@ -240,6 +280,11 @@ class Service:
             if not future.done():
                 cancel()
         return await future
+
+
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], Value], *, at_once: bool = False) -> Value:
+    """Return the result of work in a thread, or of work that takes less time than handing it over."""
+    return work() if at_once else await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 class _BatchedTranslator:

@@ -18,6 +18,12 @@ export async function get(path) {
   return parsed(await request(path));
 }
 
+/** Return the settings of the server, with the limits of an API key. */
+export async function settingsFor(key) {
+  const body = new URLSearchParams(key ? { api_key: key } : {});
+  return parsed(await request("frontend/settings", { method: "POST", body }));
+}
+
 /** Return the translation of a text, with alternatives and details of its words. */
 export async function translate(parameters, signal) {
   const body = JSON.stringify({ format: "text", alternatives: 3, details: true, ...parameters });

@@ -32,7 +32,7 @@ export class History {
   /** The entries, newest first. They are read each time, since another tab may have changed them. */
   get entries() {
     const entries = load("history", []);
-    return Array.isArray(entries) ? entries : [];
+    return Array.isArray(entries) ? entries.filter((entry) => typeof entry?.text === "string") : [];
   }
 
   /** Add an entry. It takes the place of the same text, and of the newest one if that is only its beginning. */

@@ -1,6 +1,6 @@
 /** The page: translates while you type. */
 
-import { Failure, get, sentence, translate } from "./api.js";
+import { Failure, get, sentence, settingsFor, translate } from "./api.js";
 import { Documents } from "./documents.js";
 import { History } from "./history.js";
 import { LanguageChoice, setLanguage } from "./languages.js";
@@ -27,7 +27,7 @@ let shown = ""; // the translation that is chosen among those of the answer
 async function start() {
   try {
     const rows = await get("languages");
-    settings = await get("frontend/settings");
+    settings = await settingsFor(load("key", ""));
     languages = new LanguageChoice(rows, $("source-language"), $("target-language"));
   } catch (failure) {
     showError(failure);
@@ -57,9 +57,20 @@ function listen() {
   addEventListener("pagehide", settle);
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    save("key", $("key").value.trim() || null);
-    onChange(0);
+    onKey($("key").value.trim());
   });
+}
+
+/** Take a new API key, which may have limits of its own. */
+async function onKey(key) {
+  save("key", key || null);
+  try {
+    settings = await settingsFor(key);
+  } catch (failure) {
+    showError(failure);
+    return;
+  }
+  onChange(0);
 }
 
 /** Begin to translate what is on the page now, after a pause in ms. */

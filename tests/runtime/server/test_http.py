@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dragoman
+from dragoman.cli import parse
 from dragoman.runtime.server import service
+from dragoman.runtime.server.app import PATHS
 from serving import Answer, Client, serving
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -211,6 +213,25 @@ def test_a_document_and_its_download(client: Client) -> None:
     assert client.get(url.path).body == data
 
 
+@pytest.mark.parametrize("url", ["https://example.org", "https://example.org:8443/mt/", "http://[::1]/a/b"])
+def test_the_url_of_a_proxy(url: str, copying_files: list[Path]) -> None:
+    with serving(copying_files[0], "--url", url) as client:
+        found = client.upload("a.txt", b"copy", source="en", target="de").json["translatedFileUrl"]
+        assert found.startswith(f"{url.rstrip('/')}/download_file/")
+        assert client.get(f"/download_file/{found.split('/')[-1]}").body == b"copy"
+        assert client.get("/spec").json["servers"] == [{"url": url.rstrip("/")}]
+
+
+@pytest.mark.parametrize(
+    "url", ["example.org", "ftp://example.org", "https://", "https://a@b", "http://a/?b", "http://["]
+)
+def test_urls_that_are_none(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["serve", "a.onnx", "--url", url])
+    assert ended.value.code == 2
+    assert "is no URL of a server" in capsys.readouterr().err
+
+
 def test_a_document_with_progress(client: Client) -> None:
     lines = "".join(f"copy this line, number {i}\n" for i in range(500))
     answer = client.upload("a.txt", lines.encode(), accept="application/x-ndjson", source="en", target="de")
@@ -373,6 +394,8 @@ def test_metrics_have_no_text(client: Client) -> None:
 
 def test_the_description_and_its_page(client: Client) -> None:
     description = client.get("/spec").json
+    assert description["servers"] == [{"url": client.server.url}]
+    assert {path.partition("/{")[0] for path in description["paths"]} == {*PATHS, "/download_file"}
     assert description["openapi"].startswith("3.")
     assert {*description["paths"]} >= {"/translate", "/detect", "/languages", "/translate_file"}
     page = client.get("/docs")
@@ -385,6 +408,10 @@ def test_keys_are_asked_for_and_have_limits(copying_files: list[Path], tmp_path:
     keys = tmp_path / "keys.txt"
     keys.write_text("alpha\nbeta 2 5\ngamma 0 300000\n")
     with serving(copying_files[0], "--api-keys", keys) as client:
+        limits = [
+            client.post("/frontend/settings", api_key=key).json["charLimit"] for key in ("", "wrong", "beta", "gamma")
+        ]
+        assert limits == [20_000, 20_000, 5, 300_000]
         values = {"q": "copy", "source": "en", "target": "de"}
         assert client.get("/frontend/settings").json["keyRequired"] is True
         assert client.get("/languages").status == client.get("/health").status == 200

@@ -465,7 +465,7 @@ def test_errors_in_plain_words(page: Page, answer: str, message: str) -> None:
 
 
 def test_api_key(page: Page, tiny_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("secret\n")
+    (tmp_path / "keys").write_text("secret 0 30000\n")
     assert not page.find("#key-form").is_displayed()
     page.fails_on_purpose = True
     with served(tiny_file, "--api-keys", tmp_path / "keys") as (_, url):
@@ -473,14 +473,17 @@ def test_api_key(page: Page, tiny_file: Path, tmp_path: Path) -> None:
         page.type("12")
         page.wait_for("#error", "This server needs an API key. Type yours above.")
         assert page.find("#key").get_attribute("type") == "password"
+        assert page.text("#count") == "2 / 20,000"
         page.find("#key").send_keys("wrong", Keys.ENTER)
         page.wait_for("#error", "The API key is unknown.")
         page.find("#key").clear()
         page.find("#key").send_keys("secret", Keys.ENTER)
         translation = page.wait(lambda: page.text("#target"))
         assert page.text("#error") == ""
+        assert page.text("#count") == "2 / 30,000"
         page.reload()
         page.type("12")
+        page.wait_for("#count", "2 / 30,000")
         page.wait_for("#target", translation)
         (tmp_path / "a.txt").write_text("12")
         page.find("#file").send_keys(str(tmp_path / "a.txt"))
