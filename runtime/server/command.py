@@ -50,6 +50,7 @@ class Server(uvicorn.Server):
     Attributes:
         url: Its URL.
         service: The translation of requests.
+        interface: Its HTTP interface.
         metrics: Its metrics.
     """
 
@@ -74,7 +75,8 @@ class Server(uvicorn.Server):
         self.metrics.watch(lambda: self.service.capacity.used, lambda: scheduler.n_waiting)
         pairs = ", ".join(model.pair for model in models)
         self._message = f"serving {pairs} on {self.url} with {counted(n_workers, 'worker')}; Ctrl-C ends it"
-        app = Interface(self.service, settings, self.metrics).app(self._around)
+        self.interface = Interface(self.service, settings, self.metrics)
+        app = self.interface.app(self._around)
         super().__init__(
             uvicorn.Config(
                 app, interface="asgi3", http=Connection, ws="none", log_config=None, access_log=False,

@@ -209,7 +209,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
             self._reading_since = now  # the request before has no answer yet
         elif now - self._reading_since > PATIENCE:
-            if self._n_received - self._n_before >= PATIENCE * SLOWEST:
+            if self._n_received - self._n_before >= SLOWEST * (now - self._reading_since):
                 self._reading_since, self._n_before = now, self._n_received
             elif self._n_received:
                 message = f"the request is not complete after {PATIENCE} s, and has not {SLOWEST:,} bytes a second"

@@ -17,12 +17,13 @@ DEFAULT = Limits(10, 1000)
 
 def test_keys_have_the_limits_of_their_line(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
-    path.write_text("\ufeff# keys\n\nalpha\nbeta 5  # a comment\n  gamma\t0 99\r\n", "utf-8")
+    path.write_text("\ufeff# keys\n\nalpha\nbeta 5  # a comment\n  gamma\t0 99\r\nd#e 7 #f\n", "utf-8")
     keys = ApiKeys.read(str(path), DEFAULT)
     assert keys.limits("alpha") == DEFAULT
     assert keys.limits("beta") == Limits(5, 1000)
     assert keys.limits("gamma") == Limits(0, 99)
-    for unknown in ("", "alph", "alphaa", "ALPHA", "# keys", "\ud800"):
+    assert keys.limits("d#e") == Limits(7, 1000)
+    for unknown in ("", "alph", "alphaa", "ALPHA", "# keys", "d", "\ud800"):
         assert keys.limits(unknown) is None
 
 

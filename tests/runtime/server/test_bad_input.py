@@ -9,17 +9,20 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from dragoman.runtime.languages import parse_language
 from dragoman.runtime.parts import Part
-from dragoman.runtime.server import app, http
+from dragoman.runtime.server import app, command, http
 from dragoman.runtime.translator import SearchSettings
 from serving import SECONDS, Client, serving
 
 HEAD = b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+BODY = b'{"q": "copy this", "source": "en", "target": "de"}'
 
 
 @pytest.fixture
@@ -114,6 +117,41 @@ def test_a_slow_head_is_ended(head: bytes, slow: Callable[..., bytes]) -> None:
     assert "is not complete after" in error_of(slow(head), 408)
 
 
+def test_a_slow_client_is_ended_though_it_was_fast_before(slow: Callable[..., bytes]) -> None:
+    request = HEAD + b"Content-Length: 100000\r\n\r\n" + b" " * 90_000
+    assert "is not complete after" in error_of(slow(request), 408)
+
+
+def test_a_client_that_is_fast_enough_has_time(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(http, "PATIENCE", 0.2)
+    monkeypatch.setattr(http, "SLOWEST", 1)
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        for byte in BODY:
+            connection.sendall(bytes([byte]))
+            threading.Event().wait(0.02)
+        assert all_of(connection).endswith(b'{"translatedText":"copy this"}')
+
+
+@pytest.mark.parametrize("rate", [10**9, 1])
+def test_a_client_that_takes_its_answer_slowly_is_cut_off_only_if_it_is_too_slow(
+    rate: int, server: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(http, "WRITE_PATIENCE", 0.1)
+    monkeypatch.setattr(http, "SLOWEST_WRITE", rate)
+    size = 8 << 20
+    name = server.server.interface.downloads.add("a.txt", b"a" * size)
+    with server.connect() as connection:
+        connection.sendall(b"GET /download_file/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % name.encode())
+        received = 0
+        while data := connection.recv(1 << 19):
+            received += len(data)
+            threading.Event().wait(0.15)
+    assert received > size if rate == 1 else received < size
+
+
 def test_a_silent_connection_is_closed(slow: Callable[..., bytes]) -> None:
     assert slow(b"") == b""
 
@@ -126,10 +164,9 @@ def test_a_second_request_on_a_connection_may_be_slow_too(slow: Callable[..., by
 def test_a_request_is_answered_though_the_next_one_is_slow(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(http, "SLOWEST", 10**9)
-    body = b'{"q": "copy this", "source": "en", "target": "de"}'
     with server.connect() as connection:
         with workers_held(server):
-            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
             until(lambda: server.server.service.capacity.used > 0)
             connection.sendall(HEAD)
             until(lambda: [getattr(c, "_n_received", 0) for c in server.server.server_state.connections] == [len(HEAD)])
@@ -165,6 +202,82 @@ def test_a_client_that_sends_all_before_it_reads_sees_its_refusal(server: Client
             connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
         connection.sendall(b"0\r\n\r\n")
         assert "which is the limit" in error_of(all_of(connection), 413)
+
+
+@pytest.mark.parametrize("piece", [b"a: b\r\n", b"a: " + b"b" * 1000, b"a: b\r\n" * 10_000])
+def test_trailers_without_end_are_refused(piece: bytes, server: Client) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        received = b""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range((1 << 20) // len(piece)):
+                connection.sendall(piece)
+            received = all_of(connection)
+    if received:
+        assert "bytes of trailers" in error_of(received, 431)
+
+
+def test_few_trailers_are_ignored(server: Client) -> None:
+    head = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"%x;name=value\r\n%s\r\n0\r\nContent-Type: text/plain\r\n\r\n" % (len(BODY), BODY)
+    answer = server.raw(head + chunks)
+    assert answer.endswith(b'{"translatedText":"copy this"}')
+
+
+UPGRADES = [
+    (b"Upgrade, HTTP2-Settings", b"h2c"),  # curl --http2, and Java
+    (b"Upgrade", b"websocket"),
+    (b"keep-alive, Upgrade", b"TLS/1.0, HTTP/1.1"),
+]
+
+
+@pytest.mark.parametrize(("connection", "protocol"), UPGRADES)
+@pytest.mark.parametrize("body", [BODY, b"GET /health HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("form", [b"Content-Length: %(size)d\r\n\r\n%(body)b", b"%(chunked)b"])
+def test_a_wish_for_another_protocol_is_ignored(
+    connection: bytes, protocol: bytes, body: bytes, form: bytes, server: Client
+) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    rest = form % {b"size": len(body), b"body": body, b"chunked": chunked}
+    head = HEAD + b"HTTP2-Settings: AAMAAABkAAQ\r\nConnection: %s\r\nUpgrade: %s\r\n" % (connection, protocol)
+    plain = HEAD + b"Connection: close\r\n" + rest
+    status = b"HTTP/1.1 200" if body.startswith(b"{") else b"HTTP/1.1 400"
+    whole = head + rest
+    for cut in (0, 40, len(HEAD), len(head), len(head) + rest.index(b"\r\n\r\n") + 4, len(whole) - 3, len(whole)):
+        with server.connect() as client:
+            client.sendall(whole[:cut])
+            threading.Event().wait(0.01)
+            client.sendall(whole[cut:] + plain)
+            assert all_of(client).split(b"HTTP/1.1 ")[1:][0][:3] == status[-3:]
+            assert all_of(client) == b""
+
+
+def test_a_bad_request_does_not_take_the_answer_of_the_one_before(server: Client) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    for bad in (b"hello\r\n\r\n", HEAD + b"Content-Length: -1\r\n\r\n", b"\x00" * 100):
+        with server.connect() as connection:
+            with workers_held(server):
+                connection.sendall(request + bad)
+                until(lambda: server.server.service.capacity.used > 0)
+            received = all_of(connection)
+        assert received.startswith(b"HTTP/1.1 200")
+        assert received.endswith(b'{"translatedText":"copy this"}')
+
+
+def test_a_long_query_string_is_read(server: Client) -> None:
+    text = "ä" * 19_000
+    answer = server.get(f"/translate?langpair=en%7Cde&q={quote(text)}")
+    assert answer.json["responseData"]["translatedText"]
+    assert server.get("/health?" + "a" * 200_000).status == 200
+
+
+def test_long_codes_of_languages_are_refused_and_forgotten(server: Client) -> None:
+    code = "en-x-" + "a" * 100_000
+    for source, target in ((code, "de"), ("en", code), ("auto", code)):
+        values = {"source": source, "target": target}
+        assert "a..., " in server.post("/translate", q="copy", **values).error(400)
+    assert parse_language.cache_info().maxsize
+    assert server.server.service.models._find.cache_info().currsize == 0
 
 
 def test_a_large_head_is_refused(server: Client) -> None:
@@ -242,19 +355,54 @@ def test_too_many_documents_are_refused(server: Client, monkeypatch: pytest.Monk
     assert "retry-after" in answer.headers
 
 
-def test_too_many_uploads_are_refused(server: Client) -> None:
-    head = b"POST /translate_file HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n"
-    slow = [server.connect() for _ in range(app.MAX_UPLOADS)]
+@pytest.mark.parametrize("path", ["/translate_file", "/translate"])
+def test_too_many_bytes_of_bodies_are_refused(path: str, server: Client) -> None:
+    received = server.server.interface._received
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n" % path.encode()
+    slow = [server.connect() for _ in range(2 * app.MAX_UPLOADS)]
     for connection in slow:
-        connection.sendall(head + b"Content-Length: 100\r\n\r\n--B")
-    answer = server.upload("a.txt", b"copy", source="en", target="de")
-    while answer.status == 200:  # not all of the slow ones have arrived
-        answer = server.upload("a.txt", b"copy", source="en", target="de")
-    assert "too many requests wait" in answer.error(503)
-    assert "retry-after" in answer.headers
+        connection.sendall(head + b"Content-Length: 200000\r\n\r\n--B")
+    until(lambda: received.used == 3 * len(slow))
+    assert server.upload("a.txt", b"copy", source="en", target="de").status == 200  # they hold little
+    with received.reserved(received.limit - received.used - 100):
+        answer = server.upload("a.txt", b"copy" * 100, source="en", target="de")
+        assert "too many requests wait" in answer.error(503)
+        assert "retry-after" in answer.headers
     for connection in slow:
         connection.close()
-    until(lambda: server.upload("a.txt", b"copy", source="en", target="de").status == 200)
+    until(lambda: received.used == 0)
+    assert server.upload("a.txt", b"copy", source="en", target="de").status == 200
+
+
+def test_detection_counts_as_waiting(server: Client) -> None:
+    capacity = server.server.service.capacity
+    with capacity.reserved(capacity.limit - 10):
+        assert "too many requests wait" in server.post("/detect", q="copy this line").error(503)
+    assert server.post("/detect", q=["copy this line"] * 1000).status == 200
+
+
+def test_requests_that_are_not_complete_are_refused_when_the_server_ends(copying_files: list[Path]) -> None:
+    with ExitStack() as stack, serving(copying_files[0]) as client:
+        connections = [stack.enter_context(client.connect()) for _ in range(3)]
+        for connection, data in zip(connections, (HEAD, HEAD + b"Content-Length: 9\r\n\r\n{", b""), strict=True):
+            connection.sendall(data)
+        until(lambda: sum(getattr(c, "_n_received", 0) > 0 for c in client.server.server_state.connections) == 2)
+        client.server.should_exit = True
+        answers = [all_of(connection) for connection in connections]
+    assert [error_of(answer, 503) for answer in answers[:2]] == ["the server stops"] * 2
+    assert answers[2] == b""
+
+
+def test_a_request_that_takes_too_long_is_refused_when_the_server_ends(
+    copying_files: list[Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0)
+    with serving(copying_files[0]) as client, workers_held(client), client.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
+        until(lambda: client.server.service.scheduler.n_waiting == 0 and client.server.service.capacity.used > 0)
+        client.server.should_exit = True
+        assert error_of(all_of(connection), 503) == "the server stops"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def docx(text: bytes) -> bytes:

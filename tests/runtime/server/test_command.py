@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from copying import METADATA, file_of
-from dragoman.cli import main
+from dragoman.cli import main, parse
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.server import command
 from serving import SECONDS
 
 
@@ -90,6 +93,64 @@ def test_sighup_loads_the_models_again(tmp_path: Path) -> None:
         assert translate(url, "copy this") == "copy this"
 
 
+def test_sighup_while_models_are_loaded_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: object) -> None:
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        raise UserError("this is the test's")
+
+    monkeypatch.setattr(command, "Server", load)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        assert main(["serve", "a.onnx"]) == 2
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_second_signal_ends_it_at_once(copying_files: list[Path]) -> None:
+    server = command.Server(parse(["serve", str(copying_files[0]), "--port", "0"]))
+    for expected in (False, True):
+        server.handle_exit(signal.SIGTERM, None)
+        assert server.should_exit
+        assert server.force_exit == expected
+    server.run_until_told()
+
+
+PARSE_FOR_EVER = """
+import sys, threading
+from dragoman.cli import main
+from dragoman.runtime.server import service
+service.translate_bytes = lambda *a, **k: threading.Event().wait()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_document_that_is_being_read_does_not_hold_up_the_end(copying_files: list[Path]) -> None:
+    arguments = [sys.executable, "-c", PARSE_FOR_EVER, "serve", str(copying_files[0]), "--port", "0"]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as served:
+        assert served.stderr
+        url = served.stderr.readline().split(" on ")[1].split()[0]
+        body = b"--B\r\nContent-Disposition: form-data; name=file; filename=a.txt\r\n\r\na\r\n--B--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=B"}
+        request = Request(f"{url}/translate_file?source=en&target=de", body, headers)
+        with pytest.raises((TimeoutError, URLError)):
+            urlopen(request, timeout=1)
+        served.terminate()
+        assert served.wait(SECONDS) == 0
+
+
+def test_the_log_has_a_line_for_each_request(copying_files: list[Path]) -> None:
+    with process(copying_files[0], "--log", "requests") as (served, url):
+        for path in ("/a%0a%1b[31mGET%20/admin%20200", "/b?c=d"):
+            with pytest.raises(HTTPError):
+                urlopen(url + path, timeout=SECONDS)
+        served.terminate()
+        assert served.stderr
+        lines = served.stderr.read().splitlines()
+    assert [line.rpartition(" ")[0].rpartition(" ")[0] for line in lines] == [
+        "GET /a%0a%1b[31mGET%20/admin%20200 404", "GET /b 404",
+    ]  # fmt: skip
+
+
 def test_texts_are_logged_only_if_asked_for(copying_files: list[Path]) -> None:
     for level, expected in (("errors", 0), ("requests", 1), ("texts", 2)):
         with process(copying_files[0], "--log", level) as (served, url):
@@ -111,6 +172,8 @@ def test_texts_are_logged_only_if_asked_for(copying_files: list[Path]) -> None:
         (["MODEL", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid, port 5000: "),
         (["MODEL", "--api-keys", "missing.txt"], "cannot read missing.txt: No such file"),
         (["MODEL", "--beam", "99999999"], "the beam size is 99,999,999; it must be from 1 to"),
+        (["MODEL", "--workers", "257"], "--workers is 257; give at most 256, best one for each core"),
+        (["tests"], "tests is no regular file; give the file of a model"),
         (["README.md"], "README.md is not a Dragoman model"),
     ],
 )
