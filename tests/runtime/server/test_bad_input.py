@@ -382,7 +382,7 @@ def test_detection_counts_as_waiting(server: Client) -> None:
 
 
 def test_requests_that_are_not_complete_are_refused_when_the_server_ends(copying_files: list[Path]) -> None:
-    with ExitStack() as stack, serving(copying_files[0]) as client:
+    with serving(copying_files[0]) as client, ExitStack() as stack:
         connections = [stack.enter_context(client.connect()) for _ in range(3)]
         for connection, data in zip(connections, (HEAD, HEAD + b"Content-Length: 9\r\n\r\n{", b""), strict=True):
             connection.sendall(data)
