@@ -4,7 +4,7 @@
   batches of one, for greedy search and beam 5. One worker. The two servers take turns.
 - overhead: the time of a single request less that of `Translator.translate` in this process, in turns; medians.
 - soak: 64 clients with texts of all lengths, of whom some go away before their answer. Every answer is compared with
-  what the model file gives here. Memory of the server after a warm-up and at the end.
+  what the model file gives here. Memory of the server in the second and in the last quarter (medians).
 - processes: answers a second to 8 clients of one server with a worker for each core, against as many servers with one
   worker each, among which the clients are divided.
 - peer: answers a second to 8 clients, the time of a single request, and the memory, against LibreTranslate with a
@@ -66,6 +66,7 @@ PEER_BEAM = 4  # LibreTranslate's own
 SECONDS_TO_START = 120
 IDLE = 2  # seconds after which a client opens a new connection
 WARM_UP = 0.25  # share of a soak before memory is measured first
+SAMPLES = 60  # of memory in a soak, since it depends on the batches of the moment
 
 
 @dataclass
@@ -375,27 +376,32 @@ def soak(model: str, texts: Sequence[str], languages: tuple[str, str], seconds: 
     expected = [translation.text for translation in Translator.load(model).translate(mixed)]
     requests = [request_of(text, languages) for text in mixed]
     counts: Counter[str] = Counter()
-    memory = []
+    samples: list[tuple[float, float]] = []  # of the time that has passed, from 0 to 1, and of memory
     with serving(model) as server:
         clients = [Client(server.address) for _ in range(SOAK_CLIENTS)]
+        start = time.perf_counter()
 
-        def check(number: int, seconds: float, status: int, body: bytes) -> None:
+        def check(number: int, _: float, status: int, body: bytes) -> None:
             if status == 200:
                 is_right = json.loads(body) == {"translatedText": expected[number]}
                 counts["right" if is_right else "wrong"] += 1
             else:
                 counts["refused" if status == 503 else "lost"] += 1
+            passed = (time.perf_counter() - start) / seconds
+            if not samples or passed > samples[-1][0] + 1 / SAMPLES:
+                samples.append((passed, server.memory()))
 
-        for share in (WARM_UP, 1 - WARM_UP):
-            end = time.perf_counter() + share * seconds
-            numbers = iter(lambda: generator.randrange(len(mixed)) if time.perf_counter() < end else None, None)  # noqa: B023
-            drive(clients, requests, numbers, check, goes_away=lambda: generator.random() < GONE)
-            memory.append(server.memory())
+        def numbers() -> Iterator[int]:
+            while time.perf_counter() - start < seconds:
+                yield generator.randrange(len(mixed))
+
+        drive(clients, requests, numbers(), check, goes_away=lambda: generator.random() < GONE)
+        quarters = [[mib for passed, mib in samples if a < passed <= a + 0.25] for a in (WARM_UP, 0.75)]
         for client in clients:
             client.close()
     return {
         "figure": "soak", "clients": SOAK_CLIENTS, "seconds": seconds, **counts,
-        "memory_mib": [round(each, 1) for each in memory],
+        "memory_mib": [round(statistics.median(quarter), 1) for quarter in quarters],
     }  # fmt: skip
 
 

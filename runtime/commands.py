@@ -153,8 +153,8 @@ def _add_serve(commands: Commands) -> None:
         help="largest number of sentences to translate together (default: 32)",
     )  # fmt: skip
     p.add_argument(
-        "--queue", type=positive, default=50_000, metavar="N",
-        help="characters of all requests that may wait; a request beyond them is refused with 503 (default: 50000)",
+        "--queue", type=positive, default=200_000, metavar="N",
+        help="characters of all requests that may wait; a request beyond them is refused with 503 (default: 200000)",
     )  # fmt: skip
     p.add_argument(
         "--char-limit", type=positive, default=20_000, metavar="N",
