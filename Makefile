@@ -11,7 +11,7 @@ quickstart: .venv/installed
 # Several tests at once, each on one thread.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist worksteal
 
-CLIENTS = .venv-clients/installed tests/clients/node_modules/.installed
+CLIENTS = .venv-clients/installed tests/clients/node_modules/.installed tests/web/node_modules/.installed
 
 # The fast tests and the slow ones in one go, since what they share is trained once.
 test: check $(CLIENTS)
@@ -122,12 +122,13 @@ dist: .venv/installed
 	.venv-clients/bin/pip install -q --no-deps -r tests/clients/no-dependencies.txt
 	touch $@
 
-tests/clients/node_modules/.installed: tests/clients/package.json tests/clients/package-lock.json
+# In tests/web: ONNX Runtime for the site that translates in the browser.
+tests/%/node_modules/.installed: tests/%/package.json tests/%/package-lock.json
 	@if command -v npm >/dev/null; then \
-		cd tests/clients && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
+		cd tests/$* && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
 	else \
-		echo "no npm is installed, so the clients in JavaScript are left out"; \
+		echo "no npm is installed, so tests in JavaScript are left out"; \
 	fi
 
 clean:
-	rm -rf .venv .venv-clients tests/clients/node_modules .venv-peer .venv-marian .venv-libretranslate .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients tests/clients/node_modules tests/web/node_modules .venv-peer .venv-marian .venv-libretranslate .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The commands that need no training extras: translate, run, serve, info and bench."""
+"""The commands that need no training extras: translate, run, serve, web, info and bench."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Register `translate`, `run`, `serve`, `info` and `bench`."""
+    """Register `translate`, `run`, `serve`, `web`, `info` and `bench`."""
     p = commands.add_parser(
         "translate",
         help="translate text or a document with a model file",
@@ -96,6 +96,7 @@ def add_commands(commands: Commands) -> None:
     p.set_defaults(run=run, beam=None, n_best=1, length_penalty=None, alignments=False, processes=1)
 
     _add_serve(commands)
+    _add_web(commands)
 
     p = commands.add_parser(
         "info",
@@ -187,14 +188,51 @@ def _add_serve(commands: Commands) -> None:
 
 def serve(a: argparse.Namespace) -> int:
     """Run `dragoman serve` and return its exit status."""
-    try:
+    with _serve_extra("serve"):
         from dragoman.runtime.server.command import serve
+    return serve(a)
+
+
+def _add_web(commands: Commands) -> None:
+    """Register `web`."""
+    p = commands.add_parser(
+        "web",
+        help="write a site of static files that translates in the browser",
+        description="Write a folder that any host of static files can serve. Its page is that of `dragoman serve`, but "
+        "the models run in the browser: texts stay on the device, and after the first visit it works without a "
+        "network. It needs the extra `serve` and the npm package onnxruntime-web.",
+    )
+    p.add_argument("models", metavar="FILE.onnx", nargs="+", help="a translator for each pair of languages")
+    p.add_argument(
+        "--out", required=True, metavar="FOLDER",
+        help="write the site to this folder; a site that `dragoman web` wrote there is replaced when the new one is "
+        "complete",
+    )  # fmt: skip
+    p.add_argument(
+        "--onnxruntime", default="node_modules/onnxruntime-web", metavar="FOLDER",
+        help="folder of the npm package onnxruntime-web (default: node_modules/onnxruntime-web)",
+    )  # fmt: skip
+    p.add_argument("--title", default="Dragoman", metavar="TEXT", help="title of the page (default: Dragoman)")
+    p.set_defaults(run=web)
+
+
+def web(a: argparse.Namespace) -> int:
+    """Run `dragoman web` and return its exit status."""
+    with _serve_extra("web"):
+        from dragoman.runtime.site.command import web
+    return web(a)
+
+
+@contextlib.contextmanager
+def _serve_extra(command: str) -> Iterator[None]:
+    """Raise UserError if an import fails because the extra `serve` is not installed."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise UserError(
-            f"`dragoman serve` needs the package {package}: pip install '.[serve]' in Dragoman's folder"
+            f"`dragoman {command}` needs the package {package}: pip install '.[serve]' in Dragoman's folder"
         ) from None
-    return serve(a)
 
 
 def _add_input_arguments(

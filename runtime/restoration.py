@@ -84,7 +84,7 @@ def restored(
             if inserted:
                 after_space |= _needs_space(target[place], source[inserted.source_end :][:1], _CLOSING)
                 inserted = None
-            subword = bisect_right(ends, visible_length(target[:place]))
+            subword = min(bisect_right(ends, visible_length(target[:place])), len(ends) - 1)
             add(target[place : position + last], attention.weights[subword], after_space)
         if text := edit.string(source):
             attended, is_after_space = _attended(source, text, source_places)

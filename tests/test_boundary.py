@@ -156,7 +156,7 @@ def test_missing_training_extras_are_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", "corpus train evaluate plot export verify quickstart translate run serve info bench".split()
+    "command", "corpus train evaluate plot export verify quickstart translate run serve web info bench".split()
 )
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -188,8 +188,11 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
         f"dragoman/{path.relative_to(ROOT)}"
         for package in ALLOWED
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".typed", ".toml", ".html", ".css", ".js", ".svg") and "__pycache__" not in path.parts
+        if path.suffix in (".py", ".typed", ".toml", ".html", ".css", ".js", ".svg")
+        and not {"__pycache__", "test", "node_modules"} & {*path.relative_to(ROOT).parts}
     }
+    others = "web/package.json web/index.d.ts web/LICENSE site/onnxruntime-licence.txt"
+    modules |= {f"dragoman/runtime/{name}" for name in others.split()}
     modules |= {f"dragoman/{path.name}" for path in (ROOT / "dragoman").iterdir() if path.suffix in (".py", ".typed")}
     assert packaged == modules
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)

@@ -94,7 +94,7 @@ def test_every_command_is_shown_and_parses(capsys: pytest.CaptureFixture[str]) -
                 pytest.fail(f"{page.name}: {shlex.join(words)}: {capsys.readouterr().err}")
     assert shown == {
         "corpus", "train", "evaluate", "compare", "distill", "backtranslate", "plot", "cells",
-        "export", "verify", "quickstart", "translate", "run", "serve", "info", "bench",
+        "export", "verify", "quickstart", "translate", "run", "serve", "web", "info", "bench",
     }  # fmt: skip
 
 

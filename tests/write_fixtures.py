@@ -1,14 +1,28 @@
-"""Write runtime/fixtures/normalisation.json, which hosts in every language test against. Run it by `make fixtures`."""
+"""Write the fixtures that hosts in every language test against, in runtime/fixtures. Run it by `make fixtures`."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from dragoman.runtime.alignment import AttentionMap
 from dragoman.runtime.normalisation import VERSION, normalise
+from dragoman.runtime.protection import emoji_spellings, hide, lost_spans, protected_spans, respell
+from dragoman.runtime.restoration import restored
+from dragoman.runtime.segmentation import count_sentences, split_text
 
-FIXTURE = Path(__file__).parents[1] / "runtime" / "fixtures" / "normalisation.json"
+FIXTURES = Path(__file__).parents[1] / "runtime" / "fixtures"
+
+Case = dict[str, Any]
+
+# What `split_text` counts in a fixture, in place of a model's ids.
+UNITS: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(text.split(" "))}
 
 TEXTS = [
     *(
@@ -52,16 +66,192 @@ POOL = [
 ]
 
 
-def main() -> None:
-    """Write each text with its normalised form under every version of the rules."""
+def normalisation_cases() -> Iterator[Case]:
+    """Yield texts with their normalised form under every version of the rules."""
     draw = random.Random(1)
     random_texts = ["".join(draw.choice(POOL) for _ in range(draw.randint(1, 9))) for _ in range(1000)]
-    cases = [
-        {"text": text, **{str(version): normalise(text, version) for version in range(1, VERSION + 1)}}
-        for text in (*TEXTS, *random_texts)
-    ]
-    lines = ",\n".join(json.dumps(case) for case in cases)
-    FIXTURE.write_text(f"[\n{lines}\n]\n", "utf-8")
+    for text in (*TEXTS, *random_texts):
+        yield {"text": text, **{str(version): normalise(text, version) for version in range(1, VERSION + 1)}}
+
+
+# Parts of random texts to split, and text that goes between them.
+PIECES = [
+    "a", "A", "é", "Ä", "ß", "私", "と", "т", "Ж", "5", "12", "I", "i", "Ⅻ", "ǅ", "𐐀", "𐐨", "𝟏", "🎉", "👩\u200d💻",
+    "Dr", "U.S", "z.B", "Nr", "3", "ул", "г", "p.m", "°C", "डॉ", "σελ", "İ", "ΣΑΣ", "e\u0301x", "word", "longerword",
+    "...", ". . .", "?!", "…", "。", "」", "？", "，", "»", " »", "« ", "„", "“", "(", ")", "[12]", "†", ";", ":", ", ",
+    "—", "؟", "।", "։", "።", "៕", "､", "｡", "っ", "\u2009", "1.", "a. b.",
+]  # fmt: skip
+JOINTS = ["", "", " ", " ", ". ", ".", "! ", ", ", "; ", ": ", "? "]
+LANGUAGES = ["", "en", "de", "fr", "cs", "fi", "ru", "el", "hy", "ja", "zh-TW", "pt_BR", "hin", "xx", "constructor"]
+
+# Text without a place to split it, or with many.
+LONG_TEXTS = [
+    "x" * 300, "私" * 200, "𐐀" * 200, "🎉" * 129, "🎉a" * 100, "a " * 150, "。" * 60, "。私" * 80, ". " * 90,
+    "." * 120, "!» " * 60, "a, " * 90, "、あ" * 90, "𝟏. " * 60, "A. B. " * 30, "Nr. 5. " * 30, "1. Mai " * 30,
+    "[1]" * 60, "a.[1] " * 40, '"“(' * 50, "a; b: c — d, " * 15, "x" * 70 + " " + "y" * 70 + ". " + "z" * 70,
+]  # fmt: skip
+
+
+def splitting_cases() -> Iterator[Case]:
+    """Yield texts with their slices and their number of sentences, by the limits and the language of each."""
+    language = ""
+    for line in (FIXTURES / "sentences.txt").read_text("utf-8").splitlines():
+        if heading := re.fullmatch(r"\[(\w+)\]", line):
+            language = heading[1]
+        elif line and not line.startswith("#"):
+            yield _splitting_case(line.replace(" | ", " ").replace("|", ""), language, "characters", 1000, 1)
+    draw = random.Random(2)
+    for text in LONG_TEXTS:
+        for unit in UNITS:
+            yield _splitting_case(normalise(text), draw.choice(LANGUAGES), unit, draw.choice([8, 13, 32]), None)
+    for _ in range(180):
+        pieces = (draw.choice(PIECES) + draw.choice(JOINTS) for _ in range(draw.randint(1, 30)))
+        text, unit, limit = normalise("".join(pieces)), draw.choice([*UNITS]), draw.randint(8, 40)
+        yield _splitting_case(text, draw.choice(LANGUAGES), unit, limit, draw.choice([None, 1, 2]))
+
+
+def _splitting_case(text: str, language: str, unit: str, limit: int, max_sentences: int | None) -> Case:
+    return {
+        "text": text,
+        "language": language,
+        "unit": unit,
+        "limit": limit,
+        "max_sentences": max_sentences,
+        "slices": split_text(text, UNITS[unit], limit, max_sentences, language),
+        "sentences": count_sentences(text, language),
+    }
+
+
+# Spans of each kind, text that is none, and signs that join them.
+SPANS = [
+    "https://x.example/a?b=1&c=%20d#e", "http://localhost:8080/", "ftp://a.b/ç", "www.example.com/a-b", "file:///a/b",
+    "example.org", "*.x-y.com", "пример.example.net/b/c?d=1", "a.b+c@d-e.co.uk", "root@example.org", "é@a.b",
+    "{{ user.name }}", "{% if x %}", "${HOME}", "{name}", "{0}", "{}", "{größe:.2f}", "%s", "%1$s", "%(count)d", "%-5d",
+    "%.2f", "%lu", "%@", "%PRODUCTNAME", "%APPDATA%", "$HOME", "$user_name", "$x1", "$name$", "$A$1", "$f(x)",
+    "<br>", "</b>", '<a href="x">', '<a class="x" href=y/>', "<br />", "<img ...>", "<option selected>",
+    "/usr/bin/env", "~/.bashrc", "./run.sh", "../a/b", "C:\\Users\\me", "src/a.py", "ж.html", "a-b.tar.gz", "a\\b.png",
+    "1.2.3", "v1.2", "10.0.0.1", "2.0.0-rc1", "١.٢.٣", "@name", "@a_b", "#topic", "#Straße", "#٣a", ":smile:", ":+1_a:",
+    "🎉", "👩\u200d💻", "🇩🇪", "❤", "1\u20e3", "👍🏽", "𐐀.txt", "https://𐐨.example/🎉", "$$name", "a.txt.txt", "@𐐀",
+]  # fmt: skip
+NO_SPANS = [
+    "a < b", "50 % of it", "100% sure", "and/or", "1/2 km/h", "10:30:45", "No. 5", "US$ 5", "$5", "a@ b", "#1", "C#",
+    "e.g. this", "(a) b", "{a b}", "end.Next", "1,000.5", "#N/A", "#VALUE!", "<name of the file>", "a::b", "one", "two",
+]  # fmt: skip
+SIGNS = [
+    *"ab1é٣ .:/\\@#$%{}<>()-_~=🎉🇩𐐀\u200d,'\"&?!\n",
+    "www.", ".com", ".py", "://", "{{", "}}", "%(", "...", "\ue010",
+]  # fmt: skip
+OTHERS = ["one", "two", "a", ".", "x.y", "name", "e.g. this", "🎉", "https://x", "𐐀", "a b", "é"]
+
+
+def protection_cases() -> Case:
+    """Return texts with their spans, texts with emoji, and translations with restored spans."""
+    draw = random.Random(3)
+    return {
+        "spans": [*_span_cases(draw)],
+        "emoji": [*_emoji_cases(draw)],
+        "restored": [*_restored_cases(draw)],
+    }
+
+
+def _span_cases(draw: random.Random) -> Iterator[Case]:
+    texts = [*SPANS, *NO_SPANS]
+    texts += [f"({span}), “{draw.choice(SPANS)}”: {draw.choice(SPANS)}." for span in SPANS]
+    texts += [" ".join(draw.choice(SPANS) for _ in range(9))]  # more than there are placeholders
+    texts += ["".join(draw.choice([*SIGNS, *SPANS]) for _ in range(draw.randint(1, 12))) for _ in range(200)]
+    for text in map(normalise, texts):
+        others = draw.sample(OTHERS, draw.choice([0, 0, 1, 3]))
+        spans = protected_spans(text, others)
+        strings = [text[start:end] for start, end in spans]
+        words = [*strings[:1], *strings, "eins", "x"]
+        target = "".join(draw.choice(words) + draw.choice([" ", " ", "", "s"]) for _ in range(len(strings) + 1))
+        yield {
+            "text": text,
+            "others": others,
+            "spans": strings,
+            "hidden": hide(text, spans)[0],
+            "target": target,
+            "lost": lost_spans(text, spans, target),
+        }
+
+
+def _emoji_cases(draw: random.Random) -> Iterator[Case]:
+    pieces = ["❤\ufe0f", "❤", "1\ufe0f\u20e3", "1\u20e3", "🏳\ufe0f\u200d🌈", "☀\ufe0f", "☀", "a\ufe0f", "🎉", " ", "b"]
+    for _ in range(40):
+        text, translation = ("".join(draw.choice(pieces) for _ in range(draw.randint(1, 6))) for _ in range(2))
+        spellings, translation = emoji_spellings(text), normalise(translation)
+        respelled = respell(translation, spellings)
+        yield {"text": text, "spellings": spellings, "translation": translation, "respelled": respelled}
+
+
+def _restored_cases(draw: random.Random) -> Iterator[Case]:
+    for _ in range(70):
+        spans = draw.sample(SPANS, draw.randint(1, 3))
+        words = ["one", "(two)", "three,", "«", "»", '"x"', "它"]
+        joint = draw.choice([" ", " ", "-"])
+        source = normalise(joint.join(draw.choice([*spans, *words]) for _ in range(4)) + spans[0])
+        found = protected_spans(source)
+        if not found:
+            continue
+        words = [*spans, "eins", "zwei,", "(x)", '"x"', "Ende.", "-Feld", "它们", "$" + spans[0], spans[0] + ".txt"]
+        target = normalise("".join(draw.choice(words) + draw.choice([" ", " ", ""]) for _ in range(draw.randint(0, 5))))
+        is_complete = not target or draw.random() < 0.8
+        source_subwords = _subwords(draw, source)
+        target_subwords = _subwords(draw, target)[: None if is_complete else -1]
+        weights = [_weights(draw, len(source_subwords)) for _ in target_subwords]
+        attention = AttentionMap((*source_subwords,), (*target_subwords,), np.array(weights, np.float32))
+        text, repaired = restored(source, found, target, attention)
+        yield {
+            "source": source,
+            "target": target,
+            "source_subwords": source_subwords,
+            "target_subwords": target_subwords,
+            "weights": weights,
+            "text": text,
+            "restored_subwords": repaired.target_subwords,
+            "restored_weights": repaired.weights.tolist(),
+        }
+
+
+def _subwords(draw: random.Random, text: str) -> list[str]:
+    """Return random subwords of a text, some characters as bytes, closed by `</s>`."""
+    subwords = []
+    for word in text.split():
+        start = 0
+        while start < len(word):
+            piece = word[start : start + draw.choice([1, 5, 8])]
+            if len(piece) == 1 and not piece.isascii() and draw.random() < 0.5:
+                subwords += ["▁"] * (start == 0) + [f"<0x{byte:02X}>" for byte in piece.encode()]
+            else:
+                subwords.append("▁" * (start == 0) + piece)
+            start += len(piece)
+    return [*subwords, "</s>"]
+
+
+def _weights(draw: random.Random, n: int) -> list[float]:
+    """Return random weights in 64ths, so that sums of them are exact; they are 1 in all."""
+    counts = [0] * n
+    n_best = draw.randint(0, 64)  # of one subword
+    counts[draw.randrange(n)] = n_best
+    for _ in range(64 - n_best):
+        counts[draw.randrange(n)] += 1
+    return [count / 64 for count in counts]
+
+
+def _lines(cases: Iterable[Case]) -> str:
+    return "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]"
+
+
+def main() -> None:
+    """Write the fixtures."""
+    protection = ",\n".join(f'"{kind}": {_lines(cases)}' for kind, cases in protection_cases().items())
+    fixtures = {
+        "normalisation": _lines(normalisation_cases()),
+        "splitting": _lines(splitting_cases()),
+        "protection": "{\n" + protection + "\n}",
+    }
+    for name, text in fixtures.items():
+        (FIXTURES / f"{name}.json").write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

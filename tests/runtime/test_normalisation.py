@@ -20,6 +20,7 @@ from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.runtime.segmentation import count_sentences, split_text
 from dragoman.runtime.translator import Translator
 from tiny import ROOT
+from write_fixtures import UNITS
 
 FIXTURES = ROOT / "runtime" / "fixtures"
 CASES: list[dict[str, str]] = json.loads((FIXTURES / "normalisation.json").read_text("utf-8"))
@@ -33,6 +34,13 @@ INVISIBLE = ["\u200b", "\u2060", "\u200e", "\u200f", "\u00ad", "\ufe0e", "\ufe0f
 def test_the_fixture_holds(version: int) -> None:
     for case in CASES:
         assert normalise(case["text"], version) == case[str(version)], ascii(case["text"])
+
+
+def test_the_fixture_of_slices_holds() -> None:
+    for case in json.loads((FIXTURES / "splitting.json").read_text("utf-8")):
+        limits = UNITS[case["unit"]], case["limit"], case["max_sentences"], case["language"]
+        assert [list(slice_) for slice_ in split_text(case["text"], *limits)] == case["slices"], case
+        assert count_sentences(case["text"], case["language"]) == case["sentences"], case
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import re
 from collections.abc import Callable
@@ -21,10 +22,19 @@ from dragoman.runtime.documents.projection import words_of
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.normalisation import normalise
 from dragoman.runtime.parts import PartSplitter
-from dragoman.runtime.protection import PATTERNS, count_in, lost_spans, protected_spans
+from dragoman.runtime.protection import (
+    PATTERNS,
+    count_in,
+    emoji_spellings,
+    hide,
+    lost_spans,
+    protected_spans,
+    respell,
+)
 from dragoman.runtime.restoration import restored
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
+from tiny import ROOT
 
 # Spans of each kind; and text that looks like one, and is none.
 SPANS = {
@@ -49,10 +59,35 @@ NO_SPANS = [
     "end.Next", "1,000.5", "-", "", "#N/A", "#DIV/0!", "#NAME?", "<name of the file>", "a common.order", "a::b",
 ]  # fmt: skip
 EVERY_SPAN = [span for spans in SPANS.values() for span in spans]
+FIXTURE = json.loads((ROOT / "runtime" / "fixtures" / "protection.json").read_text("utf-8"))
 
 
 def spans_of(text: str) -> list[str]:
     return [text[start:end] for start, end in protected_spans(text)]
+
+
+def test_the_fixture_of_spans_holds() -> None:
+    for case in FIXTURE["spans"]:
+        text, spans = case["text"], protected_spans(case["text"], case["others"])
+        assert [text[start:end] for start, end in spans] == case["spans"], case
+        assert hide(text, spans)[0] == case["hidden"], case
+        assert lost_spans(text, spans, case["target"]) == case["lost"], case
+
+
+def test_the_fixture_of_emoji_holds() -> None:
+    for case in FIXTURE["emoji"]:
+        assert emoji_spellings(case["text"]) == case["spellings"], case
+        assert respell(case["translation"], case["spellings"]) == case["respelled"], case
+
+
+def test_the_fixture_of_restored_spans_holds() -> None:
+    for case in FIXTURE["restored"]:
+        source, weights = case["source"], np.array(case["weights"], np.float32)
+        attention = AttentionMap(tuple(case["source_subwords"]), tuple(case["target_subwords"]), weights)
+        text, found = restored(source, protected_spans(source), case["target"], attention)
+        assert text == case["text"], case
+        assert list(found.target_subwords) == case["restored_subwords"], case
+        assert found.weights.tolist() == case["restored_weights"], case
 
 
 def test_every_kind_has_spans() -> None:
@@ -177,6 +212,17 @@ def test_a_restored_span_fits_its_place(source: str, target: str, links: list[in
     text, found = restored(source, protected_spans(source), target, attention)
     assert text == expected
     assert "".join(found.target_subwords).removesuffix("</s>").replace("▁", " ").strip() == text
+
+
+@pytest.mark.parametrize("end", ["\u0601", "\u06dd", "\u0601 \u06dd", "a \u0601"])
+@pytest.mark.parametrize("closing", [(), ("</s>",)])
+def test_a_translation_may_end_in_a_word_without_visible_characters(end: str, closing: tuple[str, ...]) -> None:
+    source, target = "see {x} three", f"(x) {end}"
+    subwords = (*(f"▁{word}" for word in source.split()), "</s>"), (*(f"▁{w}" for w in target.split()), *closing)
+    weights = np.full(tuple(len(side) for side in reversed(subwords)), 1 / len(subwords[0]), np.float32)
+    text, _ = restored(source, protected_spans(source), target, AttentionMap(*subwords, weights))
+    assert text.count("{x}") == 1
+    assert text.endswith(end[-1])
 
 
 class ChangingEngine:

@@ -1,17 +1,10 @@
 /** Requests to the server. All URLs are relative, so that the page also works behind a path prefix. */
 
+import { Failure } from "./failure.js";
+
 const RETRIED = [429, 503];
 const RETRY_SECONDS = 5; // if the server names no time
 const UNREACHABLE_SECONDS = 10;
-const LONGEST_WAIT = 600;
-
-/** An error for people. `retryAfter` is the number of seconds after which it makes sense to try again, or 0. */
-export class Failure extends Error {
-  constructor(message, retryAfter = 0) {
-    super(message);
-    this.retryAfter = Math.min(retryAfter, LONGEST_WAIT);
-  }
-}
 
 /** Return the answer to a GET request. */
 export async function get(path) {
@@ -23,6 +16,9 @@ export async function settingsFor(key) {
   const body = new URLSearchParams(key ? { api_key: key } : {});
   return parsed(await request("frontend/settings", { method: "POST", body }));
 }
+
+/** Prepare for translations between two languages. The server has its models in memory, so there is nothing to do. */
+export async function prepare() {}
 
 /** Return the translation of a text, with alternatives and details of its words. */
 export async function translate(parameters, signal) {
@@ -59,12 +55,6 @@ export function wait(seconds, signal) {
     setTimeout(resolve, 1000 * seconds);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
-}
-
-/** Return an error as a sentence: the server begins its messages with a small letter and leaves out the full stop. */
-export function sentence(error) {
-  const text = (error.message || "Something went wrong").replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
-  return text + (/[.!?]$/.test(text) ? "" : ".") + (error.retryAfter ? " The page tries again by itself." : "");
 }
 
 async function request(path, options) {

@@ -1,6 +1,7 @@
 /** Documents: the drop zone, and a row for each document with its progress, errors and download. */
 
-import { Failure, sentence, translateFile, wait } from "./api.js";
+import { translateFile, wait } from "./api.js";
+import { Failure, sentence } from "./failure.js";
 
 const MIB = 1 << 20;
 

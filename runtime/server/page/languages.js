@@ -7,8 +7,9 @@ export class LanguageChoice {
    * @param rows The languages of the server: `code`, `name` and `targets` of each.
    * @param sourceSelect The select element of the source.
    * @param targetSelect The select element of the target.
+   * @param detects True to offer “Detect language”.
    */
-  constructor(rows, sourceSelect, targetSelect) {
+  constructor(rows, sourceSelect, targetSelect, { detects }) {
     this.names = new Map(rows.map((row) => [row.code, row.name]));
     // A server gives a text back whose source and target are the same. That is no reason to offer a language twice.
     this.targets = new Map(rows.map((row) => [row.code, row.targets.filter((code) => code !== row.code)]));
@@ -16,7 +17,8 @@ export class LanguageChoice {
     this.targetSelect = targetSelect;
     const sources = rows.filter((row) => this.targets.get(row.code).length);
     const options = sources.map((row) => new Option(row.name, row.code));
-    sourceSelect.replaceChildren(new Option("Detect language", "auto"), ...options);
+    this.first = sources[0]?.code ?? "auto";
+    sourceSelect.replaceChildren(...(detects ? [new Option("Detect language", "auto")] : []), ...options);
   }
 
   get source() {
@@ -35,7 +37,7 @@ export class LanguageChoice {
   choose(source, target) {
     const { options } = this.sourceSelect;
     const isKnown = [...options].some((option) => option.value === source);
-    this.sourceSelect.value = isKnown ? source : options[Math.min(1, options.length - 1)].value;
+    this.sourceSelect.value = isKnown ? source : this.first;
     const codes = this.targetsOf(this.source);
     this.targetSelect.replaceChildren(...codes.map((code) => new Option(this.name(code), code)));
     this.targetSelect.value = codes.includes(target) ? target : (codes[0] ?? "");

@@ -1,7 +1,7 @@
 /** The page: translates while you type. */
 
-import { Failure, get, sentence, settingsFor, translate } from "./api.js";
-import { Documents } from "./documents.js";
+import { get, prepare, settingsFor, translate } from "./api.js";
+import { Failure, sentence } from "./failure.js";
 import { History } from "./history.js";
 import { LanguageChoice, setLanguage } from "./languages.js";
 import { load, save } from "./storage.js";
@@ -11,11 +11,13 @@ const TYPING_PAUSE = 300; // ms without a key, after which a text is translated
 const SETTLED = 2000; // ms without a change, after which a translation goes into the history
 const COPIED = 2000; // ms for which the copy button says so
 const WORDS_BEFORE = 3; // of an alternative that are shown before the first one that differs
+const MEGABYTE = 1e6;
 
 const $ = (id) => document.getElementById(id);
 const [source, target, error] = ["source", "target", "error"].map($);
 const texts = new AlignedTexts(source, $("mirror"), target);
 const history = new History(restore);
+const isOnDevice = document.documentElement.dataset.model === "device"; // on the site that `dragoman web` writes
 
 let settings, languages;
 let controller = new AbortController(); // of the newest request; an answer to any other is out of date
@@ -25,21 +27,23 @@ let detected = null; // the language of the newest answer whose language was to 
 let shown = ""; // the translation that is chosen among those of the answer
 
 async function start() {
+  let rows, documents;
   try {
-    const rows = await get("languages");
+    rows = await get("languages");
     settings = await settingsFor(load("key", ""));
-    languages = new LanguageChoice(rows, $("source-language"), $("target-language"));
+    documents = isOnDevice ? null : await import("./documents.js");
   } catch (failure) {
     showError(failure);
     if (failure.retryAfter) setTimeout(start, 1000 * failure.retryAfter);
     return;
   }
   showError(null);
+  languages = new LanguageChoice(rows, $("source-language"), $("target-language"), { detects: !isOnDevice });
   const { source: from, target: to } = settings.language;
   languages.choose(load("source", from.code), load("target", to.code));
   $("key-form").hidden = !settings.keyRequired;
   $("key").value = load("key", "");
-  new Documents(settings, languagesAndKey);
+  if (documents) new documents.Documents(settings, languagesAndKey);
   listen();
   onChange(0); // a browser may have kept the text of a page that is loaded again
 }
@@ -85,34 +89,63 @@ function onChange(pause = Math.min(TYPING_PAUSE, settings.frontendTimeout || TYP
   $("clear").disabled = !source.value;
   setLanguage(source, languages.source === "auto" ? "" : languages.source);
   drawSwap();
-  setBusy(false);
-  if (!source.value.trim()) {
-    showError(null);
-    showTranslation("");
-    return;
-  }
   typingTimer = setTimeout(translateNow, pause);
-  setBusy(true);
+  setBusy(!isEmpty());
+  if (!isEmpty()) return;
+  showError(null);
+  showTranslation("");
 }
 
+function isEmpty() {
+  return !source.value.trim();
+}
+
+/** Translate what is on the page. For an empty text, only prepare for the languages. */
 async function translateNow() {
   const own = (controller = new AbortController());
+  const isStale = () => own !== controller || own.signal.aborted;
   const text = source.value;
   try {
     checkLength(text);
-    const found = await translate({ q: text, ...languagesAndKey() }, own.signal);
-    if (own !== controller || own.signal.aborted) return;
-    answer = { ...found, text, source: languages.source, target: languages.target };
+    await prepareFor(own);
+    if (isStale()) return;
+    if (!isEmpty()) {
+      const found = await translate({ q: text, ...languagesAndKey() }, own.signal);
+      if (isStale()) return;
+      answer = { ...found, text, source: languages.source, target: languages.target };
+      showTranslation(found.translatedText);
+      settledTimer = setTimeout(settle, SETTLED);
+    }
     showError(null);
-    showTranslation(found.translatedText);
-    settledTimer = setTimeout(settle, SETTLED);
   } catch (failure) {
-    if (own !== controller || own.signal.aborted) return;
+    if (isStale()) return;
     showTranslation("");
     showError(failure);
     if (failure.retryAfter) retryTimer = setTimeout(translateNow, 1000 * failure.retryAfter);
   }
   setBusy(false);
+}
+
+/** Prepare for the languages on the page, and show how far that is until a newer request does so. */
+async function prepareFor(own) {
+  const isNewest = () => own === controller;
+  try {
+    await prepare({ source: languages.source, target: languages.target }, (received, total) => {
+      if (isNewest()) showLoading(received, total);
+    });
+  } finally {
+    if (isNewest()) $("loading").hidden = true;
+  }
+}
+
+function showLoading(received, total) {
+  const [some, all] = [received, total].map((bytes) => (bytes / MEGABYTE).toFixed(1));
+  const isHere = received >= total;
+  $("loading").hidden = false;
+  $("loading-text").textContent = isHere ? "Starting the model" : `Loading the model: ${some} of ${all}\u00a0MB`;
+  $("loading-bar").max = total;
+  if (isHere) $("loading-bar").removeAttribute("value");
+  else $("loading-bar").value = received;
 }
 
 function checkLength(text) {

@@ -104,15 +104,16 @@ export class AlignedTexts {
 
   /**
    * Show a translation, and mark the words that the model is not sure of. Return whether there are any.
-   * Without details, or if they belong to other words, nothing lights up.
+   * Without details, or if they belong to other words, nothing lights up. A model on the device gives no confidence.
    */
   showTarget(source, text, details) {
     this.toTarget = this.toSource = null;
     this.target.showWords(text);
     for (const [i, word] of this.target.words.entries()) word.tabIndex = i ? -1 : 0;
-    if (details?.confidence?.length !== this.target.words.length) return false;
+    const confidences = details?.confidence ?? [];
+    if (!details || ![0, this.target.words.length].includes(confidences.length)) return false;
     let isAnyUnsure = false;
-    for (const [i, confidence] of details.confidence.entries()) {
+    for (const [i, confidence] of confidences.entries()) {
       if (confidence >= UNSURE) continue;
       isAnyUnsure = true;
       this.target.words[i].classList.add("unsure");

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import unicodedata
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
 
+import browser
 import dragoman
+from browser import SECONDS
 from dragoman.runtime.documents.files import translate_bytes
 from dragoman.runtime.server import app
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or its driver is not on this machine")
-
-SECONDS = 120  # that a busy machine may take
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
-    --disable-background-networking --disable-component-update --disable-sync --window-size=1280,1000"""
+pytestmark = browser.needs_chromium
 
 # Answers in place of the server's. `answers` has a function for each path, which takes the options of the request.
 STUB = """
@@ -45,8 +36,6 @@ STUB = """
         return answers[path] ? answers[path](options) : fetched(path, options);
     };
 """
-
-Value = TypeVar("Value")
 
 
 @contextmanager
@@ -78,102 +67,16 @@ def url(copying_files: list[Path], tiny_file: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """Return a browser."""
-    options = ChromeOptions()
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.binary_location = CHROMIUM or ""
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options, Service(DRIVER))
-    try:
+    with browser.chromium(tmp_path_factory.mktemp("chromium")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
-class Page:
-    """The page in a browser."""
-
-    def __init__(self, driver: Chrome) -> None:
-        self.driver = driver
-        self.url = ""
-        self.fails_on_purpose = False  # so that the browser may log requests that failed
-
-    def open(self, url: str) -> None:
-        """Open the page as for the first time."""
-        self.url = url
-        self.driver.get(url)
-        self.run("localStorage.clear()")
-        self.reload()
-
-    def reload(self) -> None:
-        """Load the page again."""
-        self.driver.get(self.url)
-        self.wait(lambda: self.find("#source-language").get_attribute("value"))
-
-    def run(self, script: str, *values: object) -> Any:  # noqa: ANN401 (a value of JavaScript)
-        """Run a script, and return what it returns or what its promise resolves to."""
-        return self.driver.execute_script(f"return (async () => {{ {script} }})()", *values)
+class Page(browser.Page):
+    """The page of a server, whose answers a test can replace."""
 
     def stub(self, **answers: str) -> None:
         """Answer the requests to some paths with functions in JavaScript."""
         self.run(f"{STUB % ', '.join(f'{path}: {answer}' for path, answer in answers.items())}")
-
-    def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        """Return the text that a person sees."""
-        return self.find(selector).text
-
-    def texts(self, selector: str) -> list[str]:
-        """Return the texts of elements, seen or not."""
-        found: list[str] = self.run(
-            f"return [...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)"
-        )
-        return found
-
-    def wait(self, condition: Callable[[], Value]) -> Value:
-        """Wait until a condition is true, and return its value."""
-        wait = WebDriverWait(self.driver, SECONDS, ignored_exceptions=[StaleElementReferenceException])
-        return wait.until(lambda _: condition())
-
-    def wait_for(self, selector: str, text: str) -> None:
-        """Wait until an element shows a text."""
-        self.wait(lambda: self.text(selector) == text)
-
-    def type(self, text: str) -> None:
-        self.find("#source").send_keys(text)
-
-    def languages(self, source: str, target: str) -> None:
-        """Choose languages by their codes."""
-        for name, code in (("source", source), ("target", target)):
-            Select(self.find(f"#{name}-language")).select_by_value(code)
-
-    def options(self, name: str) -> list[str]:
-        """Return the codes that a select element offers."""
-        found = Select(self.find(f"#{name}-language")).options
-        return [str(option.get_attribute("value")) for option in found]
-
-    def press(self, *keys: str) -> None:
-        """Press keys at once, wherever the focus is."""
-        chain = ActionChains(self.driver)
-        for key in keys:
-            chain.key_down(key)
-        for key in reversed(keys):
-            chain.key_up(key)
-        chain.perform()
-
-    def hover(self, element: WebElement, x: int = 0, y: int = 0) -> None:
-        """Move the pointer to an element: to its centre, or to an offset from it."""
-        ActionChains(self.driver).move_to_element_with_offset(element, x, y).perform()
-
-    def lit(self, box: str) -> list[int]:
-        """Return the numbers of the words that are lit in a box."""
-        script = "return [...document.querySelectorAll(`${arguments[0]} .word`)].map((word) => word.matches('.lit'))"
-        return [i for i, is_lit in enumerate(self.run(script, box)) if is_lit]
 
 
 @pytest.fixture
@@ -306,6 +209,19 @@ def test_notes_unsure_words_and_alternatives(page: Page) -> None:
     page.find("#alternatives button").click()  # the first translation is an alternative now
     page.wait_for("#target", "uno dos <b>tres</b>")
     assert page.texts("#target .unsure") == ["dos"]
+
+
+def test_words_light_up_without_confidence(page: Page) -> None:
+    page.stub(
+        translate="""() => json({
+            translatedText: "uno dos", details: { alignment: [[0, 1], [1, 0]], complete: true, untranslated: [] },
+        })"""
+    )
+    page.type("one two")
+    page.wait_for("#target", "uno dos")
+    page.hover(page.find("#target .word"))
+    assert page.lit("#mirror") == [1]
+    assert not page.find("#legend").is_displayed()
 
 
 def test_details_of_other_words_are_ignored(page: Page) -> None:
@@ -730,9 +646,7 @@ def test_controls_have_names(page: Page) -> None:
 @pytest.mark.parametrize("path", ["", "/docs"])
 def test_phone(page: Page, tmp_path: Path, path: str) -> None:
     page.fails_on_purpose = bool(path)  # a browser asks for an icon that /docs does not name
-    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
+    with page.on_phone():
         if path:
             page.driver.get(page.url + path)
         else:
@@ -744,8 +658,6 @@ def test_phone(page: Page, tmp_path: Path, path: str) -> None:
             page.wait(lambda: page.text("#document-list .state"))
         width = "return document.documentElement.scrollWidth"
         assert page.run(width) == 360
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_page_asks_for_nothing_outside_its_folder() -> None:

@@ -1,0 +1,151 @@
+/** Dragoman: run a translator, classifier or tagger from one ONNX file. */
+
+/** A URL, in Node also the path of a file, or the bytes of a file. */
+export type ModelSource = string | URL | ArrayBuffer | Uint8Array | Blob | Response;
+
+export interface LoadOptions {
+  /** Threads of ONNX Runtime, from 1; 0 for one per core. Default: 1. In a browser more need cross-origin isolation. */
+  threads?: number;
+  /** Also check that the file gives the results that it gave at export. Default: false. */
+  selfTest?: boolean;
+  /** Called while the file arrives, with the bytes that are here and all of them; 0 if that is unknown. */
+  onProgress?: (received: number, total: number) => void;
+  signal?: AbortSignal;
+  /** The module of ONNX Runtime. Default: onnxruntime-node if it is installed, else onnxruntime-web/wasm. */
+  onnxruntime?: unknown;
+}
+
+/** Metadata of a file; see docs/file-format.md. */
+export interface Metadata {
+  task: "translate" | "classify" | "tag" | "forecast";
+  sourceLanguage: string;
+  targetLanguage: string;
+  maxSource: number;
+  maxSentences: number;
+  normalisation: number;
+  defaults: Record<string, number>;
+  config: Record<string, unknown>;
+  card: Record<string, unknown>;
+  quantisation: Record<string, unknown>;
+  selection: Record<string, number>;
+  labels: string[];
+  precision: "float32" | "int8";
+  /** SHA-256 of the file. */
+  checksum: string;
+}
+
+export interface TranslateOptions {
+  /** Beam size, from 1 (greedy search). Default: the file's own, or `2 * nBest` if that is more and `nBest` above 1. */
+  beam?: number;
+  /** Number of different translations, from 1 to `beam`. Default: 1. */
+  nBest?: number;
+  /** Exponent A in score = log-probability / length ** A, from 0 to 5. Default: the file's own. */
+  lengthPenalty?: number;
+  /** Longest translation of a part in ids. Default: the file's own. */
+  maxLength?: number;
+  /** Also return word alignments and attention. Default: false. */
+  alignments?: boolean;
+  /** Further strings that the translation must keep: of one text, or for several texts those of each. */
+  protected?: Iterable<string> | Iterable<Iterable<string>>;
+  /** Largest number of parts to translate at once. Default: 32. */
+  batchSize?: number;
+  /** Largest number of source ids in a batch of more than one part, with padding. Default: 512. */
+  batchTokens?: number;
+  /** Ends the translation between two batches. */
+  signal?: AbortSignal;
+}
+
+export interface Hypothesis {
+  text: string;
+  /** Log-probability / length ** lengthPenalty, averaged over the parts of the text. Higher is better. */
+  score: number;
+  /** False if a part reached its length limit, so that the end of its translation may be missing. */
+  complete: boolean;
+}
+
+/** Attention of the best hypothesis of one part: T rows of S weights. A row is that of a target subword. */
+export interface AttentionMap {
+  sourceSubwords: string[];
+  targetSubwords: string[];
+  weights: Float32Array[];
+}
+
+export interface Translation extends Hypothesis {
+  /** Pairs of source word and target word, counted from 0; empty unless `alignments` was given. */
+  alignment: [number, number][];
+  attention: AttentionMap[];
+  /** The n best different translations, best first. */
+  hypotheses: Hypothesis[];
+  /** Number of parts that were translated separately. */
+  parts: number;
+  /** Parts that stand as they stood in the source, because no translation kept their protected spans. */
+  untranslated: string[];
+}
+
+export class Translator {
+  private constructor();
+  static load(source: ModelSource, options?: LoadOptions): Promise<Translator>;
+  readonly metadata: Metadata;
+  readonly hasAttention: boolean;
+  translate(text: string, options?: TranslateOptions): Promise<Translation>;
+  translate(texts: Iterable<string>, options?: TranslateOptions): Promise<Translation[]>;
+  selfTest(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** A translator in a worker, so that a page responds while it translates. */
+export class RemoteTranslator {
+  private constructor();
+  /** worker: one that runs `dragoman/worker.js`, as a module. It belongs to the translator. */
+  static load(
+    source: string | ArrayBuffer | Uint8Array | Blob,
+    options: Omit<LoadOptions, "onnxruntime"> & { worker: Worker },
+  ): Promise<RemoteTranslator>;
+  readonly metadata: Metadata;
+  translate(text: string, options?: TranslateOptions): Promise<Translation>;
+  translate(texts: Iterable<string>, options?: TranslateOptions): Promise<Translation[]>;
+  dispose(): Promise<void>;
+}
+
+export interface Classification {
+  label: string;
+  probability: number;
+  /** [label, probability] of every class, the most probable first. */
+  probabilities: [string, number][];
+  parts: number;
+}
+
+export class Classifier {
+  private constructor();
+  static load(source: ModelSource, options?: LoadOptions): Promise<Classifier>;
+  readonly metadata: Metadata;
+  classify(text: string, options?: { batchSize?: number }): Promise<Classification>;
+  classify(texts: Iterable<string>, options?: { batchSize?: number }): Promise<Classification[]>;
+  selfTest(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface Tagged {
+  words: string[];
+  labels: string[];
+  probabilities: number[];
+  /** False if a word has more subwords than the training texts, so that its end was not read. */
+  complete: boolean;
+}
+
+export class Tagger {
+  private constructor();
+  static load(source: ModelSource, options?: LoadOptions): Promise<Tagger>;
+  readonly metadata: Metadata;
+  tag(text: string, options?: { batchSize?: number }): Promise<Tagged>;
+  tag(texts: Iterable<string>, options?: { batchSize?: number }): Promise<Tagged[]>;
+  selfTest(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** A mistake that the user can correct. The message is one sentence. */
+export class UserError extends Error {}
+/** A file that is not a usable Dragoman model. */
+export class ModelFileError extends UserError {}
+/** A file that gives other results here than at export. */
+export class SelfTestError extends ModelFileError {}
