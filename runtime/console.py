@@ -28,12 +28,8 @@ def positive(text: str) -> int:
 
 def server_url(text: str) -> str:
     """Return the URL of a server, without a slash at its end. Raises argparse.ArgumentTypeError."""
-    from urllib.parse import urlsplit  # imported here, because only `serve` needs it
-
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(text)
-        if parts.scheme in ("http", "https") and parts.hostname and not (parts.username or set(text) & {*" ?#"}):
-            return text.rstrip("/")
+    if re.fullmatch(r"https?://(?:\[[\da-fA-F:.]+\]|[^\s/?#@\[\]:]+)(?::\d+)?(?:/[^\s?#]*)?", text):
+        return text.rstrip("/")
     raise argparse.ArgumentTypeError(f"{text!r} is no URL of a server, such as https://example.org/mt")
 
 
