@@ -1,0 +1,218 @@
+"""Measure the site of `dragoman web` in headless Chromium, from loopback.
+
+- time: milliseconds of one sentence in the page itself with one thread, against `Translator.translate` in this process,
+  in turns; medians. Greedy search and beam 5.
+- visit: bytes and requests of a first visit, without the model's, and seconds from opening the page to a translation.
+- memory: MiB of the browser's process of the page after 100 and after 1,000 sentences.
+
+It measures a model of random weights with the shape of a configuration, 4,000 subwords and vocabulary selection, on
+sentences of 14 invented words, 15 ids in and 15 out; or a given model on its corpus's test set.
+
+Run it in the folder of the repository, with nothing else running: python -m bench.browser. It needs Chromium, its
+driver and `make tests/web/node_modules/.installed`. It prints one JSON object per line. With --record the rows go to a
+file, in place of this machine's older rows of the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from bench.server import standard_model, texts_of
+from bench.speed import Row, print_and_record, quartiles
+from dragoman.cli import main as dragoman
+from dragoman.runtime.errors import UserError
+from dragoman.runtime.translator import Translator
+
+FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+SENTENCES = (100, 1000)  # of memory
+FIGURES = ("time", "visit", "memory")
+
+# A translator of its own in the page, without a worker between it and the clock.
+LOAD = """
+const [{ Translator }, ort] = await Promise.all([import("./dragoman/index.js"), import("./onnxruntime/ort.js")]);
+const packed = await fetch("./onnxruntime/ort.wasm.gzip");
+const wasm = new Response(packed.body.pipeThrough(new DecompressionStream("gzip")));
+ort.env.wasm.wasmBinary = await wasm.arrayBuffer();
+window.translator = await Translator.load(arguments[0], { onnxruntime: ort });
+"""
+TIME = """
+const times = [];
+for (const text of arguments[0]) {
+  const start = performance.now();
+  await translator.translate(text, { beam: arguments[1] });
+  times.push(performance.now() - start);
+}
+return times;
+"""
+
+
+class Host:
+    """A static host on loopback that counts what it sends."""
+
+    def __init__(self, folder: Path) -> None:
+        host = self
+        self.sent: dict[str, int] = {}
+
+        class Handler(SimpleHTTPRequestHandler):
+            def send_header(self, keyword: str, value: str) -> None:
+                if keyword == "Content-Length":
+                    host.sent[self.path] = host.sent.get(self.path, 0) + int(value)
+                super().send_header(keyword, value)
+
+            def log_message(self, format: str, *values: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Chrome]:
+    """Yield a browser with an empty profile."""
+    options = ChromeOptions()
+    for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    options.binary_location = shutil.which("chromium") or ""
+    driver = Chrome(options, Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(600)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def run(driver: Chrome, script: str, *values: object) -> Any:  # noqa: ANN401 (a value of JavaScript)
+    """Run a script in the page, and return its value."""
+    return driver.execute_script(f"return (async function () {{ {script} }}).apply(null, arguments)", *values)
+
+
+def times(driver: Chrome, model: Translator, texts: Sequence[str], beam: int, turns: int) -> Row:
+    """Return the time of a sentence in the page and in this process."""
+    pairs = []
+    for _ in range(turns + 1):
+        page = statistics.median(run(driver, TIME, texts, beam))
+        local = []
+        for text in texts:
+            start = time.perf_counter()
+            model.translate(text, beam=beam)
+            local.append(1000 * (time.perf_counter() - start))
+        pairs.append((page, statistics.median(local)))
+    low, middle, high = quartiles([a / b for a, b in pairs[1:]])
+    return {
+        "figure": "time", "beam": beam, "threads": 1,
+        "page_ms": round(statistics.median(a for a, _ in pairs[1:]), 2),
+        "local_ms": round(statistics.median(b for _, b in pairs[1:]), 2),
+        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
+def visit(host: Host, text: str, profile: Path) -> Row:
+    """Return what a first visit loads, and the time to its first translation."""
+    host.sent.clear()
+    with chromium(profile) as driver:
+        start = time.perf_counter()
+        driver.get(host.url)
+        driver.find_element("css selector", "#source").send_keys(text)
+        while not driver.find_element("css selector", "#target").text:
+            time.sleep(0.01)
+        seconds = time.perf_counter() - start
+        time.sleep(5)  # the service worker keeps the site
+    of_model = sum(size for path, size in host.sent.items() if path.startswith("/models/"))
+    return {
+        "figure": "visit", "requests": len(host.sent), "model_bytes": of_model,
+        "other_bytes": sum(host.sent.values()) - of_model, "first_translation_s": round(seconds, 2),
+    }  # fmt: skip
+
+
+def resident_memory(driver: Chrome) -> float:
+    """Return the resident memory of the largest process of the browser that shows pages, in MiB."""
+    found = []
+    driver_pid = driver.service.process.pid
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            command = (status.parent / "cmdline").read_text()
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:
+            continue
+        if "--type=renderer" in command and int(fields["Pid"]) > driver_pid:
+            found.append(int(fields["VmRSS"].split()[0]) / 1024)
+    return max(found)
+
+
+def memory(driver: Chrome, texts: Sequence[str]) -> Row:
+    """Return the memory of the page after some and after many sentences."""
+    found = []
+    n_done = 0
+    for count in SENTENCES:
+        run(driver, TIME, [texts[i % len(texts)] for i in range(n_done, count)], 5)
+        n_done = count
+        found.append(round(resident_memory(driver), 1))
+    return {"figure": "memory", "sentences": SENTENCES, "memory_mib": found}
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Yield the rows of the figures that are asked for. Raises UserError."""
+    if options.model:
+        path = options.model
+        texts, _ = texts_of(path, options.corpus, options.texts)
+    else:
+        path, texts = standard_model(options.config, folder, options.texts)
+    site = folder / "site"
+    with redirect_stdout(sys.stderr):
+        if dragoman(["web", path, "--out", str(site), "--onnxruntime", options.onnxruntime]):
+            raise UserError("the site cannot be written")
+    host = Host(site)
+    about = {"model": options.model or "random, 4,000 subwords", "file_bytes": Path(path).stat().st_size}
+    if "visit" in options.figures:
+        yield {**visit(host, texts[0], folder / "visit"), **about}
+    with chromium(folder / "profile") as driver:
+        driver.get(host.url)
+        (url,) = (f"{host.url}{path.relative_to(site).as_posix()}" for path in site.glob("models/*"))
+        run(driver, LOAD, url)
+        for beam in (1, 5) if "time" in options.figures else ():
+            yield {**times(driver, Translator.load(path), texts, beam, options.turns), **about}
+        if "memory" in options.figures:
+            yield {**memory(driver, texts), **about}
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", metavar="MODEL.onnx", help="model file (default: random weights)")
+    parser.add_argument("--corpus", metavar="FOLDER", help="corpus folder with texts for MODEL.onnx")
+    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="shape of the random model")
+    parser.add_argument("--onnxruntime", default="tests/web/node_modules/onnxruntime-web", metavar="FOLDER")
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, help="figures (default: all)")
+    parser.add_argument("--turns", type=int, default=15, metavar="N", help="turns, at least 2 (default: 15)")
+    parser.add_argument("--texts", type=int, default=100, metavar="N", help="texts of a turn (default: 100)")
+    parser.add_argument("--record", metavar="FILE", help="also write the rows to this file")
+    options = parser.parse_args()
+    if bool(options.model) != bool(options.corpus):
+        parser.error("give both MODEL.onnx and --corpus, or neither")
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            print_and_record(measure(options, Path(folder)), options.record, key=("machine", "figure"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
