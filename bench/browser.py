@@ -19,7 +19,6 @@ import argparse
 import shutil
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +32,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from bench.server import standard_model, texts_of
-from bench.speed import Row, print_and_record, quartiles
+from bench.speed import Row, exit_status, quartiles
 from dragoman.cli import main as dragoman
 from dragoman.runtime.errors import UserError
 from dragoman.runtime.translator import Translator
@@ -205,13 +204,7 @@ def main() -> int:
     options = parser.parse_args()
     if bool(options.model) != bool(options.corpus):
         parser.error("give both MODEL.onnx and --corpus, or neither")
-    try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            print_and_record(measure(options, Path(folder)), options.record, key=("machine", "figure"))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(measure, options, ("machine", "figure"))
 
 
 if __name__ == "__main__":

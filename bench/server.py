@@ -33,7 +33,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -45,9 +44,8 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from bench.invented import sentences
-from bench.speed import Row, print_and_record, quartiles
+from bench.speed import Row, exit_status, quartiles
 from bench.vocabulary import SHARED, Subwords, build_files, random_selection
-from dragoman.runtime.errors import UserError
 from dragoman.runtime.server.command import available_cores
 from dragoman.runtime.translator import Translator
 from dragoman.translate.config import load
@@ -523,13 +521,7 @@ def main() -> int:
         why = "needs the random model" if options.model else "needs `make .venv-libretranslate/installed`"
         print(f"without the figure peer, which {why}", file=sys.stderr)
         options.figures = [figure for figure in options.figures if figure != "peer"]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            print_and_record(measure(options, Path(folder)), options.record, key=("machine", "figure"))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(measure, options, ("machine", "figure"))
 
 
 if __name__ == "__main__":

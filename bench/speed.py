@@ -36,6 +36,7 @@ from dragoman.export.graph import to_onnx
 from dragoman.export.quantize import calibrate, quantised
 from dragoman.runtime.contract import EOS, Ids
 from dragoman.runtime.engine import Engine, OnnxEngine, session_inputs
+from dragoman.runtime.errors import UserError
 from dragoman.runtime.files import write_atomically
 from dragoman.runtime.session import open_session
 from dragoman.translate.config import Config, load
@@ -433,6 +434,19 @@ def print_and_record(rows: Iterator[Row], file: str | None, *, key: Sequence[str
         print(json.dumps(row), flush=True)
     if file:
         record(Path(file), printed, key)
+
+
+def exit_status(
+    measure: Callable[[argparse.Namespace, Path], Iterator[Row]], options: argparse.Namespace, key: Sequence[str]
+) -> int:
+    """Print and record what `measure` yields from the options and a temporary folder. Return 2 for a user's mistake."""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            print_and_record(measure(options, Path(folder)), options.record, key=key)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def run_measurement(
