@@ -31,7 +31,7 @@ from typing import Any
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from bench.server import standard_model, texts_of
+from bench.server import RANDOM_MODEL, model_and_texts, parse
 from bench.speed import Row, exit_status, quartiles
 from dragoman.cli import main as dragoman
 from dragoman.runtime.errors import UserError
@@ -167,17 +167,13 @@ def memory(driver: Chrome, texts: Sequence[str]) -> Row:
 
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield the rows of the figures that are asked for. Raises UserError."""
-    if options.model:
-        path = options.model
-        texts, _ = texts_of(path, options.corpus, options.texts)
-    else:
-        path, texts = standard_model(options.config, folder, options.texts)
+    path, texts, _ = model_and_texts(options, folder)
     site = folder / "site"
     with redirect_stdout(sys.stderr):
         if dragoman(["web", path, "--out", str(site), "--onnxruntime", options.onnxruntime]):
             raise UserError("the site cannot be written")
     host = Host(site)
-    about = {"model": options.model or "random, 4,000 subwords", "file_bytes": Path(path).stat().st_size}
+    about = {"model": options.model or RANDOM_MODEL, "file_bytes": Path(path).stat().st_size}
     if "visit" in options.figures:
         yield {**visit(host, texts[0], folder / "visit"), **about}
     with chromium(folder / "profile") as driver:
@@ -193,18 +189,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
 def main() -> int:
     """Measure, print the rows, and record them if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", metavar="MODEL.onnx", help="model file (default: random weights)")
-    parser.add_argument("--corpus", metavar="FOLDER", help="corpus folder with texts for MODEL.onnx")
-    parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="shape of the random model")
     parser.add_argument("--onnxruntime", default="tests/web/node_modules/onnxruntime-web", metavar="FOLDER")
-    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, help="figures (default: all)")
-    parser.add_argument("--turns", type=int, default=15, metavar="N", help="turns, at least 2 (default: 15)")
-    parser.add_argument("--texts", type=int, default=100, metavar="N", help="texts of a turn (default: 100)")
-    parser.add_argument("--record", metavar="FILE", help="also write the rows to this file")
-    options = parser.parse_args()
-    if bool(options.model) != bool(options.corpus):
-        parser.error("give both MODEL.onnx and --corpus, or neither")
-    return exit_status(measure, options, ("machine", "figure"))
+    return exit_status(measure, parse(parser, FIGURES, n_texts=100), ("machine", "figure"))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ from dragoman.translate.config import load
 from dragoman.translate.corpus.folder import Corpus, check_model_languages
 
 VOCABULARY = 4_000  # of the random model
+RANDOM_MODEL = f"random, {VOCABULARY:,} subwords"
 CLIENTS = 8
 SOAK_CLIENTS = 64
 OVERLOAD_CLIENTS = 950  # a server takes 1,000
@@ -468,18 +469,26 @@ def texts_of(model: str, folder: str, count: int) -> tuple[list[str], list[str]]
     return [line for line in lines if len(line.split()) <= MAX_WORDS][:count], lines
 
 
+def model_and_texts(options: argparse.Namespace, folder: Path) -> tuple[str, list[str], list[str]]:
+    """Return the path of the model to measure, short texts for it, and texts of all lengths. Raises UserError.
+
+    Args:
+        options: Those of `parse`.
+        folder: A folder for the random model.
+    """
+    if options.model:
+        return options.model, *texts_of(options.model, options.corpus, options.texts)
+    model, texts = standard_model(options.config, folder, options.texts)
+    return model, texts, texts
+
+
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield the rows of the figures that are asked for. Raises UserError."""
-    if options.model:
-        model = options.model
-        texts, lines = texts_of(model, options.corpus, options.texts)
-    else:
-        model, texts = standard_model(options.config, folder, options.texts)
-        lines = texts
+    model, texts, lines = model_and_texts(options, folder)
     metadata = Translator.load(model).metadata
     languages = metadata.source_language, metadata.target_language
     requests = [request_of(text, languages) for text in texts]
-    about = {"model": options.model or f"random, {VOCABULARY:,} subwords"}
+    about = {"model": options.model or RANDOM_MODEL}
     for beam in (1, 5):
         if "throughput" in options.figures:
             yield {**throughput(model, requests, beam, options.turns), **about}
@@ -497,26 +506,40 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         yield {**overload(model, texts, languages, options.overload), **about}
 
 
-def main() -> int:
-    """Measure, print the rows, and record them if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(parser: argparse.ArgumentParser, figures: Sequence[str], n_texts: int) -> argparse.Namespace:
+    """Return the options, with those of every measurement of a model in a host.
+
+    Args:
+        parser: A parser with further options.
+        figures: Names of the figures.
+        n_texts: The default of --texts.
+    """
     parser.add_argument("model", nargs="?", metavar="MODEL.onnx", help="model file (default: random weights)")
     parser.add_argument("--corpus", metavar="FOLDER", help="corpus folder with texts for MODEL.onnx")
     parser.add_argument("--config", default="configs/multi30k-en-de.toml", help="shape of the random model")
-    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=FIGURES, help="figures (default: all)")
-    parser.add_argument(
-        "--peer", default=".venv-libretranslate/bin/python", help="Python with LibreTranslate installed"
-    )
+    parser.add_argument("--figures", nargs="+", choices=figures, default=figures, help="figures (default: all)")
     parser.add_argument("--turns", type=int, default=15, metavar="N", help="turns, at least 2 (default: 15)")
-    parser.add_argument("--texts", type=int, default=400, metavar="N", help="texts of a turn (default: 400)")
-    parser.add_argument("--soak", type=float, default=60, metavar="S", help="seconds of the soak (default: 60)")
-    parser.add_argument("--overload", type=float, default=600, metavar="S", help="seconds of overload (default: 600)")
+    parser.add_argument(
+        "--texts", type=int, default=n_texts, metavar="N", help="texts of a turn (default: %(default)s)"
+    )
     parser.add_argument("--record", metavar="FILE", help="also write the rows to this file")
     options = parser.parse_args()
     if options.turns < 2:
         parser.error(f"--turns is {options.turns}; quartiles need at least 2")
     if bool(options.model) != bool(options.corpus):
         parser.error("give both MODEL.onnx and --corpus, or neither")
+    return options
+
+
+def main() -> int:
+    """Measure, print the rows, and record them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--peer", default=".venv-libretranslate/bin/python", help="Python with LibreTranslate installed"
+    )
+    parser.add_argument("--soak", type=float, default=60, metavar="S", help="seconds of the soak (default: 60)")
+    parser.add_argument("--overload", type=float, default=600, metavar="S", help="seconds of overload (default: 600)")
+    options = parse(parser, FIGURES, n_texts=400)
     if "peer" in options.figures and (options.model or not Path(options.peer).exists()):
         why = "needs the random model" if options.model else "needs `make .venv-libretranslate/installed`"
         print(f"without the figure peer, which {why}", file=sys.stderr)

@@ -70,6 +70,26 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def replace_folder(folder: Path, new: Path) -> None:
+    """Let the folder `new` take the place of `folder`, which is on the same disk and need not exist. Raises OSError.
+
+    An earlier folder is moved aside before, and removed afterwards. It comes back if that fails.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        return
+    import tempfile  # imported here, because few commands replace a folder
+
+    with tempfile.TemporaryDirectory(prefix=f"{new.name}.", dir=new.parent, ignore_cleanup_errors=True) as aside:
+        earlier = Path(aside, folder.name)
+        folder.rename(earlier)
+        try:
+            new.rename(folder)
+        except BaseException:
+            earlier.rename(folder)
+            raise
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` once the block ends without an error. Raises UserError.

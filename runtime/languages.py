@@ -32,6 +32,9 @@ def primary_subtag(tag: str) -> str:
     return subtags(tag)[0]
 
 
+LONGEST_TAG = 64  # characters; languages that were asked for are remembered
+
+
 class Language(NamedTuple):
     """A language with its script and its region, where the tag or CLDR's likely subtags name them."""
 
@@ -61,9 +64,14 @@ def parse_language(tag: str) -> Language:
 
 
 def best_match(tag: str, tags: Iterable[str]) -> str | None:
-    """Return that one of some tags which names the same language in the same script, if possible of the same region."""
+    """Return that one of some tags which names the same language in the same script, if possible of the same region.
+
+    Return None if there is none. A tag of more than LONGEST_TAG characters names no language.
+    """
     if tag in (tags := list(tags)):
         return tag
+    if len(tag) > LONGEST_TAG:
+        return None
     wanted = parse_language(tag)
     same = [other for other in tags if parse_language(other)[:2] == wanted[:2]]
     return max(same, key=lambda other: parse_language(other) == wanted, default=None)

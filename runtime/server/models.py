@@ -14,8 +14,6 @@ from dragoman.runtime.languages import bcp47, best_match, language_name
 from dragoman.runtime.server.errors import RequestError, shown
 from dragoman.runtime.translator import Translator
 
-LONGEST_CODE = 64  # characters of a language code; languages that were asked for are remembered
-
 
 class Stamp(NamedTuple):
     """The state of a file, which changes whenever the file does."""
@@ -117,7 +115,7 @@ class Models:
 
         Raises RequestError if there are none.
         """
-        models = [model for model in self if len(target) <= LONGEST_CODE and best_match(target, [model.target])]
+        models = [model for model in self if best_match(target, [model.target])]
         if not models:
             known = ", ".join(dict.fromkeys(model.target for model in self))
             raise RequestError(400, f"target is {shown(target)}, to which no model translates; choose from {known}")
@@ -127,7 +125,7 @@ class Models:
         known = self.tags
         tags = []
         for name, given in (("source", source), ("target", target)):
-            tag = best_match(given, known) if len(given) <= LONGEST_CODE else None
+            tag = best_match(given, known)
             if tag is None:
                 raise RequestError(400, f"{name} is {shown(given)}, which no model has; choose from {', '.join(known)}")
             tags.append(tag)

@@ -12,12 +12,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import real_path
+from dragoman.runtime.files import real_path, replace_folder
 from dragoman.runtime.languages import language_name
 from dragoman.runtime.server.models import Models, ServedModel
 
@@ -84,8 +83,11 @@ def web(a: argparse.Namespace) -> int:
     check_models(models)
     files = files_of_site(models, onnxruntime, a.title)
     try:
-        with replaced_folder(out) as folder:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+            folder = Path(temporary, out.name)
+            folder.mkdir()
             write_site(folder, files, models)
+            replace_folder(out, folder)
     except OSError as error:
         raise UserError(f"cannot write {a.out}: {error.strerror or error}") from None
     print(f"{a.out}:\n{table_of_sizes(files, models, onnxruntime.version)}")
@@ -228,23 +230,6 @@ def index(page: str, title: str) -> str:
         assert page.count(old) == 1, old
         page = page.replace(old, new)
     return page
-
-
-@contextlib.contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder that takes the place of `path` once the block ends without an error."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
-        new.mkdir()
-        yield new
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(new, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
 
 
 def _json(value: object) -> bytes:

@@ -30,6 +30,8 @@ export interface Metadata {
   selection: Record<string, number>;
   labels: string[];
   precision: "float32" | "int8";
+  /** True if the network has attention, which word alignments need. */
+  hasAttention: boolean;
   /** SHA-256 of the file. */
   checksum: string;
 }

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from dragoman.runtime.errors import UserError
-from dragoman.runtime.files import real_path
+from dragoman.runtime.files import real_path, replace_folder
 from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.translate.corpus.readers.lines import decode_strict
 from dragoman.translate.files import LOCK, acquire_lock, make_folder
@@ -205,25 +204,16 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 def _replace_folder(folder: Path, new: Path) -> None:
     """Let the files of `new` take the place of those in `folder`.
 
-    An earlier folder is moved aside before, and removed afterwards. If it must stay, the files are moved into it, the
-    card last, so that it is no corpus while it is half of one.
+    If an earlier folder must stay, the files are moved into it, the card last, so that it is no corpus while it is half
+    of one.
     """
-    if not folder.exists():
-        new.rename(folder)
-    elif _is_fixed(folder):
+    if folder.exists() and _is_fixed(folder):
         (folder / CARD).unlink(missing_ok=True)
         for path in sorted(new.iterdir(), key=lambda path: path.name == CARD):
             path.replace(folder / path.name)
         new.rmdir()
     else:
-        with tempfile.TemporaryDirectory(prefix=f"{new.name}.", dir=new.parent, ignore_cleanup_errors=True) as aside:
-            earlier = Path(aside, folder.name)
-            folder.rename(earlier)
-            try:
-                new.rename(folder)
-            except BaseException:
-                earlier.rename(folder)
-                raise
+        replace_folder(folder, new)
 
 
 def _write_split(paths: Sequence[Path], pairs: Iterable[Pair]) -> int:

@@ -87,7 +87,7 @@ export async function prepare(languages, onProgress) {
 export async function translate({ q, ...languages }, signal) {
   const model = modelOf(languages);
   const translator = await model.translator;
-  const alignments = translator.metadata.config.model?.attention !== "none";
+  const alignments = translator.metadata.hasAttention;
   try {
     const found = await translator.translate(q, { nBest: ALTERNATIVES + 1, alignments, signal });
     const { text, hypotheses, alignment, complete, untranslated } = found;

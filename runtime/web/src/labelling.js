@@ -3,29 +3,18 @@
 import { BATCH_SIZE, batchesOf, sourceInputs } from "./batching.js";
 import { EOS } from "./contract.js";
 import { SelfTestError, listOfTexts, wholeNumber } from "./errors.js";
+import { Model } from "./model.js";
 import { splitText } from "./segmentation.js";
-import { openModel } from "./session.js";
 import { codePointLength } from "./text.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const TOLERANCE = 1e-3; // largest difference of a probability between machines
 
-/** Base class of classifiers and taggers: loading, self-test and batching. */
-class LabelModel {
-  #session;
-
+/** Base class of classifiers and taggers: self-test and batching. */
+class LabelModel extends Model {
   constructor(session, metadata) {
-    this.#session = session;
-    this.metadata = metadata;
+    super(session, metadata);
     this.tokenizer = new Tokenizer(metadata.sourceTokenizer, metadata.normalisation);
-  }
-
-  /** Load a model from a file. The arguments are those of `Translator.load`. */
-  static async load(source, { selfTest = false, ...options } = {}) {
-    const { session, metadata } = await openModel(source, [this.task], options);
-    const model = new this(session, metadata);
-    if (selfTest) await model.selfTest();
-    return model;
   }
 
   /** Label the test texts in the file. Rejects with SelfTestError unless they give the results of the export. */
@@ -38,11 +27,6 @@ class LabelModel {
     }
   }
 
-  /** Free the memory of the model. */
-  async dispose() {
-    await this.#session.dispose();
-  }
-
   /** Set `rows` of each part, which has `ids`: one row of probabilities of a classifier, one for each id of a tagger. */
   async compute(parts, batchSize = BATCH_SIZE) {
     for (const batch of batchesOf(parts, wholeNumber("batchSize", batchSize, 1))) {
@@ -52,7 +36,7 @@ class LabelModel {
   }
 
   async #run(rows) {
-    const { probability } = await this.#session.run(sourceInputs(rows));
+    const { probability } = await this.session.run(sourceInputs(rows));
     const nLabels = probability.dims.at(-1);
     const nIds = this.isPerId ? probability.dims[1] : 1;
     return rows.map((row, b) =>

@@ -97,6 +97,7 @@ export function metadataOf(props) {
     selection: read("selection", "an object", "{}"),
     labels: read("labels", "a list", "[]"),
     precision: get("precision"),
+    hasAttention: read("config", "an object").model?.attention !== "none", // which word alignments need
     checksum: get("sha256", ""),
   };
   check(metadata);

@@ -11,19 +11,17 @@ const isNode = Boolean(globalThis.process?.versions?.node);
  * Return the session and the metadata of a file for a task. Throws UserError.
  *
  * @param {string | URL | ArrayBuffer | Uint8Array | Blob | Response} source
- * @param {string[]} tasks that the caller can do
+ * @param {string} task
  * @param {{threads?: number, onProgress?: Function, signal?: AbortSignal, onnxruntime?: object}} options
  */
-export async function openModel(source, tasks, { threads = 1, onProgress, signal, onnxruntime } = {}) {
+export async function openModel(source, task, { threads = 1, onProgress, signal, onnxruntime } = {}) {
   wholeNumber("threads", threads, 0, MAX_THREADS, "where 0 is one thread per core");
   const name = nameOf(source);
   const bytes = await read(source, name, onProgress, signal);
   try {
     const metadata = await readMetadata(bytes);
-    if (!tasks.includes(metadata.task)) {
-      throw new ModelFileError(`the model was trained to ${metadata.task}, not to ${tasks.join(", ")}`);
-    }
-    const session = await Session.open(bytes, metadata.task, threads, onnxruntime ?? (await defaultRuntime()));
+    if (metadata.task !== task) throw new ModelFileError(`the model was trained to ${metadata.task}, not to ${task}`);
+    const session = await Session.open(bytes, task, threads, onnxruntime ?? (await defaultRuntime()));
     return { session, metadata };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;
@@ -106,8 +104,7 @@ export class Session {
 
   /** Return a session whose inputs and outputs are those of a task. Throws ModelFileError. */
   static async open(bytes, task, threads, ort) {
-    // 0 is the number of cores in ONNX Runtime, too.
-    if (ort.env?.wasm && !ort.env.wasm.initPromise) ort.env.wasm.numThreads = threads || undefined;
+    if (ort.env?.wasm) ort.env.wasm.numThreads = threads; // 0 is the number of cores there, too
     const options = {
       intraOpNumThreads: threads, interOpNumThreads: 1, enableCpuMemArena: false, logSeverityLevel: 4,
     };

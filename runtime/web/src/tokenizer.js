@@ -8,12 +8,12 @@
 import { BOS, EOS, PAD, UNK } from "./contract.js";
 import { ModelFileError } from "./errors.js";
 import { VERSION, normalise } from "./normalisation.js";
-import { PLACEHOLDERS } from "./protection.js";
+import { PLACEHOLDERS, longestFirst } from "./protection.js";
 import { fieldsOf, textOf } from "./protobuf.js";
 import { codePointLength, escaped, textOfBytes } from "./text.js";
 
 const UNKNOWN_PENALTY = 10; // of a character that no subword has, below the lowest score
-const SPACE = "\u2581";
+const SPACE_SYMBOL = "\u2581";
 const [NORMAL, CONTROL, USER_DEFINED, BYTE] = [1, 3, 4, 6];
 const BPE = 2;
 
@@ -75,8 +75,8 @@ export class Tokenizer {
       this.#highest = Math.max(this.#highest, score);
     });
     const symbols = this.#pieces.filter(({ type }) => type === USER_DEFINED).map(({ text }) => text);
-    symbols.sort((a, b) => b.length - a.length); // the longest one that stands somewhere counts
-    this.#symbols = symbols.length ? new RegExp(symbols.map((text) => escaped(text)).join("|"), "gu") : null;
+    // The longest one that stands somewhere counts.
+    this.#symbols = symbols.length ? new RegExp(longestFirst(symbols).map(escaped).join("|"), "gu") : null;
   }
 
   /** The size of the vocabulary. */
@@ -103,7 +103,7 @@ export class Tokenizer {
   /** Return the ids of a normalised text, without `</s>`. */
   encodeWord(text) {
     if (!text) return [];
-    const spelled = SPACE + text.replaceAll(" ", SPACE);
+    const spelled = SPACE_SYMBOL + text.replaceAll(" ", SPACE_SYMBOL);
     const ids = [];
     for (const [piece, id] of this.#isBpe ? this.#merged(spelled) : this.#bestPath(spelled)) {
       if (id !== undefined) ids.push(id);
@@ -122,7 +122,7 @@ export class Tokenizer {
       if (type === BYTE) {
         bytes.push(parseInt(text.slice(3, 5), 16));
       } else if (type !== CONTROL) {
-        texts.push(textOfBytes(bytes), text.replaceAll(SPACE, " "));
+        texts.push(textOfBytes(bytes), text.replaceAll(SPACE_SYMBOL, " "));
         bytes = [];
       }
     }

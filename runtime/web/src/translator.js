@@ -3,9 +3,9 @@
 import { BATCH_SIZE, BATCH_TOKENS, batchesOf, sourceInputs } from "./batching.js";
 import { EOS, PAD, PRECISIONS } from "./contract.js";
 import { SelfTestError, UserError, listOfTexts, numberBetween, wholeNumber } from "./errors.js";
+import { Model } from "./model.js";
 import { PartSplitter, joinParts } from "./parts.js";
 import { lostSpans, respell, show } from "./protection.js";
-import { openModel } from "./session.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const MAX_LENGTH = 1_000_000; // largest `maxLength` of a translation, in ids
@@ -13,37 +13,18 @@ const MAX_LENGTH_PENALTY = 5;
 const NO_HYPOTHESIS = -1e6; // a score below it marks a place in the beam without one
 
 /** A translator of text, loaded from a file that `dragoman export` made. */
-export class Translator {
-  #session;
+export class Translator extends Model {
+  static task = "translate";
+
   #splitter;
 
   constructor(session, metadata) {
-    this.#session = session;
-    this.metadata = metadata;
+    super(session, metadata);
     this.sourceTokenizer = new Tokenizer(metadata.sourceTokenizer, metadata.normalisation);
     const isJoint = metadata.sourceTokenizer === metadata.targetTokenizer;
     this.targetTokenizer = isJoint ? this.sourceTokenizer : new Tokenizer(metadata.targetTokenizer, metadata.normalisation);
     const hasPlaceholders = this.sourceTokenizer.hasPlaceholders && this.targetTokenizer.hasPlaceholders;
     this.#splitter = new PartSplitter(metadata, this.sourceTokenizer, hasPlaceholders);
-  }
-
-  /**
-   * Load a translator from a file. Rejects with ModelFileError if the file cannot be read, is damaged, holds no
-   * translator, cannot run here, or fails its self-test.
-   *
-   * @param {string | URL | ArrayBuffer | Uint8Array | Blob | Response} source a URL, in Node also a path, or the bytes
-   * @param {object} [options]
-   * @param {number} [options.threads] of ONNX Runtime; 0 for one per core; default 1
-   * @param {boolean} [options.selfTest] also check that the file gives the results that it gave at export
-   * @param {(received: number, total: number) => void} [options.onProgress] while the file arrives; total is 0 if unknown
-   * @param {AbortSignal} [options.signal]
-   * @param {object} [options.onnxruntime] the module; default: onnxruntime-node, or onnxruntime-web/wasm
-   */
-  static async load(source, { selfTest = false, ...options } = {}) {
-    const { session, metadata } = await openModel(source, ["translate"], options);
-    const translator = new Translator(session, metadata);
-    if (selfTest) await translator.selfTest();
-    return translator;
   }
 
   /** Translate the test sentences in the file. Rejects with SelfTestError unless they give the results of the export. */
@@ -63,7 +44,7 @@ export class Translator {
 
   /** True if the network has attention, which word alignments need. */
   get hasAttention() {
-    return this.metadata.config.model?.attention !== "none";
+    return this.metadata.hasAttention;
   }
 
   /**
@@ -93,11 +74,6 @@ export class Translator {
     }
     const translations = parts.map((ofText) => joinParts(ofText, search.nBest));
     return typeof text === "string" ? translations[0] : translations;
-  }
-
-  /** Free the memory of the model. Later calls of `translate` are rejected. */
-  async dispose() {
-    await this.#session.dispose();
   }
 
   /** Return the settings of the search from the options of `translate`. */
@@ -187,7 +163,7 @@ export class Translator {
    */
   async #run(rows, { beam, nSearched, maxLength, lengthPenalty, nAligned }) {
     const scalar = (value) => ["int64", BigInt64Array.of(BigInt(value)), []];
-    const { target, score, attention } = await this.#session.run({
+    const { target, score, attention } = await this.session.run({
       ...sourceInputs(rows),
       beam_size: scalar(beam),
       n_best: scalar(nSearched),
