@@ -4,6 +4,8 @@
   in turns; medians. Greedy search and beam 5.
 - visit: bytes and requests of a first visit, without the model's, and seconds from opening the page to a translation.
 - memory: MiB of the browser's process of the page after 100 and after 1,000 sentences.
+- parity: how many translations of the test set in the page are those of this process, and have a score within 1e-4;
+  alone and in batches.
 
 It measures a model of random weights with the shape of a configuration, 4,000 subwords and vocabulary selection, on
 sentences of 14 invented words, 15 ids in and 15 out; or a given model on its corpus's test set.
@@ -16,6 +18,7 @@ file, in place of this machine's older rows of the same figures.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import statistics
 import sys
@@ -39,7 +42,8 @@ from dragoman.runtime.translator import Translator
 
 FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 SENTENCES = (100, 1000)  # of memory
-FIGURES = ("time", "visit", "memory")
+FIGURES = ("time", "visit", "memory", "parity")
+TOLERANCE = 1e-4  # of scores
 
 # A translator of its own in the page, without a worker between it and the clock.
 LOAD = """
@@ -57,6 +61,16 @@ for (const text of arguments[0]) {
   times.push(performance.now() - start);
 }
 return times;
+"""
+PARITY = """
+const [texts, beam, isBatched] = arguments;
+if (isBatched) return (await translator.translate(texts, { beam })).map(({ text, score }) => [text, score]);
+const found = [];
+for (const each of texts) {
+  const { text, score } = await translator.translate(each, { beam });
+  found.push([text, score]);
+}
+return found;
 """
 
 
@@ -165,9 +179,21 @@ def memory(driver: Chrome, texts: Sequence[str]) -> Row:
     return {"figure": "memory", "sentences": SENTENCES, "memory_mib": found}
 
 
+def parity(driver: Chrome, model: Translator, texts: Sequence[str], beam: int, *, batched: bool) -> Row:
+    """Return how many translations in the page are those of this process."""
+    expected = model.translate(texts, beam=beam)
+    found = run(driver, PARITY, texts, beam, batched)
+    same = [(a.score, score) for a, (text, score) in zip(expected, found, strict=True) if a.text == text]
+    near = [pair for pair in same if math.isclose(*pair, rel_tol=0, abs_tol=TOLERANCE)]
+    return {
+        "figure": "parity", "beam": beam, "batched": batched, "texts": len(texts), "same_text": len(same),
+        "same_score": len(near), "precision": model.metadata.precision,
+    }  # fmt: skip
+
+
 def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield the rows of the figures that are asked for. Raises UserError."""
-    path, texts, _ = model_and_texts(options, folder)
+    path, texts, lines = model_and_texts(options, folder)
     site = folder / "site"
     with redirect_stdout(sys.stderr):
         if dragoman(["web", path, "--out", str(site), "--onnxruntime", options.onnxruntime]):
@@ -184,13 +210,16 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
             yield {**times(driver, Translator.load(path), texts, beam, options.turns), **about}
         if "memory" in options.figures:
             yield {**memory(driver, texts), **about}
+        for beam in (1, 5) if "parity" in options.figures else ():
+            for batched in (False, True):
+                yield {**parity(driver, Translator.load(path), lines, beam, batched=batched), **about}
 
 
 def main() -> int:
     """Measure, print the rows, and record them if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--onnxruntime", default="tests/web/node_modules/onnxruntime-web", metavar="FOLDER")
-    return exit_status(measure, parse(parser, FIGURES, n_texts=100), ("machine", "figure"))
+    return exit_status(measure, parse(parser, FIGURES, n_texts=100), ("machine", "figure", "model"))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from dragoman.runtime import contract
 from dragoman.runtime.alignment import AttentionMap
+from dragoman.runtime.labelling import Classification, Classifier, Tagged, Tagger
 from dragoman.runtime.normalisation import VERSION, normalise
-from dragoman.runtime.protection import emoji_spellings, hide, lost_spans, protected_spans, respell
+from dragoman.runtime.protection import PLACEHOLDERS, emoji_spellings, hide, lost_spans, protected_spans, respell
 from dragoman.runtime.restoration import restored
 from dragoman.runtime.segmentation import count_sentences, split_text
+from dragoman.runtime.tokenizer import Tokenizer
+from dragoman.runtime.translation import Translation
+from dragoman.runtime.translator import Translator
+from dragoman.translate.config import TokenizerConfig
+from dragoman.translate.encoding.subwords import train_tokenizer
+from nasty import nasty_lines, nasty_strings
 
 FIXTURES = Path(__file__).parents[1] / "runtime" / "fixtures"
 
@@ -238,21 +249,122 @@ def _weights(draw: random.Random, n: int) -> list[float]:
     return [count / 64 for count in counts]
 
 
+def contract_case() -> Case:
+    """Return the tensor contract of runtime/contract.py."""
+
+    def tensors(of: dict[str, Any]) -> Case:
+        return {name: {"type": type_, "axes": axes} for name, (type_, axes) in of.items()}
+
+    tasks = contract.CONTRACTS.items()
+    return {
+        "schema": contract.SCHEMA,
+        "special_ids": {"<pad>": contract.PAD, "<unk>": contract.UNK, "<s>": contract.BOS, "</s>": contract.EOS},
+        "tasks": {task: {"inputs": tensors(inputs), "outputs": tensors(outputs)} for task, (inputs, outputs) in tasks},
+        "metadata_prefix": contract.METADATA_PREFIX,
+        "checksum_key": contract.CHECKSUM_KEY,
+        "tolerances": contract.PRECISIONS,
+    }
+
+
+# Kinds of SentencePiece models, and their symbols.
+TOKENIZERS: dict[str, tuple[Literal["bpe", "unigram"], tuple[str, ...]]] = {
+    "bpe": ("bpe", ()),
+    "unigram": ("unigram", ()),
+    "bpe with placeholders": ("bpe", PLACEHOLDERS),
+    "unigram with placeholders and tags": ("unigram", ("<2de>", "<2fr>", *PLACEHOLDERS)),
+}
+
+
+def tokenisation_cases() -> Iterator[Case]:
+    """Yield tokenizers, each with texts and their ids, the decodings of these, and decodings of random ids."""
+    lines = nasty_lines()
+    for seed, (name, (kind, symbols)) in enumerate(TOKENIZERS.items()):
+        tokenizer = train_tokenizer(lines, TokenizerConfig(kind=kind), 700, symbols, len(lines))
+        draw = random.Random(seed)
+        texts = [*nasty_strings(seed, 120, ()), *draw.sample(lines, 10)]
+        texts += ["".join(draw.choices([*symbols, " ", "a", "word"], k=9)) for _ in range(10)]
+        encoded = [tokenizer.encode(text) for text in texts]
+        rows = [[draw.randrange(len(tokenizer)) for _ in range(draw.randrange(12))] for _ in range(60)]
+        yield {
+            "name": name,
+            "model": base64.b64encode(tokenizer.model).decode("ascii"),
+            "normalisation": tokenizer.normalisation,
+            "texts": [_decoding(tokenizer, ids) | {"text": text} for text, ids in zip(texts, encoded, strict=True)],
+            "decodings": [_decoding(tokenizer, ids) for ids in rows],
+        }
+
+
+def _decoding(tokenizer: Tokenizer, ids: list[int]) -> Case:
+    return {"ids": ids, "decoded": tokenizer.decode(ids)}
+
+
+MODELS = "../../tests/files/35c52c7"  # from the folder of the fixtures
+SOURCES = [
+    "", " ", "a", "12", "90210", "one two three", "A b c. D e f! G h?", "one\ntwo\r\n\n three", "x" * 500, "12 " * 400,
+    "See https://example.org/a?b=c and {name}, 12 %s of $HOME.", "\U0001f600 \u2764\ufe0f ok \ufffd",
+    "Dr. Smith came. He left at 5 p.m. on the 3. of May", "中文。日本語、テスト！", "e\u0301\u200b\u00a0f",
+    "A long line of words that goes on and on, as letters do,\nuntil it wraps, and Then. ends", "word " * 30 + "end.",
+    "7", "305 11", "  8\t9 ", "ß 5", "\U00010400 6", "私 7 と", "İ", "<s> </s> <0x41> \u2581",
+]  # fmt: skip
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"beam": 1}, {"beam": 5, "n_best": 3, "alignments": True}, {"beam": 4, "length_penalty": 0.0, "max_length": 7},
+    {"alignments": True, "protected": ["two", "Smith"]},
+]  # fmt: skip
+
+
+def translation_cases() -> Iterator[Case]:
+    """Yield models and options, each with texts and their translations. Scores differ between machines."""
+    for model in (f"{MODELS}/float32.onnx", f"{MODELS}/int8.onnx"):
+        translator = Translator.load(FIXTURES / model)
+        for options in OPTIONS:
+            results = ((text, values_of(translator.translate(text, **options))) for text in SOURCES)
+            cases = [{"text": text, "translation": result} for text, result in results]
+            yield {"model": model, "options": options, "cases": cases}
+
+
+def label_cases() -> Case:
+    """Return texts with their classes, and with the tags of their words."""
+    classes, tags = f"{MODELS}/classify.onnx", f"{MODELS}/tag.onnx"
+    classifier, tagger = Classifier.load(FIXTURES / classes), Tagger.load(FIXTURES / tags)
+    return {
+        "classify": {
+            "model": classes,
+            "cases": [{"text": s, "result": values_of(classifier.classify(s))} for s in SOURCES],
+        },
+        "tag": {"model": tags, "cases": [{"text": s, "result": values_of(tagger.tag(s))} for s in SOURCES]},
+    }
+
+
+def values_of(result: Translation | Classification | Tagged) -> Case:
+    """Return a result as JSON has it, without the attention. Numbers have six digits."""
+    values = asdict(result)
+    values.pop("attention", None)
+    return json.loads(json.dumps(values), parse_float=lambda number: round(float(number), 6))  # type: ignore[no-any-return]
+
+
 def _lines(cases: Iterable[Case]) -> str:
     return "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]"
 
 
-def main() -> None:
+def fixtures() -> Iterator[tuple[str, str]]:
+    """Yield the name and the content of each fixture."""
+    yield "contract", json.dumps(contract_case(), indent=2)
+    yield "normalisation", _lines(normalisation_cases())
+    yield "splitting", _lines(splitting_cases())
+    yield (
+        "protection",
+        "{\n" + ",\n".join(f'"{kind}": {_lines(each)}' for kind, each in protection_cases().items()) + "\n}",
+    )
+    yield "tokenisation", _lines(tokenisation_cases())
+    yield "translations", _lines(translation_cases())
+    yield "labels", json.dumps(label_cases())
+
+
+def main(folder: Path = FIXTURES) -> None:
     """Write the fixtures."""
-    protection = ",\n".join(f'"{kind}": {_lines(cases)}' for kind, cases in protection_cases().items())
-    fixtures = {
-        "normalisation": _lines(normalisation_cases()),
-        "splitting": _lines(splitting_cases()),
-        "protection": "{\n" + protection + "\n}",
-    }
-    for name, text in fixtures.items():
-        (FIXTURES / f"{name}.json").write_text(text + "\n", "utf-8")
+    for name, text in fixtures():
+        (folder / f"{name}.json").write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

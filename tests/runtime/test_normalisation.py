@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
-import subprocess
 import unicodedata
 from pathlib import Path
 
@@ -41,18 +39,6 @@ def test_the_fixture_of_slices_holds() -> None:
         limits = UNITS[case["unit"]], case["limit"], case["max_sentences"], case["language"]
         assert [list(slice_) for slice_ in split_text(case["text"], *limits)] == case["slices"], case
         assert count_sentences(case["text"], case["language"]) == case["sentences"], case
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
-@pytest.mark.skipif(not Path("/usr/include/unicode/normalizer2.h").exists(), reason="libicu-dev is not installed")
-def test_the_cpp_header_normalises_like_python(tmp_path: Path) -> None:
-    program, source = str(tmp_path / "normalise"), str(ROOT / "tests" / "runtime" / "normalise.cpp")
-    subprocess.run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", source, "-o", program, "-licuuc"], check=True)
-    cases = [case for case in CASES if not re.search("[\n\ud800-\udfff]", case["text"])]
-    for version in range(1, VERSION + 1):
-        lines = "".join(case["text"] + "\n" for case in cases).encode()
-        result = subprocess.run([program, str(version)], input=lines, capture_output=True, check=True)
-        assert result.stdout.decode().split("\n")[:-1] == [case[str(version)] for case in cases]
 
 
 def test_the_short_cut_for_usual_characters_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 /**
- * Compare this package with answers of Python: node compare.mjs CASES.json PACKAGE ONNXRUNTIME.
+ * Compare this package with answers of Python: node compare.mjs CASES.json PACKAGE.
  *
  * Prints the number of cases that agree and the first ones that differ, as JSON.
  */
@@ -7,10 +7,8 @@
 import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 
-const [cases, folder, runtime] = process.argv.slice(2);
+const [cases, folder] = process.argv.slice(2);
 const from = (path) => import(pathToFileURL(`${folder}/${path}`));
-
-const TOLERANCE = 1e-4;
 
 const checks = {
   async ids({ tokenizer, normalisation, rows }) {
@@ -27,37 +25,7 @@ const checks = {
     const tokens = new Tokenizer(Buffer.from(tokenizer, "base64"), normalisation);
     return rows.map(({ ids, decoded }) => [{ ids, decoded }, { ids, decoded: tokens.decode(ids) }]);
   },
-
-  async translations({ model, options, texts, expected }) {
-    const { Translator } = await from("index.js");
-    const onnxruntime = await import(pathToFileURL(runtime));
-    const translator = await Translator.load(model, { onnxruntime, selfTest: true });
-    const found = [];
-    for (const text of options.together ? [texts] : texts) found.push(await translator.translate(text, options));
-    await translator.dispose();
-    return found.flat().map((translation, i) => [expected[i], matching(translation, expected[i])]);
-  },
-
-  async labels({ model, method, texts, expected }) {
-    const { [method === "tag" ? "Tagger" : "Classifier"]: Model } = await from("index.js");
-    const onnxruntime = await import(pathToFileURL(runtime));
-    const labeller = await Model.load(model, { onnxruntime, selfTest: true });
-    const found = await labeller[method](texts);
-    return found.map((result, i) => [expected[i], matching(result, expected[i])]);
-  },
 };
-
-/** Return what an expected value has of a value, with expected numbers in place of those within the tolerance. */
-function matching(value, expected) {
-  if (typeof expected === "number") return Math.abs(value - expected) <= TOLERANCE ? expected : value;
-  if (ArrayBuffer.isView(value)) value = [...value];
-  if (Array.isArray(expected)) {
-    const isSame = Array.isArray(value) && value.length === expected.length;
-    return isSame ? value.map((item, i) => matching(item, expected[i])) : value;
-  }
-  if (expected === null || typeof expected !== "object") return value;
-  return Object.fromEntries(Object.keys(expected).map((key) => [key, matching(value[key], expected[key])]));
-}
 
 const results = [];
 for (const { kind, ...values } of JSON.parse(await readFile(cases, "utf-8"))) {
