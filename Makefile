@@ -122,13 +122,13 @@ dist: .venv/installed
 	.venv-clients/bin/pip install -q --no-deps -r tests/clients/no-dependencies.txt
 	touch $@
 
-# In tests/web: ONNX Runtime for the site that translates in the browser.
-tests/%/node_modules/.installed: tests/%/package.json tests/%/package-lock.json
+# In tests/web: ONNX Runtime for the site that translates in the browser. In bench: Bergamot in WebAssembly.
+%/node_modules/.installed: %/package.json %/package-lock.json
 	@if command -v npm >/dev/null; then \
-		cd tests/$* && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
+		cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
 	else \
 		echo "no npm is installed, so tests in JavaScript are left out"; \
 	fi
 
 clean:
-	rm -rf .venv .venv-clients tests/clients/node_modules tests/web/node_modules .venv-peer .venv-marian .venv-libretranslate .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients tests/clients/node_modules tests/web/node_modules bench/node_modules .venv-peer .venv-marian .venv-libretranslate .venv-joeynmt .venv-dist docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,9 @@
 
 - time: milliseconds of one sentence in the page itself with one thread, against `Translator.translate` in this process,
   in turns; medians. Greedy search and beam 5.
+- peer: the same against Marian in WebAssembly (npm's bergamot-translator), an int8 Transformer "tiny" with a lexical
+  shortlist, the same number of subwords and ids, in a worker of the same page. `make bench/node_modules/.installed`
+  installs it. Greedy search.
 - visit: bytes and requests of a first visit, without the model's, and seconds from opening the page to a translation.
 - memory: MiB of the browser's process of the page after 100 and after 1,000 sentences.
 - parity: how many translations of the test set in the page are those of this process, and have a score within 1e-4;
@@ -18,6 +21,7 @@ file, in place of this machine's older rows of the same figures.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import statistics
@@ -28,13 +32,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from bench.server import RANDOM_MODEL, model_and_texts, parse
+from bench.invented import sentences
+from bench.marian import OPTIONS
+from bench.marian_model import build
+from bench.server import RANDOM_MODEL, VOCABULARY, model_and_texts, parse
 from bench.speed import Row, exit_status, quartiles
 from dragoman.cli import main as dragoman
 from dragoman.runtime.errors import UserError
@@ -42,8 +50,9 @@ from dragoman.runtime.translator import Translator
 
 FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 SENTENCES = (100, 1000)  # of memory
-FIGURES = ("time", "visit", "memory", "parity")
+FIGURES = ("time", "peer", "visit", "memory", "parity")
 TOLERANCE = 1e-4  # of scores
+PEER_OPTIONS = OPTIONS[OPTIONS.index("beam-size") :].format(length_factor=1)  # the files are given as bytes
 
 # A translator of its own in the page, without a worker between it and the clock.
 LOAD = """
@@ -70,6 +79,18 @@ for (const each of texts) {
   const { text, score } = await translator.translate(each, { beam });
   found.push([text, score]);
 }
+return found;
+"""
+PEER = """
+const [options, texts] = arguments;
+window.marian ??= new Worker("./bergamot/bergamot-worker.js");
+const answer = new Promise((resolve, reject) => {
+  marian.onmessage = ({ data }) => resolve(data);
+  marian.onerror = ({ message }) => reject(new Error(message));
+});
+marian.postMessage({ options, texts });
+const found = await answer;
+if (found.error) throw new Error(found.error);
 return found;
 """
 
@@ -131,6 +152,46 @@ def times(driver: Chrome, model: Translator, texts: Sequence[str], beam: int, tu
         "figure": "time", "beam": beam, "threads": 1,
         "page_ms": round(statistics.median(a for a, _ in pairs[1:]), 2),
         "local_ms": round(statistics.median(b for _, b in pairs[1:]), 2),
+        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
+def add_peer(site: Path, package: Path, models: Path) -> list[str]:
+    """Write the files of Bergamot's worker into a site, and return sentences for it. Raises UserError."""
+    folder = site / "bergamot"
+    folder.mkdir()
+    try:
+        for path in (package / "worker").glob("bergamot-translator-worker.*"):
+            shutil.copy(path, folder)
+        manifest = json.loads((package / "package.json").read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{package}: {error.strerror}; run make bench/node_modules/.installed") from error
+    if not (models / f"tiny{VOCABULARY}.bin").exists():
+        build(models, VOCABULARY)
+    for name, to in {"tiny{}.bin": "model", "vocab{}.spm": "vocabulary", "lex{}.bin": "shortlist"}.items():
+        shutil.copy(models / name.format(VOCABULARY), folder / to)
+    shutil.copy(Path(__file__).with_name("bergamot-worker.js"), folder)
+    (folder / "version").write_text(manifest["version"])
+    return (models / f"vocab{VOCABULARY}.words").read_text("utf-8").split("\n")
+
+
+def peer(driver: Chrome, site: Path, texts: Sequence[str], words: Sequence[str], turns: int) -> Row:
+    """Return the time of a sentence in the page, and with Bergamot in a worker of the page.
+
+    Its translations have 15 ids, too: its model never ends one by itself, and OPTIONS limit them.
+    """
+    theirs = [*islice(sentences(words), len(texts))]
+    run(driver, PEER, PEER_OPTIONS, theirs)
+    pairs = []
+    for _ in range(turns + 1):
+        ours = statistics.median(run(driver, TIME, texts, 1))
+        found = run(driver, PEER, None, theirs)
+        pairs.append((ours, statistics.median(each["ms"] for each in found)))
+    low, middle, high = quartiles([a / b for a, b in pairs[1:]])
+    return {
+        "figure": "peer", "peer": f"bergamot-translator {(site / 'bergamot/version').read_text()} int8 tiny, shortlist",
+        "beam": 1, "threads": 1, "page_ms": round(statistics.median(a for a, _ in pairs[1:]), 2),
+        "peer_ms": round(statistics.median(b for _, b in pairs[1:]), 2),
         "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
     }  # fmt: skip
 
@@ -208,6 +269,9 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         run(driver, LOAD, url)
         for beam in (1, 5) if "time" in options.figures else ():
             yield {**times(driver, Translator.load(path), texts, beam, options.turns), **about}
+        if "peer" in options.figures:
+            words = add_peer(site, Path(options.bergamot), Path(options.marian_models))
+            yield {**peer(driver, site, texts, words, options.turns), **about}
         if "memory" in options.figures:
             yield {**memory(driver, texts), **about}
         for beam in (1, 5) if "parity" in options.figures else ():
@@ -219,6 +283,8 @@ def main() -> int:
     """Measure, print the rows, and record them if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--onnxruntime", default="tests/web/node_modules/onnxruntime-web", metavar="FOLDER")
+    parser.add_argument("--bergamot", default="bench/node_modules/@browsermt/bergamot-translator", metavar="FOLDER")
+    parser.add_argument("--marian-models", default="runs/marian", help="folder of Marian's models, built if need be")
     return exit_status(measure, parse(parser, FIGURES, n_texts=100), ("machine", "figure", "model"))
 
 
