@@ -201,27 +201,31 @@ def _restored_cases(draw: random.Random) -> Iterator[Case]:
         words = ["one", "(two)", "three,", "«", "»", '"x"', "它"]
         joint = draw.choice([" ", " ", "-"])
         source = normalise(joint.join(draw.choice([*spans, *words]) for _ in range(4)) + spans[0])
-        found = protected_spans(source)
-        if not found:
+        if not protected_spans(source):
             continue
         words = [*spans, "eins", "zwei,", "(x)", '"x"', "Ende.", "-Feld", "它们", "$" + spans[0], spans[0] + ".txt"]
         target = normalise("".join(draw.choice(words) + draw.choice([" ", " ", ""]) for _ in range(draw.randint(0, 5))))
-        is_complete = not target or draw.random() < 0.8
-        source_subwords = _subwords(draw, source)
-        target_subwords = _subwords(draw, target)[: None if is_complete else -1]
-        weights = [_weights(draw, len(source_subwords)) for _ in target_subwords]
-        attention = AttentionMap((*source_subwords,), (*target_subwords,), np.array(weights, np.float32))
-        text, repaired = restored(source, found, target, attention)
-        yield {
-            "source": source,
-            "target": target,
-            "source_subwords": source_subwords,
-            "target_subwords": target_subwords,
-            "weights": weights,
-            "text": text,
-            "restored_subwords": repaired.target_subwords,
-            "restored_weights": repaired.weights.tolist(),
-        }
+        yield _restored_case(draw, source, target)
+
+
+def _restored_case(draw: random.Random, source: str, target: str) -> Case:
+    found = protected_spans(source)
+    is_complete = not target or draw.random() < 0.8
+    source_subwords = _subwords(draw, source)
+    target_subwords = _subwords(draw, target)[: None if is_complete else -1]
+    weights = [_weights(draw, len(source_subwords)) for _ in target_subwords]
+    attention = AttentionMap((*source_subwords,), (*target_subwords,), np.array(weights, np.float32))
+    text, repaired = restored(source, found, target, attention)
+    return {
+        "source": source,
+        "target": target,
+        "source_subwords": source_subwords,
+        "target_subwords": target_subwords,
+        "weights": weights,
+        "text": text,
+        "restored_subwords": repaired.target_subwords,
+        "restored_weights": repaired.weights.tolist(),
+    }
 
 
 def _subwords(draw: random.Random, text: str) -> list[str]:
@@ -305,6 +309,7 @@ SOURCES = [
     "Dr. Smith came. He left at 5 p.m. on the 3. of May", "中文。日本語、テスト！", "e\u0301\u200b\u00a0f",
     "A long line of words that goes on and on, as letters do,\nuntil it wraps, and Then. ends", "word " * 30 + "end.",
     "7", "305 11", "  8\t9 ", "ß 5", "\U00010400 6", "私 7 と", "İ", "<s> </s> <0x41> \u2581",
+    "a" * 72 + "❤", "😀" * 18,  # copies that nearly tie
 ]  # fmt: skip
 OPTIONS: list[dict[str, Any]] = [
     {}, {"beam": 1}, {"beam": 5, "n_best": 3, "alignments": True}, {"beam": 4, "length_penalty": 0.0, "max_length": 7},

@@ -40,6 +40,10 @@ NAME_LENGTH = 4
 # less than this share of what another word gives to the same subword. With 1, "p-Wert" would lose its "p".
 LOOK_AHEAD = 0.5
 
+# Shares are rounded to multiples of 1 / SHARE_STEPS, a power of two. Sums of them are then exact in any order, so that
+# all hosts choose the same of two stretches that are nearly as good.
+SHARE_STEPS = 2**20
+
 # Scripts without spaces between words, and their punctuation.
 UNSPACED_SCRIPTS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
@@ -251,7 +255,7 @@ class _Placement:
             words = slice(part.first_word - first, part.first_word - first + len(part.attention))
             given[words] += part.attention @ np.array(covered)
             total[words] += part.attention.sum(axis=1)
-        return first, given / np.maximum(total, 1e-9)
+        return first, np.floor(given / np.maximum(total, 1e-9) * SHARE_STEPS + 0.5) / SHARE_STEPS
 
     def place(self, nodes: Sequence[_Node], start: int, end: int, first: int, last: int) -> None:
         """Place nodes, which are all children of the element from `start` to `end`, within a stretch of words."""

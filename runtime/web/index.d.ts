@@ -3,21 +3,28 @@
 /** A URL, in Node also the path of a file, or the bytes of a file. */
 export type ModelSource = string | URL | ArrayBuffer | Uint8Array | Blob | Response;
 
+/** Several texts. A string is one text, although it is iterable, too. */
+type Texts = Iterable<string> & { charAt?: never };
+
 export interface LoadOptions {
-  /** Threads of ONNX Runtime, from 1; 0 for one per core. Default: 1. In a browser more need cross-origin isolation. */
+  /**
+   * Threads of ONNX Runtime, from 1; 0 for one per core. Default: 1. In a browser, more than 1 needs a page that is
+   * cross-origin isolated. In WebAssembly, the first model that is loaded sets the number for all.
+   */
   threads?: number;
   /** Also check that the file gives the results that it gave at export. Default: false. */
   selfTest?: boolean;
-  /** Called while the file arrives, with the bytes that are here and all of them; 0 if that is unknown. */
+  /** Called while the file arrives over the network, with the bytes received and the total; 0 if that is unknown. */
   onProgress?: (received: number, total: number) => void;
+  /** Ends the loading. */
   signal?: AbortSignal;
-  /** The module of ONNX Runtime. Default: onnxruntime-node if it is installed, else onnxruntime-web/wasm. */
+  /** The module of ONNX Runtime. Default: in Node onnxruntime-node if it is installed; else onnxruntime-web. */
   onnxruntime?: unknown;
 }
 
 /** Metadata of a file; see docs/file-format.md. */
 export interface Metadata {
-  task: "translate" | "classify" | "tag" | "forecast";
+  task: "translate" | "classify" | "tag";
   sourceLanguage: string;
   targetLanguage: string;
   maxSource: number;
@@ -37,9 +44,9 @@ export interface Metadata {
 }
 
 export interface TranslateOptions {
-  /** Beam size, from 1 (greedy search). Default: the file's own, or `2 * nBest` if that is more and `nBest` above 1. */
+  /** Beam size, from 1 (greedy search). Default: the file's own; if `nBest` is above 1, at least `2 * nBest`. */
   beam?: number;
-  /** Number of different translations, from 1 to `beam`. Default: 1. */
+  /** Most translations to return, from 1 to `beam`. The search may find fewer different ones. Default: 1. */
   nBest?: number;
   /** Exponent A in score = log-probability / length ** A, from 0 to 5. Default: the file's own. */
   lengthPenalty?: number;
@@ -53,7 +60,7 @@ export interface TranslateOptions {
   batchSize?: number;
   /** Largest number of source ids in a batch of more than one part, with padding. Default: 512. */
   batchTokens?: number;
-  /** Ends the translation between two batches. */
+  /** Ends the translation between two batches: it rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -84,30 +91,59 @@ export interface Translation extends Hypothesis {
   untranslated: string[];
 }
 
-export class Translator {
-  private constructor();
-  static load(source: ModelSource, options?: LoadOptions): Promise<Translator>;
+/** What all models have. */
+interface Model {
   readonly metadata: Metadata;
-  readonly hasAttention: boolean;
-  translate(text: string, options?: TranslateOptions): Promise<Translation>;
-  translate(texts: Iterable<string>, options?: TranslateOptions): Promise<Translation[]>;
+  /** Rejects with SelfTestError unless the file gives the results that it gave at export. */
   selfTest(): Promise<void>;
+  /** Free the memory of the model. Later calls are rejected with UserError. */
   dispose(): Promise<void>;
 }
 
+interface Translating extends Model {
+  /** True if the network has attention, which word alignments need. */
+  readonly hasAttention: boolean;
+  /** Translate one text, or several. Rejects with UserError for a wrong argument, or if ONNX Runtime fails. */
+  translate(text: string, options?: TranslateOptions): Promise<Translation>;
+  translate(texts: Texts, options?: TranslateOptions): Promise<Translation[]>;
+  translate(text: string | Iterable<string>, options?: TranslateOptions): Promise<Translation | Translation[]>;
+}
+
+export interface Translator extends Translating {}
+export class Translator {
+  private constructor();
+  /** Rejects with ModelFileError for a file that cannot be used, and with UserError for a wrong argument. */
+  static load(source: ModelSource, options?: LoadOptions): Promise<Translator>;
+}
+
+/** A worker of a page. */
+export interface ModelWorker {
+  postMessage(message: unknown): void;
+  addEventListener(type: "message" | "messageerror" | "error", listener: (event: any) => void): void;
+  terminate(): void;
+}
+
 /** A translator in a worker, so that a page responds while it translates. */
+export interface RemoteTranslator extends Translating {}
 export class RemoteTranslator {
   private constructor();
-  /** worker: one that runs `dragoman/worker.js`, as a module. It belongs to the translator. */
+  /**
+   * worker: one that runs `dragoman/worker.js`, as a module. It belongs to the translator, whose `dispose` ends it.
+   * A relative URL of the model is relative to the page.
+   */
   static load(
-    source: string | ArrayBuffer | Uint8Array | Blob,
-    options: Omit<LoadOptions, "onnxruntime"> & { worker: Worker },
+    source: string | URL | ArrayBuffer | Uint8Array | Blob,
+    options: Omit<LoadOptions, "onnxruntime"> & { worker: ModelWorker },
   ): Promise<RemoteTranslator>;
-  readonly metadata: Metadata;
-  translate(text: string, options?: TranslateOptions): Promise<Translation>;
-  translate(texts: Iterable<string>, options?: TranslateOptions): Promise<Translation[]>;
-  dispose(): Promise<void>;
 }
+
+/**
+ * Answer the calls of a `RemoteTranslator`, in a worker of your own in place of `dragoman/worker.js`. Call it before the
+ * worker waits for anything.
+ *
+ * load: Returns the translator. Default: `Translator.load`.
+ */
+export function serve(load?: (source: ModelSource, options: LoadOptions) => Promise<Translator>): void;
 
 export interface Classification {
   label: string;
@@ -117,14 +153,12 @@ export interface Classification {
   parts: number;
 }
 
+export interface Classifier extends Model {}
 export class Classifier {
   private constructor();
   static load(source: ModelSource, options?: LoadOptions): Promise<Classifier>;
-  readonly metadata: Metadata;
   classify(text: string, options?: { batchSize?: number }): Promise<Classification>;
-  classify(texts: Iterable<string>, options?: { batchSize?: number }): Promise<Classification[]>;
-  selfTest(): Promise<void>;
-  dispose(): Promise<void>;
+  classify(texts: Texts, options?: { batchSize?: number }): Promise<Classification[]>;
 }
 
 export interface Tagged {
@@ -135,14 +169,12 @@ export interface Tagged {
   complete: boolean;
 }
 
+export interface Tagger extends Model {}
 export class Tagger {
   private constructor();
   static load(source: ModelSource, options?: LoadOptions): Promise<Tagger>;
-  readonly metadata: Metadata;
   tag(text: string, options?: { batchSize?: number }): Promise<Tagged>;
-  tag(texts: Iterable<string>, options?: { batchSize?: number }): Promise<Tagged[]>;
-  selfTest(): Promise<void>;
-  dispose(): Promise<void>;
+  tag(texts: Texts, options?: { batchSize?: number }): Promise<Tagged[]>;
 }
 
 /** A mistake that the user can correct. The message is one sentence. */

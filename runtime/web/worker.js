@@ -2,4 +2,7 @@
 
 import { serve } from "./src/serving.js";
 
-serve();
+// ONNX Runtime starts its threads from the script that it stands in. A bundler may have put it into this one.
+const isThread = self.name?.startsWith("em-pthread");
+if (isThread) import("onnxruntime-web/wasm");
+else serve();

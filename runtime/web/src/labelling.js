@@ -2,12 +2,13 @@
 
 import { BATCH_SIZE, batchesOf, sourceInputs } from "./batching.js";
 import { EOS } from "./contract.js";
-import { SelfTestError, listOfTexts, wholeNumber } from "./errors.js";
+import { checkOptions, listOfTexts, selfTestError, wholeNumber } from "./errors.js";
 import { Model } from "./model.js";
 import { splitText } from "./segmentation.js";
 import { codePointLength } from "./text.js";
 import { Tokenizer } from "./tokenizer.js";
 
+const OPTIONS = ["batchSize"];
 const TOLERANCE = 1e-3; // largest difference of a probability between machines
 
 /** Base class of classifiers and taggers: self-test and batching. */
@@ -23,12 +24,12 @@ class LabelModel extends Model {
       const [rows] = await this.#run([source]);
       const [found, expected] = [rows.map((row) => [...row]).flat(), probability.flat()];
       const isSame = found.length === expected.length && found.every((p, i) => Math.abs(p - expected[i]) <= TOLERANCE);
-      if (!isSame) throw new SelfTestError("the probabilities for a test text differ from those at export");
+      if (!isSame) throw selfTestError("the probabilities for a test text differ from those at export");
     }
   }
 
   /** Set `rows` of each part, which has `ids`: one row of probabilities of a classifier, one for each id of a tagger. */
-  async compute(parts, batchSize = BATCH_SIZE) {
+  async compute(parts, { batchSize = BATCH_SIZE }) {
     for (const batch of batchesOf(parts, wholeNumber("batchSize", batchSize, 1))) {
       const results = await this.#run(batch.map((part) => part.ids));
       batch.forEach((part, i) => (part.rows = results[i]));
@@ -62,9 +63,11 @@ export class Classifier extends LabelModel {
    * @returns {label, probability, probabilities, parts}, or an array of them; `probabilities` are [label, probability]
    * of every class, the most probable first
    */
-  async classify(text, { batchSize } = {}) {
+  async classify(text, options = {}) {
+    checkOptions(options, OPTIONS);
+    this.session.check();
     const texts = listOfTexts(text).map((item) => this.#split(this.tokenizer.normalise(item)));
-    await this.compute(texts.flat(), batchSize);
+    await this.compute(texts.flat(), options);
     const results = texts.map((parts) => this.#result(parts));
     return typeof text === "string" ? results[0] : results;
   }
@@ -103,10 +106,12 @@ export class Tagger extends LabelModel {
    * @returns {words, labels, probabilities, complete}, or an array of them; `complete` is false if a word has more
    * subwords than the training texts, so that its end was not read
    */
-  async tag(text, { batchSize } = {}) {
+  async tag(text, options = {}) {
+    checkOptions(options, OPTIONS);
+    this.session.check();
     const lines = listOfTexts(text).map((item) => this.tokenizer.normalise(item));
     const parts = lines.map((line) => (line ? this.#split(line) : []));
-    await this.compute(parts.flat(), batchSize);
+    await this.compute(parts.flat(), options);
     const results = lines.map((line, i) => {
       const found = parts[i].flatMap(({ rows, wordStarts }) => wordStarts.map((start) => this.#best(rows[start])));
       return {

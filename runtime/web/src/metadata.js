@@ -37,7 +37,9 @@ async function checkChecksum(bytes) {
     throw new ModelFileError(
       textOf(bytes.subarray(0, 64)).includes(producer)
         ? "it is damaged or cut short: the checksum at its end is missing; copy it again"
-        : "it is not a Dragoman model; `dragoman export` makes one from a training run",
+        : textOf(bytes.subarray(0, 64)).trimStart().startsWith("<")
+          ? "it is a page, not a model; the server may not have the file"
+          : "it is not a Dragoman model; `dragoman export` makes one from a training run",
     );
   }
   if (tail.slice(-DIGEST_BYTES) !== (await sha256(body))) {
@@ -111,7 +113,7 @@ const KINDS = {
 };
 
 /** Throw ModelFileError for values that would fail later. */
-function check({ precision, normalisation, task, defaults, maxSource, selfTest, quantisation }) {
+function check({ precision, normalisation, task, defaults, maxSource, selfTest, quantisation, labels }) {
   if (!Object.hasOwn(PRECISIONS, precision)) {
     throw new ModelFileError(
       `the model's precision is ${JSON.stringify(precision)}, and this version of Dragoman runs ` +
@@ -131,6 +133,9 @@ function check({ precision, normalisation, task, defaults, maxSource, selfTest, 
   }
   if (task !== "forecast" && maxSource < 8) {
     throw new ModelFileError(`the file's ${METADATA_PREFIX}max_source is ${maxSource} and should be 8 or more`);
+  }
+  if ((task === "classify" || task === "tag") && !labels.length) {
+    throw new ModelFileError(`the file's ${METADATA_PREFIX}labels has no labels`);
   }
   if (!Array.isArray(selfTest.cases)) {
     throw new ModelFileError(`the file's ${METADATA_PREFIX}self_test has no list of cases`);

@@ -18,6 +18,8 @@ import { SPACE, characterAt, codePointLength, escaped, isAscii, isSpace, matchSp
 /** The start of a text in a script without spaces between words, or their punctuation. */
 export const UNSPACED_SCRIPTS =
   /^[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]/u;
+// Shares are rounded to multiples of 1 / SHARE_STEPS, so that sums of them are exact in any order.
+const SHARE_STEPS = 2 ** 20;
 const EMOJI_PATTERN = new RegExp(EMOJI, "gu");
 const INVISIBLE = new RegExp(`[${SPACE}\\p{Cf}]`, "gu");
 const BYTE = /^<0x([0-9A-F]{2})>$/;
@@ -112,7 +114,7 @@ class Placement {
     const covered = this.#source.map((span) => overlap(span, [start, end]) / Math.max(span[1] - span[0], 1));
     const shares = this.#attention.map((row) => {
       const given = sum(row.map((weight, s) => weight * covered[s]));
-      return given / Math.max(sum(row), 1e-9);
+      return Math.floor((given / Math.max(sum(row), 1e-9)) * SHARE_STEPS + 0.5) / SHARE_STEPS;
     });
     return [this.#firstWord, shares];
   }

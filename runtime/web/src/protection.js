@@ -7,7 +7,7 @@
 
 import { firstIndex } from "./bisection.js";
 import { normalise } from "./normalisation.js";
-import { SPACE as S, WORD as W, escaped, matchSpans } from "./text.js";
+import { SPACE as S, WORD as W, characterAt, charactersBefore, escaped, matchSpans } from "./text.js";
 
 const { raw } = String;
 const w = `[${W}]`;
@@ -233,7 +233,16 @@ export function whole(string) {
  * @returns {number}
  */
 export function countIn(text, string) {
-  return text.match(new RegExp(whole(string), "gu"))?.length ?? 0;
+  const [first, last] = [STARTS_WITH_WORD.test(string), ENDS_WITH_WORD.test(string)];
+  let count = 0;
+  for (let at = text.indexOf(string); at >= 0; at = text.indexOf(string, at)) {
+    const end = at + string.length;
+    const isWithinWord =
+      (first && ENDS_WITH_WORD.test(charactersBefore(text, at))) || (last && STARTS_WITH_WORD.test(characterAt(text, end)));
+    if (!isWithinWord) count++;
+    at = isWithinWord ? at + 1 : end;
+  }
+  return count;
 }
 
 /**

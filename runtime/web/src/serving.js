@@ -15,11 +15,14 @@ export function serve(load = (source, options) => Translator.load(source, option
   const methods = {
     async load(source, options, number) {
       const onProgress = (...progress) => postMessage({ number, progress });
-      translator = await load(source, { ...options, onProgress });
+      translator = await load(source, { ...options, onProgress, signal: controllers.get(number).signal });
       return translator.metadata;
     },
     translate(text, options, number) {
       return translator.translate(text, { ...options, signal: controllers.get(number).signal });
+    },
+    selfTest() {
+      return translator.selfTest();
     },
   };
 
@@ -32,7 +35,7 @@ export function serve(load = (source, options) => Translator.load(source, option
     try {
       postMessage({ number, value: await methods[method](...values, number) });
     } catch (error) {
-      postMessage({ number, error: { name: error.name, message: error.message } });
+      postMessage({ number, error: { name: error?.name, message: String(error?.message ?? error) } });
     } finally {
       controllers.delete(number);
     }

@@ -1,31 +1,38 @@
 /** Read a Dragoman file, open it in ONNX Runtime, run it, and explain failures in one sentence. */
 
 import { CONTRACTS } from "./contract.js";
-import { ModelFileError, UserError, wholeNumber } from "./errors.js";
+import { ModelFileError, UserError, shown, wholeNumber } from "./errors.js";
 import { readMetadata } from "./metadata.js";
 
 const MAX_THREADS = 1024;
 const isNode = Boolean(globalThis.process?.versions?.node);
 
 /**
- * Return the session and the metadata of a file for a task. Throws UserError.
+ * Return the name of a file, its session and its metadata, for a task. Throws UserError.
  *
  * @param {string | URL | ArrayBuffer | Uint8Array | Blob | Response} source
  * @param {string} task
  * @param {{threads?: number, onProgress?: Function, signal?: AbortSignal, onnxruntime?: object}} options
  */
-export async function openModel(source, task, { threads = 1, onProgress, signal, onnxruntime } = {}) {
+export async function openModel(source, task, { threads = 1, onProgress, signal, onnxruntime }) {
   wholeNumber("threads", threads, 0, MAX_THREADS, "where 0 is one thread per core");
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new UserError(`onProgress is ${shown(onProgress)}; it must be a function`);
+  }
+  if (onnxruntime !== undefined && !onnxruntime?.InferenceSession) {
+    throw new UserError("onnxruntime is not ONNX Runtime; give the module, such as onnxruntime-web");
+  }
+  signal?.throwIfAborted();
   const name = nameOf(source);
   const bytes = await read(source, name, onProgress, signal);
   try {
     const metadata = await readMetadata(bytes);
     if (metadata.task !== task) throw new ModelFileError(`the model was trained to ${metadata.task}, not to ${task}`);
-    const session = await Session.open(bytes, task, threads, onnxruntime ?? (await defaultRuntime()));
-    return { session, metadata };
+    const session = await Session.open(bytes, task, threads, onnxruntime ?? (await importRuntime()));
+    return { name, session, metadata };
   } catch (error) {
-    if (!(error instanceof ModelFileError)) throw error;
-    throw new ModelFileError(`${name}: ${error.message}`);
+    if (error instanceof ModelFileError) error.message = `${name}: ${error.message}`;
+    throw error;
   }
 }
 
@@ -35,60 +42,76 @@ function nameOf(source) {
 
 /** Return the bytes of a file. Throws ModelFileError if it cannot be read, or ends early. */
 async function read(source, name, onProgress, signal) {
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
-  try {
-    if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-    if (source instanceof Response) return await body(source, onProgress);
-    if (source && (typeof source === "string" || source instanceof URL)) {
-      const isFile = isNode && !/^(https?|data|blob):/.test(String(source));
-      if (isFile) return new Uint8Array(await (await import("node:fs/promises")).readFile(source, { signal }));
-      return await body(await fetch(source, { signal }), onProgress);
-    }
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ModelFileError(`cannot read ${name}: ${error.cause?.message || error.message}`);
-  }
-  throw new UserError("the model file is missing; give its URL or its bytes");
-}
-
-/** Return the body of a response. `onProgress` is called with the bytes that are here, and all or 0 if unknown. */
-async function body(response, onProgress) {
-  if (!response.ok) throw new Error(`the server answers with status ${response.status}`);
-  // The length of a compressed answer is not that of the file.
-  const isPlain = !response.headers.get("Content-Encoding");
-  const total = isPlain ? Number(response.headers.get("Content-Length")) : 0;
-  const chunks = [];
-  let received = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    chunks.push(value);
-    received += value.length;
-    onProgress?.(received, total);
-  }
-  if (received < total) throw new Error(`the connection broke off after ${received} of ${total} bytes; try again`);
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
-}
-
-/** Return ONNX Runtime: in Node the native build if it is installed, else WebAssembly. */
-async function defaultRuntime() {
-  if (isNode) {
+  /** Return what a promise gives. */
+  async function tried(promise) {
     try {
-      return unwrapped(await import("onnxruntime-node"));
-    } catch {
-      // it is optional
+      return await promise;
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw unreadable(error.cause?.message || error.message);
     }
   }
+
+  const unreadable = (reason) => new ModelFileError(`cannot read ${name}: ${reason}`);
+
+  /** Return the body of a response. */
+  async function body(response) {
+    if (!response.ok) throw unreadable(`the server answers with status ${response.status}`);
+    if (!response.body) throw unreadable("the server's answer is empty");
+    // The length of a compressed answer is not that of the file.
+    const isPlain = !response.headers.get("Content-Encoding");
+    const total = isPlain ? Number(response.headers.get("Content-Length")) : 0;
+    const reader = await tried((async () => response.body.getReader())()); // it may have been read
+    const end = () => reader.cancel().catch(() => {}); // where it has failed, that is known
+    signal?.addEventListener("abort", end);
+    try {
+      const chunks = [];
+      for (let received = 0; ; ) {
+        const { done, value } = await tried(reader.read());
+        signal?.throwIfAborted();
+        if (done && received < total) {
+          throw unreadable(`the connection broke off after ${received} of ${total} bytes; try again`);
+        }
+        if (done) return new Uint8Array(await new Blob(chunks).arrayBuffer());
+        chunks.push(value);
+        received += value.length;
+        onProgress?.(received, total);
+      }
+    } finally {
+      signal?.removeEventListener("abort", end);
+      end(); // so that a server stops sending
+    }
+  }
+
+  if (source instanceof ArrayBuffer) return tried((async () => new Uint8Array(source))());
+  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+  if (source instanceof Blob) return new Uint8Array(await tried(source.arrayBuffer()));
+  if (source instanceof Response) return body(source);
+  if (!source || !(typeof source === "string" || source instanceof URL)) {
+    throw new UserError(`the model file is ${shown(source)}; give its URL or its bytes`);
+  }
+  if (isNode && !/^(https?|data|blob):/i.test(String(source))) {
+    return tried((await import("./node.js")).bytesOf(source, signal));
+  }
+  return body(await tried(fetch(source, { signal })));
+}
+
+/** Return ONNX Runtime. Throws UserError. */
+async function importRuntime() {
   try {
-    return unwrapped(await import("onnxruntime-web/wasm"));
+    const module = isNode ? await (await import("./node.js")).importRuntime() : await import("onnxruntime-web/wasm");
+    return module.InferenceSession ? module : module.default;
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`onnxruntime-web is missing (${error.message}); install it, or give it as \`onnxruntime\``);
   }
 }
 
-function unwrapped(module) {
-  return module.InferenceSession ? module : module.default;
+/** Return the threads for WebAssembly: at most one per core, and one in a page that cannot share memory with others. */
+async function wasmThreads(threads) {
+  if (!isNode && !globalThis.crossOriginIsolated) return 1;
+  const cores = isNode ? (await import("./node.js")).cores : navigator.hardwareConcurrency;
+  return Math.min(threads || cores, cores);
 }
 
 /** A session of ONNX Runtime. Its runs follow one another, because WebAssembly has one memory. */
@@ -104,7 +127,7 @@ export class Session {
 
   /** Return a session whose inputs and outputs are those of a task. Throws ModelFileError. */
   static async open(bytes, task, threads, ort) {
-    if (ort.env?.wasm) ort.env.wasm.numThreads = threads; // 0 is the number of cores there, too
+    if (ort.env?.wasm) ort.env.wasm.numThreads = await wasmThreads(threads); // counts when the first model is opened
     const options = {
       intraOpNumThreads: threads, interOpNumThreads: 1, enableCpuMemArena: false, logSeverityLevel: 4,
     };
@@ -112,6 +135,9 @@ export class Session {
     try {
       session = await ort.InferenceSession.create(bytes, options);
     } catch (error) {
+      if (/no available backend/.test(error?.message)) {
+        throw new UserError(`ONNX Runtime cannot start: ${lastLine(error)}; load the page again, or start a new process`);
+      }
       throw new ModelFileError(`onnxruntime cannot run this model: ${lastLine(error)}`);
     }
     const differences = [session.inputNames, session.outputNames].flatMap((given, i) => {
@@ -129,9 +155,14 @@ export class Session {
     return new Session(ort, session);
   }
 
+  /** Throw UserError if the session is closed. */
+  check() {
+    if (!this.#session) throw new UserError("the model is disposed; load it again");
+  }
+
   /** Return the outputs, by name, for inputs, by name: [type, values, shape]. Throws UserError. */
   async run(inputs) {
-    if (!this.#session) throw new UserError("the model is disposed; load it again");
+    this.check();
     const tensors = Object.entries(inputs).map(([name, tensor]) => [name, new this.#ort.Tensor(...tensor)]);
     const run = this.#last.then(() => {
       if (!this.#session) throw new UserError("the model was disposed before this batch was computed");

@@ -2,7 +2,7 @@
 
 import { BATCH_SIZE, BATCH_TOKENS, batchesOf, sourceInputs } from "./batching.js";
 import { EOS, PAD, PRECISIONS } from "./contract.js";
-import { SelfTestError, UserError, listOfTexts, numberBetween, wholeNumber } from "./errors.js";
+import { UserError, checkOptions, listOfTexts, numberBetween, selfTestError, wholeNumber } from "./errors.js";
 import { Model } from "./model.js";
 import { PartSplitter, joinParts } from "./parts.js";
 import { lostSpans, respell, show } from "./protection.js";
@@ -10,6 +10,9 @@ import { Tokenizer } from "./tokenizer.js";
 
 const MAX_LENGTH = 1_000_000; // largest `maxLength` of a translation, in ids
 const MAX_LENGTH_PENALTY = 5;
+const OPTIONS = [
+  "beam", "nBest", "lengthPenalty", "maxLength", "alignments", "protected", "batchSize", "batchTokens", "signal",
+];
 const NO_HYPOTHESIS = -1e6; // a score below it marks a place in the beam without one
 
 /** A translator of text, loaded from a file that `dragoman export` made. */
@@ -37,7 +40,7 @@ export class Translator extends Model {
       });
       const isSame = String(row.ids) === String(target);
       if (!isSame || !(Math.abs(row.score - score) <= PRECISIONS[this.metadata.precision])) {
-        throw new SelfTestError(`a test sentence gave the score ${row.score.toFixed(5)}, and ${score.toFixed(5)} at export`);
+        throw selfTestError(`a test sentence gave the score ${row.score.toFixed(5)}, and ${score.toFixed(5)} at export`);
       }
     }
   }
@@ -59,9 +62,12 @@ export class Translator extends Model {
    * @returns a translation, or an array of them
    */
   async translate(text, options = {}) {
+    checkOptions(options, OPTIONS);
+    this.session.check();
     const { batchSize = BATCH_SIZE, batchTokens = BATCH_TOKENS, protected: strings = [], signal } = options;
     wholeNumber("batchSize", batchSize, 1);
     wholeNumber("batchTokens", batchTokens, 1);
+    signal?.throwIfAborted();
     const texts = listOfTexts(text);
     const search = this.#settings(options);
     const kept = stringsOfTexts(text, texts, strings);
@@ -72,6 +78,7 @@ export class Translator extends Model {
       signal?.throwIfAborted();
       await this.#translateParts(batch, search);
     }
+    signal?.throwIfAborted();
     const translations = parts.map((ofText) => joinParts(ofText, search.nBest));
     return typeof text === "string" ? translations[0] : translations;
   }
@@ -224,11 +231,11 @@ function isSame(a, b) {
 
 /** Return the strings to keep in each text. Throws UserError for other values. */
 function stringsOfTexts(text, texts, strings) {
-  if (typeof text === "string") return [listOfTexts(strings)];
+  if (typeof text === "string") return [listOfTexts(strings, "protected string")];
   if (typeof strings === "string" || typeof strings?.[Symbol.iterator] !== "function") {
     throw new UserError("`protected` must be an array with the strings of each text");
   }
-  const ofTexts = [...strings].map((each) => listOfTexts(each));
+  const ofTexts = [...strings].map((each) => listOfTexts(each, "protected string"));
   if (ofTexts.length && ofTexts.length !== texts.length) {
     throw new UserError(
       `\`protected\` has strings for ${ofTexts.length} texts and should have them for ${texts.length}, in the same order`,
