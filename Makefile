@@ -11,16 +11,21 @@ quickstart: .venv/installed
 # Several tests at once, each on one thread.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n auto --maxprocesses 8 --dist worksteal
 
+# Prettier comes with the clients.
+PRETTIER = tests/web/node_modules/.bin/prettier --log-level warn
+JAVASCRIPT = "runtime/**/*.{js,ts}" "bench/*.js" "tests/runtime/**/*.{js,mjs}"
+
 CLIENTS = .venv-clients/installed tests/clients/node_modules/.installed tests/web/node_modules/.installed
 
 # The fast tests and the slow ones in one go, since what they share is trained once.
-test: check $(CLIENTS)
+test: $(CLIENTS) check
 	$(PYTEST)
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	test ! -x $(firstword $(PRETTIER)) || $(PRETTIER) --check $(JAVASCRIPT)
 
 fast: .venv/installed $(CLIENTS)
 	$(PYTEST) -m "not slow"
@@ -43,6 +48,7 @@ fixtures: .venv/installed
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	test ! -x $(firstword $(PRETTIER)) || $(PRETTIER) --write $(JAVASCRIPT)
 
 # Speed against CTranslate2 on this machine, then speed over the vocabulary, against Marian, too; fifteen minutes, with
 # nothing else running.

@@ -50,7 +50,11 @@ async function load(options) {
   const vocabularies = new Module.AlignedMemoryList();
   vocabularies.push_back(await memory("vocabulary", 64));
   model = new Module.TranslationModel(
-    options, await memory("model", 256), await memory("shortlist", 64), vocabularies, null,
+    options,
+    await memory("model", 256),
+    await memory("shortlist", 64),
+    vocabularies,
+    null,
   );
 }
 

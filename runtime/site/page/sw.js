@@ -30,7 +30,8 @@ async function install() {
 
 /** Return a response with a file of this version of the site. */
 async function fetched(name) {
-  for (const cache of ["default", "reload"]) { // the browser's own cache may have an older file
+  for (const cache of ["default", "reload"]) {
+    // the browser's own cache may have an older file
     const response = await fetch(name, { cache });
     const bytes = await response.arrayBuffer();
     const headers = { "Content-Type": response.headers.get("Content-Type") ?? "application/octet-stream" };

@@ -31,7 +31,8 @@ export function selfTestError(difference) {
  * `meaning` is the meaning of the largest number, for the message.
  */
 export function wholeNumber(name, value, low, high = Infinity, meaning = "") {
-  const span = (high < Infinity ? `from ${grouped(low)} to ${grouped(high)}` : `at least ${grouped(low)}`) +
+  const span =
+    (high < Infinity ? `from ${grouped(low)} to ${grouped(high)}` : `at least ${grouped(low)}`) +
     (meaning && `, ${meaning}`);
   if (!Number.isInteger(value)) throw new UserError(`${name} is ${shown(value)}; it must be a whole number, ${span}`);
   if (value < low || value > high) throw new UserError(`${name} is ${grouped(value)}; it must be ${span}`);

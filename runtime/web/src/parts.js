@@ -32,8 +32,16 @@ const LINE_BREAKS = /((?:\r\n?|\n)+)/u;
  */
 function partOf(text, separator, ids, targetSeparator = "") {
   return {
-    text, separator, ids, targetSeparator, hypotheses: [], attention: null, protected: [], hidden: new Map(),
-    spellings: new Map(), isTranslated: true,
+    text,
+    separator,
+    ids,
+    targetSeparator,
+    hypotheses: [],
+    attention: null,
+    protected: [],
+    hidden: new Map(),
+    spellings: new Map(),
+    isTranslated: true,
   };
 }
 
@@ -84,7 +92,10 @@ export class PartSplitter {
         part.hidden = new Map([...hidden].filter(([symbol]) => part.text.includes(symbol)));
         part.text = show(part.text, hidden);
         const end = part.text.length;
-        const cut = [[0, head], [end - tail, end]].filter(([first, last]) => first < last);
+        const cut = [
+          [0, head],
+          [end - tail, end],
+        ].filter(([first, last]) => first < last);
         if (head === end && tail === end) cut.pop(); // one span is longer than the part
         const whole = protectedSpans(part.text.slice(head, end - tail), strings);
         part.protected = [...cut, ...whole.map(([first, last]) => [first + head, last + head])];
@@ -154,7 +165,16 @@ function fragmentsOf(parts, spans) {
 export function joinParts(parts, nBest) {
   const translated = parts.filter((part) => part.ids.length);
   if (!translated.length) {
-    return { text: "", score: 0, complete: true, alignment: [], attention: [], hypotheses: [], parts: 1, untranslated: [] };
+    return {
+      text: "",
+      score: 0,
+      complete: true,
+      alignment: [],
+      attention: [],
+      hypotheses: [],
+      parts: 1,
+      untranslated: [],
+    };
   }
   // A choice of one hypothesis for each part so far is a linked list from the last part to the first.
   let choices = [{ text: "", score: 0, complete: true, previous: null }];

@@ -93,7 +93,10 @@ class Placement {
     const length = Math.max(last - this.#firstWord, 0);
     this.#attention = Array.from({ length }, () => new Float64Array(this.#source.length));
     for (const [t, [a, b]] of targetSpans.entries()) {
-      let word = Math.max(firstIndex(wordEnds, (end) => end > a), this.#firstWord);
+      let word = Math.max(
+        firstIndex(wordEnds, (end) => end > a),
+        this.#firstWord,
+      );
       for (; a < b && word < last && wordSpans[word][0] < b; word++) {
         const shared = overlap([a, b], wordSpans[word]);
         for (const [s, [start, end]] of this.#source.entries()) {
@@ -209,7 +212,14 @@ function largestSum(values) {
 
 /** Return gaps, none of them empty, without the words from `first` to `last`. */
 function without(gaps, first, last) {
-  const rest = gaps.flatMap(([a, b]) => (last <= a || b <= first ? [[a, b]] : [[a, first], [last, b]]));
+  const rest = gaps.flatMap(([a, b]) =>
+    last <= a || b <= first
+      ? [[a, b]]
+      : [
+          [a, first],
+          [last, b],
+        ],
+  );
   return rest.filter(([a, b]) => a < b);
 }
 

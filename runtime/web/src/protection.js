@@ -17,8 +17,7 @@ const ENDINGS =
   "avi bat bmp bz2 cfg conf cpp css csv dat deb dll doc docx dmg epub exe flac gif gz htm html ini iso jar java jpeg " +
   "jpg js json log md mkv mov mp3 mp4 odp ods odt ogg onnx pdf php png po ppt pptx py rar rpm rs rst rtf sh sql srt " +
   "svg tar tex toml ts tsv ttf txt vtt wav webm webp whl xlf xls xlsx xml yaml yml zip";
-const EMOJI_RANGES =
-  raw`\u231a-\u231b\u23e9-\u23f3\u25fd-\u25fe\u2600-\u27bf\u2b05-\u2b55\u{1f004}-\u{1f0cf}\u{1f170}-\u{1faff}`;
+const EMOJI_RANGES = raw`\u231a-\u231b\u23e9-\u23f3\u25fd-\u25fe\u2600-\u27bf\u2b05-\u2b55\u{1f004}-\u{1f0cf}\u{1f170}-\u{1faff}`;
 const JOINED_EMOJI = raw`[${EMOJI_RANGES}][\ufe0f\u{1f3fb}-\u{1f3ff}]*`;
 
 /** A regular expression of emoji: a flag, or emoji joined to one. */
@@ -97,7 +96,7 @@ function found(text) {
   if (!ANY_SIGN.test(text)) return [];
   const kinds = SIGNS.filter(([, sign]) => sign.test(text)).map(([kind]) => ({ pattern: spansOf(kind), next: -1 }));
   const spans = [];
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     // As in an alternation of the patterns, the first match counts, and of those at one place that of the first kind.
     for (const kind of kinds) if (kind.next < position) search(kind, text, position);
     const next = Math.min(...kinds.map((kind) => kind.next));
@@ -140,7 +139,10 @@ export function protectedSpans(text, others = []) {
 /** Return those of some spans, which are in order and apart, that share characters with another span. */
 function sharing(spans, start, end) {
   const first = firstIndex(spans, (span) => span[1] > start);
-  return spans.slice(first, firstIndex(spans, (span) => span[0] >= end, first));
+  return spans.slice(
+    first,
+    firstIndex(spans, (span) => span[0] >= end, first),
+  );
 }
 
 /**
@@ -238,7 +240,8 @@ export function countIn(text, string) {
   for (let at = text.indexOf(string); at >= 0; at = text.indexOf(string, at)) {
     const end = at + string.length;
     const isWithinWord =
-      (first && ENDS_WITH_WORD.test(charactersBefore(text, at))) || (last && STARTS_WITH_WORD.test(characterAt(text, end)));
+      (first && ENDS_WITH_WORD.test(charactersBefore(text, at))) ||
+      (last && STARTS_WITH_WORD.test(characterAt(text, end)));
     if (!isWithinWord) count++;
     at = isWithinWord ? at + 1 : end;
   }

@@ -34,7 +34,11 @@ export function restored(source, spans, target, attention) {
   for (const [start, end] of copies) {
     if (edits.every((edit) => end <= edit.start || edit.end <= start)) edits.push(editOf(start, end));
   }
-  edits = fitted(source, target, edits.sort((a, b) => a.start - b.start || a.end - b.end));
+  edits = fitted(
+    source,
+    target,
+    edits.sort((a, b) => a.start - b.start || a.end - b.end),
+  );
 
   const sourcePlaces = subwordSpans(attention.sourceSubwords);
   const ends = subwordSpans(attention.targetSubwords).map(([, end]) => end);
@@ -58,7 +62,10 @@ export function restored(source, spans, target, attention) {
       inserted = null;
       const before = visibleLength(target.slice(0, place));
       // A last word without visible characters belongs to the last subword.
-      const subword = Math.min(firstIndex(ends, (end) => end > before), ends.length - 1);
+      const subword = Math.min(
+        firstIndex(ends, (end) => end > before),
+        ends.length - 1,
+      );
       add(target.slice(place, position + last), attention.weights[subword], isAfterSpace);
     }
     const text = source.slice(edit.sourceStart, edit.sourceEnd);
@@ -81,7 +88,10 @@ export function restored(source, spans, target, attention) {
     words.push("</s>");
     rows.push(Float32Array.from(attention.weights.at(-1)));
   }
-  const restoredText = words.filter((word) => word !== "</s>").join("").replaceAll("▁", " ");
+  const restoredText = words
+    .filter((word) => word !== "</s>")
+    .join("")
+    .replaceAll("▁", " ");
   const restoredMap = { sourceSubwords: attention.sourceSubwords, targetSubwords: words, weights: rows };
   return [stripSpaces(restoredText), restoredMap];
 }
@@ -202,6 +212,9 @@ function attended(source, string, places) {
   const first = visibleLength(source.slice(0, start));
   const last = first + visibleLength(string);
   const row = places.map((place) => Number(place[0] < last && first < place[1]));
-  const total = Math.max(row.reduce((a, b) => a + b, 0), 1);
+  const total = Math.max(
+    row.reduce((a, b) => a + b, 0),
+    1,
+  );
   return [row.map((weight) => weight / total), source[start - 1] === " "];
 }

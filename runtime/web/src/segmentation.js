@@ -2,7 +2,16 @@
 
 import { abbreviations } from "./abbreviations.js";
 import {
-  SPACE, characterAt, charactersBefore, chunks, codePointLength, isAlpha, isAscii, isDecimal, isLower, isUpper,
+  SPACE,
+  characterAt,
+  charactersBefore,
+  chunks,
+  codePointLength,
+  isAlpha,
+  isAscii,
+  isDecimal,
+  isLower,
+  isUpper,
   stripSpaces,
 } from "./text.js";
 

@@ -66,7 +66,7 @@ async function read(source, name, onProgress, signal) {
     signal?.addEventListener("abort", end);
     try {
       const chunks = [];
-      for (let received = 0; ; ) {
+      for (let received = 0; ;) {
         const { done, value } = await tried(reader.read());
         signal?.throwIfAborted();
         if (done && received < total) {
@@ -128,15 +128,15 @@ export class Session {
   /** Return a session whose inputs and outputs are those of a task. Throws ModelFileError. */
   static async open(bytes, task, threads, ort) {
     if (ort.env?.wasm) ort.env.wasm.numThreads = await wasmThreads(threads); // counts when the first model is opened
-    const options = {
-      intraOpNumThreads: threads, interOpNumThreads: 1, enableCpuMemArena: false, logSeverityLevel: 4,
-    };
+    const options = { intraOpNumThreads: threads, interOpNumThreads: 1, enableCpuMemArena: false, logSeverityLevel: 4 };
     let session;
     try {
       session = await ort.InferenceSession.create(bytes, options);
     } catch (error) {
       if (/no available backend/.test(error?.message)) {
-        throw new UserError(`ONNX Runtime cannot start: ${lastLine(error)}; load the page again, or start a new process`);
+        throw new UserError(
+          `ONNX Runtime cannot start: ${lastLine(error)}; load the page again, or start a new process`,
+        );
       }
       throw new ModelFileError(`onnxruntime cannot run this model: ${lastLine(error)}`);
     }
@@ -176,7 +176,9 @@ export class Session {
       return await run;
     } catch (error) {
       if (error instanceof UserError) throw error;
-      const sizes = Object.entries(inputs).map(([name, [, values, shape]]) => `${name} ${shape.join("x") || values[0]}`);
+      const sizes = Object.entries(inputs).map(
+        ([name, [, values, shape]]) => `${name} ${shape.join("x") || values[0]}`,
+      );
       throw new UserError(
         `ONNX Runtime could not compute this batch (${sizes.join(", ")}): ${lastLine(error)}; ` +
           "if memory ran out, use a smaller batch or beam",
@@ -194,5 +196,8 @@ export class Session {
 }
 
 function lastLine(error) {
-  return String(error?.message ?? error).trim().split("\n").at(-1);
+  return String(error?.message ?? error)
+    .trim()
+    .split("\n")
+    .at(-1);
 }

@@ -85,7 +85,9 @@ export function characterAt(text, offset) {
  */
 export function charactersBefore(text, offset, n = 1) {
   // A pair that the first slice cuts in two is never among the last n.
-  return Array.from(text.slice(Math.max(0, offset - 2 * n), offset)).slice(-n).join("");
+  return Array.from(text.slice(Math.max(0, offset - 2 * n), offset))
+    .slice(-n)
+    .join("");
 }
 
 /**
@@ -138,7 +140,7 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  */
 export function textOfBytes(bytes) {
   let text = "";
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const size = bytes[i] < 0xc0 ? 1 : bytes[i] < 0xe0 ? 2 : bytes[i] < 0xf0 ? 3 : 4; // by the first byte
     try {
       text += strictDecoder.decode(Uint8Array.from(bytes.slice(i, i + size)));

@@ -148,7 +148,10 @@ export class Tokenizer {
   /** Return [subword, id] of a text by merging pairs, those of the best score first (BPE). */
   #merged(text) {
     const symbols = Array.from(this.#characters(text), ([piece, isSymbol], i) => ({
-      piece, isSymbol, before: i - 1, after: i + 1,
+      piece,
+      isSymbol,
+      before: i - 1,
+      after: i + 1,
     }));
     symbols.at(-1).after = -1;
     const agenda = new Heap();
@@ -198,7 +201,7 @@ export class Tokenizer {
       if (!hasSingle) offer(start, unknown, undefined);
     }
     const path = [];
-    for (let end = characters.length; end > 0; ) {
+    for (let end = characters.length; end > 0;) {
       const { start, id } = best[end - 1];
       path.push([characters.slice(start, end).join(""), id]);
       end = start;

@@ -11,7 +11,15 @@ import { Tokenizer } from "./tokenizer.js";
 const MAX_LENGTH = 1_000_000; // largest `maxLength` of a translation, in ids
 const MAX_LENGTH_PENALTY = 5;
 const OPTIONS = [
-  "beam", "nBest", "lengthPenalty", "maxLength", "alignments", "protected", "batchSize", "batchTokens", "signal",
+  "beam",
+  "nBest",
+  "lengthPenalty",
+  "maxLength",
+  "alignments",
+  "protected",
+  "batchSize",
+  "batchTokens",
+  "signal",
 ];
 const NO_HYPOTHESIS = -1e6; // a score below it marks a place in the beam without one
 
@@ -25,7 +33,9 @@ export class Translator extends Model {
     super(session, metadata);
     this.sourceTokenizer = new Tokenizer(metadata.sourceTokenizer, metadata.normalisation);
     const isJoint = metadata.sourceTokenizer === metadata.targetTokenizer;
-    this.targetTokenizer = isJoint ? this.sourceTokenizer : new Tokenizer(metadata.targetTokenizer, metadata.normalisation);
+    this.targetTokenizer = isJoint
+      ? this.sourceTokenizer
+      : new Tokenizer(metadata.targetTokenizer, metadata.normalisation);
     const hasPlaceholders = this.sourceTokenizer.hasPlaceholders && this.targetTokenizer.hasPlaceholders;
     this.#splitter = new PartSplitter(metadata, this.sourceTokenizer, hasPlaceholders);
   }
@@ -35,12 +45,17 @@ export class Translator extends Model {
     const { cases, settings } = this.metadata.selfTest;
     for (const { source, target, score } of cases) {
       const [[row]] = await this.#run([source], {
-        beam: settings.beam_size, nSearched: settings.n_best, maxLength: settings.max_length,
-        lengthPenalty: settings.length_penalty, nAligned: 0,
+        beam: settings.beam_size,
+        nSearched: settings.n_best,
+        maxLength: settings.max_length,
+        lengthPenalty: settings.length_penalty,
+        nAligned: 0,
       });
       const isSame = String(row.ids) === String(target);
       if (!isSame || !(Math.abs(row.score - score) <= PRECISIONS[this.metadata.precision])) {
-        throw selfTestError(`a test sentence gave the score ${row.score.toFixed(5)}, and ${score.toFixed(5)} at export`);
+        throw selfTestError(
+          `a test sentence gave the score ${row.score.toFixed(5)}, and ${score.toFixed(5)} at export`,
+        );
       }
     }
   }
@@ -148,7 +163,10 @@ export class Translator extends Model {
 
   /** Return the best different hypotheses for each part of a batch, the first ones with their attention. */
   async #search(batch, nBest, search) {
-    const rows = await this.#run(batch.map((part) => part.ids), search);
+    const rows = await this.#run(
+      batch.map((part) => part.ids),
+      search,
+    );
     return rows.map((hypotheses, b) => {
       const part = batch[b];
       const candidates = new Map();
@@ -183,7 +201,9 @@ export class Translator extends Model {
     return rows.map((row, b) =>
       Array.from({ length: nSearched }, (_, k) => {
         const at = b * nHypotheses + k;
-        const ids = Array.from(target.data.subarray(at * nTarget, (at + 1) * nTarget), Number).filter((id) => id !== PAD);
+        const ids = Array.from(target.data.subarray(at * nTarget, (at + 1) * nTarget), Number).filter(
+          (id) => id !== PAD,
+        );
         const weightsOf = (t) => {
           const start = ((b * nAligned + k) * nTarget + t) * nSource;
           return attention.data.slice(start, start + row.length);

@@ -12,6 +12,9 @@ test("the contract is that of the fixture", () => {
   assert.equal(contract.METADATA_PREFIX, expected.metadata_prefix);
   assert.equal(contract.CHECKSUM_KEY, expected.checksum_key);
   assert.deepEqual(contract.PRECISIONS, expected.tolerances);
-  const tasks = Object.entries(expected.tasks).map(([task, { inputs, outputs }]) => [task, [inputs, outputs].map(Object.keys)]);
+  const tasks = Object.entries(expected.tasks).map(([task, { inputs, outputs }]) => [
+    task,
+    [inputs, outputs].map(Object.keys),
+  ]);
   assert.deepEqual(contract.CONTRACTS, Object.fromEntries(tasks));
 });

@@ -59,21 +59,40 @@ test("no bytes at all, or those of a buffer that is gone, are refused", needsRun
 });
 
 test("metadata of a newer version, or for another processor, is refused with the remedy", () => {
-  const props = { schema: "1", source_tokenizer: "", target_tokenizer: "", source_language: "en", target_language: "de" };
+  const props = {
+    schema: "1",
+    source_tokenizer: "",
+    target_tokenizer: "",
+    source_language: "en",
+    target_language: "de",
+  };
   const rest = { max_source: "40", config: "{}", card: "{}", precision: "float32", self_test: '{"cases": []}' };
   const defaults = '{"beam_size": 5, "length_penalty": 1, "max_length": 9}';
   const all = { ...props, ...rest, defaults };
   const of = (changes) =>
-    metadataOf(Object.fromEntries(Object.entries({ ...all, ...changes }).map(([key, value]) => [METADATA_PREFIX + key, value])));
+    metadataOf(
+      Object.fromEntries(Object.entries({ ...all, ...changes }).map(([key, value]) => [METADATA_PREFIX + key, value])),
+    );
   assert.equal(of({}).task, "translate");
   const changes = [
-    [{ schema: "2" }, /schema 2.*install/], [{ task: "sing" }, /install a newer/], [{ precision: "int4" }, /install a newer/],
-    [{ normalisation: "99" }, /install a newer/], [{ quantisation: '{"target": "vnni"}' }, /export the run with `--int8` alone/],
-    [{ defaults: "{}" }, /beam_size/], [{ max_source: "0" }, /max_source/], [{ config: "[]" }, /config/],
-    [{ config: undefined }, /config/], [{ task: "tag" }, /labels/], [{ source_tokenizer: "%" }, /base64/],
+    [{ schema: "2" }, /schema 2.*install/],
+    [{ task: "sing" }, /install a newer/],
+    [{ precision: "int4" }, /install a newer/],
+    [{ normalisation: "99" }, /install a newer/],
+    [{ quantisation: '{"target": "vnni"}' }, /export the run with `--int8` alone/],
+    [{ defaults: "{}" }, /beam_size/],
+    [{ max_source: "0" }, /max_source/],
+    [{ config: "[]" }, /config/],
+    [{ config: undefined }, /config/],
+    [{ task: "tag" }, /labels/],
+    [{ source_tokenizer: "%" }, /base64/],
   ];
   for (const [change, message] of changes) {
-    assert.throws(() => of(change), (error) => isForUser(error, ModelFileError) && message.test(error.message), message);
+    assert.throws(
+      () => of(change),
+      (error) => isForUser(error, ModelFileError) && message.test(error.message),
+      message,
+    );
   }
 });
 
@@ -140,7 +159,8 @@ test("a file arrives over HTTP with its progress", needsRuntime, async () => {
 
 test("a file is found by its path and by its URL", needsRuntime, async () => {
   const path = new URL(`../../fixtures/${model}`, import.meta.url);
-  for (const source of [path, path.href, path.pathname, pathToFileURL(path.pathname)]) await (await load(source)).dispose();
+  for (const source of [path, path.href, path.pathname, pathToFileURL(path.pathname)])
+    await (await load(source)).dispose();
 });
 
 for (const path of ["/cut", "/short", "/false-gzip", "/reset", "/missing", "/empty", "/page", "/loop"]) {
@@ -158,7 +178,10 @@ test("a signal ends the loading, with its reason", needsRuntime, async () => {
       const controller = new AbortController();
       const loading = load(`${address}${path}`, { signal: controller.signal });
       setTimeout(() => controller.abort(reason), 20);
-      await assert.rejects(loading.catch((error) => Promise.reject({ error })), ({ error }) => error === controller.signal.reason);
+      await assert.rejects(
+        loading.catch((error) => Promise.reject({ error })),
+        ({ error }) => error === controller.signal.reason,
+      );
     }
   }
   const controller = new AbortController();
@@ -203,7 +226,16 @@ test("a model that cannot be used is freed", needsRuntime, async () => {
 });
 
 const WRONG = [
-  null, 5, "a", [], { n_best: 3 }, { beamSize: 2 }, { __proto__: null, nbest: 1 }, { signal: {} }, { signal: 5 }, { signal: null },
+  null,
+  5,
+  "a",
+  [],
+  { n_best: 3 },
+  { beamSize: 2 },
+  { __proto__: null, nbest: 1 },
+  { signal: {} },
+  { signal: 5 },
+  { signal: null },
 ];
 
 test("wrong options are refused", needsRuntime, async () => {
@@ -228,13 +260,38 @@ test("wrong options are refused", needsRuntime, async () => {
     }
   }
   for (const value of [5, null, [5], [["a"]], { a: 1 }, new String("a")]) {
-    await assert.rejects(translator.translate("a", { protected: value }), (error) => isForUser(error) && /protected/.test(error.message));
-    await assert.rejects(translator.translate(["a"], { protected: [value] }), (error) => isForUser(error) && /protected/.test(error.message));
+    await assert.rejects(
+      translator.translate("a", { protected: value }),
+      (error) => isForUser(error) && /protected/.test(error.message),
+    );
+    await assert.rejects(
+      translator.translate(["a"], { protected: [value] }),
+      (error) => isForUser(error) && /protected/.test(error.message),
+    );
   }
-  for (const options of [{ threads: -1 }, { threads: 1.5 }, { threads: "2" }, { onProgress: 5 }, { onnxruntime: {} }, { onnxruntime: null }]) {
+  for (const options of [
+    { threads: -1 },
+    { threads: 1.5 },
+    { threads: "2" },
+    { onProgress: 5 },
+    { onnxruntime: {} },
+    { onnxruntime: null },
+  ]) {
     await assert.rejects(load(BYTES, options), (error) => isForUser(error));
   }
-  for (const text of [undefined, null, 5, 5n, {}, Symbol("a"), new Uint8Array(3), new String("ab"), [1], ["a", null], [["a"]]]) {
+  for (const text of [
+    undefined,
+    null,
+    5,
+    5n,
+    {},
+    Symbol("a"),
+    new Uint8Array(3),
+    new String("ab"),
+    [1],
+    ["a", null],
+    [["a"]],
+  ]) {
     await assert.rejects(translator.translate(text), (error) => isForUser(error));
     await assert.rejects(classifier.classify(text), (error) => isForUser(error));
     await assert.rejects(tagger.tag(text), (error) => isForUser(error));
@@ -249,7 +306,8 @@ test("after dispose every call is refused", needsRuntime, async () => {
   await translator.dispose();
   await assert.rejects(running, (error) => isForUser(error));
   await translator.dispose();
-  for (const text of ["12", "", [], [""]]) await assert.rejects(translator.translate(text), (error) => isForUser(error));
+  for (const text of ["12", "", [], [""]])
+    await assert.rejects(translator.translate(text), (error) => isForUser(error));
   await assert.rejects(translator.selfTest(), (error) => isForUser(error));
 });
 
@@ -258,7 +316,10 @@ test("two loads and many translations at once give what each gives alone", needs
   const texts = ["12", "345 6", "one two", "90210"];
   const alone = await one.translate(texts);
   const together = await Promise.all([one, two].flatMap((each) => texts.map((text) => each.translate(text))));
-  assert.deepEqual(together.map(({ text }) => text), [...alone, ...alone].map(({ text }) => text));
+  assert.deepEqual(
+    together.map(({ text }) => text),
+    [...alone, ...alone].map(({ text }) => text),
+  );
   await Promise.all([one.dispose(), two.dispose()]);
 });
 
@@ -281,6 +342,7 @@ test("a signal ends a translation, also one that is nearly done", needsRuntime, 
 
 test("a million characters with nothing to translate", needsRuntime, async () => {
   const translator = await load(BYTES);
-  for (const unit of ["\n", " ", "\x07", "\ufeff "]) assert.equal(typeof (await translator.translate(unit.repeat(1e6))).text, "string");
+  for (const unit of ["\n", " ", "\x07", "\ufeff "])
+    assert.equal(typeof (await translator.translate(unit.repeat(1e6))).text, "string");
   await translator.dispose();
 });

@@ -39,5 +39,7 @@ export function matching(value, expected, tolerance) {
     return isSame ? value.map((item, i) => matching(item, expected[i], tolerance)) : value;
   }
   if (expected === null || typeof expected !== "object") return value;
-  return Object.fromEntries(Object.keys(expected).map((key) => [key, matching(value?.[key], expected[key], tolerance)]));
+  return Object.fromEntries(
+    Object.keys(expected).map((key) => [key, matching(value?.[key], expected[key], tolerance)]),
+  );
 }

@@ -12,7 +12,10 @@ for (const { model, options, cases } of fixture("translations")) {
     const translator = await Translator.load(modelOf(model), { onnxruntime: await onnxruntime(), selfTest: true });
     const [names, tolerance] = [inCamelCase(options), TOLERANCES[translator.metadata.precision]];
     const strings = cases.map(() => options.protected ?? []);
-    const together = await translator.translate(cases.map(({ text }) => text), { ...names, protected: strings });
+    const together = await translator.translate(
+      cases.map(({ text }) => text),
+      { ...names, protected: strings },
+    );
     for (const [i, { text, translation }] of cases.entries()) {
       for (const found of [await translator.translate(text, names), together[i]]) {
         assert.deepEqual(matching(found, translation, tolerance), translation, JSON.stringify(text));
@@ -22,7 +25,10 @@ for (const { model, options, cases } of fixture("translations")) {
   });
 }
 
-for (const [Model, method] of [[Classifier, "classify"], [Tagger, "tag"]]) {
+for (const [Model, method] of [
+  [Classifier, "classify"],
+  [Tagger, "tag"],
+]) {
   test(`texts have the labels of the fixture: ${method}`, needsRuntime, async () => {
     const { model, cases } = fixture("labels")[method];
     const labeller = await Model.load(modelOf(model), { onnxruntime: await onnxruntime(), selfTest: true });

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  PATTERNS, PLACEHOLDERS, countIn, emojiSpellings, hide, lostSpans, protectedSpans, respell, show, whole,
+  PATTERNS,
+  PLACEHOLDERS,
+  countIn,
+  emojiSpellings,
+  hide,
+  lostSpans,
+  protectedSpans,
+  respell,
+  show,
+  whole,
 } from "../src/protection.js";
 import { restored } from "../src/restoration.js";
 import { fixture } from "./fixtures.js";
@@ -12,7 +21,11 @@ const FIXTURE = fixture("protection");
 test("texts have the spans of the fixture", () => {
   for (const { text, others, spans, hidden, target, lost } of FIXTURE.spans) {
     const found = protectedSpans(text, others);
-    assert.deepEqual(found.map(([start, end]) => text.slice(start, end)), spans, JSON.stringify([text, others]));
+    assert.deepEqual(
+      found.map(([start, end]) => text.slice(start, end)),
+      spans,
+      JSON.stringify([text, others]),
+    );
     const [hiddenText, byPlaceholder] = hide(text, found);
     assert.equal(hiddenText, hidden);
     assert.equal(show(hiddenText, byPlaceholder), text);
@@ -38,7 +51,10 @@ test("restored translations have the text and the attention of the fixture", () 
     assert.equal(text, each.text, JSON.stringify(each));
     assert.deepEqual(found.sourceSubwords, each.source_subwords);
     assert.deepEqual(found.targetSubwords, each.restored_subwords);
-    assert.deepEqual(found.weights.map((row) => [...row]), each.restored_weights);
+    assert.deepEqual(
+      found.weights.map((row) => [...row]),
+      each.restored_weights,
+    );
   }
 });
 
@@ -55,9 +71,28 @@ test("strings count as whole words", () => {
 
 test("long runs take no time", () => {
   // A quadratic search would take minutes.
-  const units = [..."aé1.:/@#$%{<~🎉", "a.", "a/", "a@", "1.", ":a", "@a.", "www.", "{a", "<a ", "%(", "a-.", "🎉\u200d"];
+  const units = [
+    ..."aé1.:/@#$%{<~🎉",
+    "a.",
+    "a/",
+    "a@",
+    "1.",
+    ":a",
+    "@a.",
+    "www.",
+    "{a",
+    "<a ",
+    "%(",
+    "a-.",
+    "🎉\u200d",
+  ];
   for (const unit of units) protectedSpans(unit.repeat(200_000 / unit.length));
-  const runs = [[":", "a", "!:"], ["%", "0", "!"], ["", "+/", ""], ["", "%/", ""]];
+  const runs = [
+    [":", "a", "!:"],
+    ["%", "0", "!"],
+    ["", "+/", ""],
+    ["", "%/", ""],
+  ];
   for (const [start, unit, end] of runs) assert.deepEqual(protectedSpans(start + unit.repeat(200_000) + end), []);
   assert.equal(protectedSpans("a https://a.org/b ".repeat(30_000), ["a", "b"]).length, 60_000);
 });

@@ -42,7 +42,10 @@ test("it gives what a translator gives", needsRuntime, async () => {
   assert.deepEqual(await remote.translate("one two 3", options), await local.translate("one two 3", options));
   const texts = new Set(["12", "", "345"]);
   const strings = [["1"], [], new Set(["4"])];
-  assert.deepEqual(await remote.translate(texts, { protected: strings }), await local.translate(texts, { protected: strings }));
+  assert.deepEqual(
+    await remote.translate(texts, { protected: strings }),
+    await local.translate(texts, { protected: strings }),
+  );
   await remote.selfTest();
   await local.dispose();
   await remote.dispose();
@@ -58,7 +61,15 @@ test("errors keep their class and their message", needsRuntime, async () => {
   assert.deepEqual(await of(load("strange")), [Error, "undefined"]);
   assert.equal((await of(load("typeError")))[0], Error);
   const remote = await load();
-  for (const [text, options] of [[5], [null], [["a", 1]], ["a", null], ["a", 5], ["a", { nbest: 1 }], ["a", { beam: "2" }]]) {
+  for (const [text, options] of [
+    [5],
+    [null],
+    [["a", 1]],
+    ["a", null],
+    ["a", 5],
+    ["a", { nbest: 1 }],
+    ["a", { beam: "2" }],
+  ]) {
     assert.equal((await of(remote.translate(text, options)))[0], UserError, String(text));
   }
   // What cannot be sent.
@@ -83,10 +94,18 @@ test("a worker that is none, or is taken, is refused", needsRuntime, async () =>
 test("a worker that fails rejects its calls, then and later", needsRuntime, async () => {
   const script = (code) => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
   const worker = new PageWorker("", script("throw new Error('broken')"));
-  await assert.rejects(RemoteTranslator.load(BYTES, { worker }), { name: "UserError", message: /worker has failed: broken/ });
+  await assert.rejects(RemoteTranslator.load(BYTES, { worker }), {
+    name: "UserError",
+    message: /worker has failed: broken/,
+  });
   await worker.isEnded;
-  const failing = new PageWorker("", script("import { parentPort } from 'node:worker_threads'; parentPort.on('message', " +
-    "({ number, method }) => { if (method !== 'load') throw new Error('broken'); parentPort.postMessage({ number, value: {} }) })"));
+  const failing = new PageWorker(
+    "",
+    script(
+      "import { parentPort } from 'node:worker_threads'; parentPort.on('message', " +
+        "({ number, method }) => { if (method !== 'load') throw new Error('broken'); parentPort.postMessage({ number, value: {} }) })",
+    ),
+  );
   const broken = await RemoteTranslator.load(BYTES, { worker: failing });
   await assert.rejects(broken.translate("12"), { name: "UserError", message: /worker has failed: broken/ });
   await assert.rejects(broken.translate("12"), { name: "UserError", message: /worker has failed: broken/ });
