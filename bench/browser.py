@@ -56,8 +56,9 @@ PEER_OPTIONS = OPTIONS[OPTIONS.index("beam-size") :].format(length_factor=1)  # 
 
 # A translator of its own in the page, without a worker between it and the clock.
 LOAD = """
-const [{ Translator }, ort] = await Promise.all([import("./dragoman/index.js"), import("./onnxruntime/ort.js")]);
-const packed = await fetch("./onnxruntime/ort.wasm.gzip");
+const of = (path) => new URL(path, document.querySelector("script[type=module]").src);
+const [{ Translator }, ort] = await Promise.all([import(of("dragoman/index.js")), import(of("onnxruntime/ort.js"))]);
+const packed = await fetch(of("onnxruntime/ort.wasm.gzip"));
 const wasm = new Response(packed.body.pipeThrough(new DecompressionStream("gzip")));
 ort.env.wasm.wasmBinary = await wasm.arrayBuffer();
 window.translator = await Translator.load(arguments[0], { onnxruntime: ort });

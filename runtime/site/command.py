@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'; "
     "style-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'"
 )
+LINKS = (("href", "style.css"), ("src", "theme.js"), ("src", "page.js"))  # of index.html
 SERVICE_WORKER = "sw.js"
 FIRST_LINE = "// This site was written by `dragoman web`."
 MEGABYTE = 1e6
@@ -64,6 +66,8 @@ class OnnxRuntime:
         missing = [name for name in (ENTRY, WASM) if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder} holds version {version} without {missing[0]}; run `npm install onnxruntime-web`")
+        if (folder / WASM).read_bytes()[:4] != b"\0asm":
+            raise UserError(f"{folder / WASM} is no WebAssembly; run `npm install onnxruntime-web`")
         # The ending .js, since some hosts give .mjs a type that browsers do not run. The ending .gzip, since some hosts
         # declare a file that ends in .gz as compressed on the way, and browsers then decompress it.
         files = {
@@ -76,6 +80,7 @@ class OnnxRuntime:
 
 def web(a: argparse.Namespace) -> int:
     """Run `dragoman web` and return its exit status."""
+    check_title(a.title)
     out = real_path(a.out)
     check_folder(a.out, out)
     onnxruntime = OnnxRuntime.read(Path(a.onnxruntime))
@@ -103,19 +108,30 @@ def write_site(folder: Path, files: dict[str, bytes], models: list[ServedModel])
         path.write_bytes(data)
     (folder / "models").mkdir()
     for model in models:
-        shutil.copyfile(model.path, folder / url_of(model))
+        copied = folder / url_of(model)
+        shutil.copyfile(model.path, copied)
+        if not copied.read_bytes().endswith(model.translator.checksum.encode()):
+            raise UserError(f"{model.path} changes while it is copied; run the command again")
 
 
 def table_of_sizes(files: dict[str, bytes], models: list[ServedModel], version: str) -> str:
     """Return lines with the size of each part of a site."""
-    of_runtime = sum(len(data) for name, data in files.items() if name.startswith("onnxruntime/"))
+    of_runtime = sum(len(data) for name, data in files.items() if "/onnxruntime/" in name)
     rows = [
         *((url_of(model), model.stamp.size, name_of(model)) for model in models),
-        ("onnxruntime/", of_runtime, f"onnxruntime-web {version}"),
+        ("ONNX Runtime", of_runtime, f"onnxruntime-web {version}"),
         ("the page", sum(map(len, files.values())) - of_runtime, "HTML, JavaScript and CSS"),
     ]
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(f"  {name:<{width}}  {size / MEGABYTE:6.1f} MB  {note}" for name, size, note in rows)
+
+
+def check_title(title: str) -> None:
+    """Raise UserError for a title that is empty, or cannot be written."""
+    if not title.strip():
+        raise UserError("--title is empty; give the title of the page, or leave it out")
+    if not title.isprintable():
+        raise UserError(f"--title {title!a} has characters that cannot be shown, such as line breaks; leave them out")
 
 
 def check_folder(given: str, out: Path) -> None:
@@ -130,14 +146,28 @@ def check_folder(given: str, out: Path) -> None:
         return
     if not out.is_dir():
         raise UserError(f"--out {given} is a file; name a folder")
+    if Path.cwd().is_relative_to(out):
+        raise UserError(f"--out {given} is the folder that you are in, or one around it; name one in it, such as site")
     written = written_files(out)
-    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-    if present and not written:
-        raise UserError(f"--out {given} holds files that are not from `dragoman web`; name a new or an empty folder")
+    try:
+        if not written and any(out.iterdir()):
+            raise UserError(
+                f"--out {given} holds files that are not from `dragoman web`; name a new or an empty folder"
+            )
+        present = {path.relative_to(out).as_posix() for path in _files_in(out)}
+    except OSError as error:
+        raise UserError(f"--out {given}: cannot read {error.filename}: {error.strerror}; name another folder") from None
     if others := sorted(present - written):
         raise UserError(
             f"--out {given} would be replaced, and {others[0]} in it is not from `dragoman web`; move that file away"
         )
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield all files, links and empty folders below a folder. Raises OSError."""
+    for path in folder.iterdir():
+        inner = [*_files_in(path)] if path.is_dir() and not path.is_symlink() else []
+        yield from inner or [path]
 
 
 def written_files(folder: Path) -> set[str]:
@@ -158,6 +188,8 @@ def check_models(models: list[ServedModel]) -> None:
                 f"{model.path}: files of `--target vnni` do not run in browsers; export the run with `--int8` alone, "
                 "which makes a file for any processor"
             )
+        if model.source == model.target:
+            raise UserError(f"{model.path} translates {model.source} to itself; the page needs two languages")
         for tag in (model.source, model.target):
             if not all(part.isascii() and part.isalnum() for part in tag.split("-")):
                 raise UserError(f"{model.path}: its language {tag!r} is no language tag, such as en or pt-BR")
@@ -174,14 +206,25 @@ def name_of(model: ServedModel) -> str:
 
 
 def files_of_site(models: list[ServedModel], onnxruntime: OnnxRuntime, title: str) -> dict[str, bytes]:
-    """Return the content of all files of a site by their names, but for the models."""
+    """Return the content of all files of a site by their names, but for the models.
+
+    Scripts, styles and the like are in a folder whose name has their common checksum. So files of two versions of a
+    site never mix, whatever is cached on their way.
+    """
     files = {path.name: path.read_bytes() for path in SERVER_PAGE.iterdir() if path.name not in OF_SERVER}
     files |= {path.name: path.read_bytes() for path in PAGE.iterdir() if path.name != SERVICE_WORKER}
     files |= {f"dragoman/{path.name}": path.read_bytes() for path in PACKAGE.glob("*.js")}
     files |= {f"dragoman/src/{path.name}": path.read_bytes() for path in PACKAGE.glob("src/*.js")}
     files |= {f"dragoman/{name}": (PACKAGE / name).read_bytes() for name in ("package.json", "LICENSE")}
     files |= onnxruntime.files
-    files["index.html"] = index(files["index.html"].decode(), title).encode()
+    files["models.json"] = _json([row_of(model) for model in models])
+    top = {name: files.pop(name) for name in ("index.html", "icon.svg")}
+    digest = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        digest.update(f"{name} {len(data)} ".encode() + data)
+    folder = f"page-{digest.hexdigest()[:12]}"
+    files = {f"{folder}/{name}": data for name, data in files.items()} | top
+    files["index.html"] = index(top["index.html"].decode(), title, folder).encode()
     files["manifest.webmanifest"] = _json(
         {
             "name": title,
@@ -193,19 +236,6 @@ def files_of_site(models: list[ServedModel], onnxruntime: OnnxRuntime, title: st
             "icons": [{"src": "icon.svg", "sizes": "any", "type": "image/svg+xml"}],
         }
     )
-    files["models.json"] = _json(
-        [
-            {
-                "url": url_of(model),
-                "source": model.source,
-                "target": model.target,
-                "names": {tag: language_name(tag) for tag in (model.source, model.target)},
-                "size": model.stamp.size,
-                "sha256": model.translator.checksum,
-            }
-            for model in models
-        ]
-    )
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     urls = [f"{url_of(model)}?sha256={model.translator.checksum}" for model in models]
     lines = [FIRST_LINE, f"const FILES = {json.dumps(digests)};", f"const MODELS = {json.dumps(urls)};\n"]
@@ -213,8 +243,23 @@ def files_of_site(models: list[ServedModel], onnxruntime: OnnxRuntime, title: st
     return dict(sorted(files.items()))
 
 
-def index(page: str, title: str) -> str:
-    """Return the server's page as the page of the site: with another title, and with the headers that it needs."""
+def row_of(model: ServedModel) -> dict[str, object]:
+    """Return what the page needs to know of a model."""
+    return {
+        "url": url_of(model),
+        "source": model.source,
+        "target": model.target,
+        "names": {tag: language_name(tag) for tag in (model.source, model.target)},
+        "size": model.stamp.size,
+        "sha256": model.translator.checksum,
+    }
+
+
+def index(page: str, title: str, folder: str) -> str:
+    """Return the server's page as the page of the site.
+
+    It has another title, the headers that it needs, and its scripts and styles from a folder.
+    """
     title = html.escape(title)
     charset, icon = '<meta charset="utf-8">', '<link rel="icon" href="icon.svg" type="image/svg+xml">'
     changes = {
@@ -226,10 +271,10 @@ def index(page: str, title: str) -> str:
         "Translate texts and documents.": "Translate texts on your own device.",
         icon: f'{icon}\n  <link rel="manifest" href="manifest.webmanifest">',
     }
-    for old, new in changes.items():
-        assert page.count(old) == 1, old
-        page = page.replace(old, new)
-    return page
+    changes |= {f'{name}="{file}"': f'{name}="{folder}/{file}"' for name, file in LINKS}
+    assert all(page.count(old) == 1 for old in changes)
+    pattern = re.compile("|".join(map(re.escape, changes)))
+    return pattern.sub(lambda match: changes[match[0]], page)
 
 
 def _json(value: object) -> bytes:

@@ -28,6 +28,13 @@
     document.getElementById("theme")?.setAttribute("aria-pressed", theme === "dark");
   };
 
+  // The scripts of the page cannot say that one of them is missing.
+  const onError = ({ target }) => {
+    const error = document.getElementById("error");
+    if (target.tagName === "SCRIPT" && error) error.textContent = "The page was not loaded completely. Load it again.";
+  };
+
+  addEventListener("error", onError, true);
   apply(stored() ?? systemTheme());
   system.addEventListener("change", () => apply(stored() ?? systemTheme()));
   document.addEventListener("DOMContentLoaded", () => {

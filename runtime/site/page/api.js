@@ -23,12 +23,12 @@ class Model {
 
   async load() {
     const { url, sha256, source, target, names } = this.row;
-    const worker = new Worker("translator-worker.js", { type: "module" });
     const onProgress = (received) => {
       this.received = received;
       for (const watcher of this.watchers) this.tell(watcher);
     };
     try {
+      const worker = new Worker(new URL("translator-worker.js", import.meta.url), { type: "module" });
       const address = new URL(`${url}?sha256=${sha256}`, location); // no cache gives the model of an older site for it
       const translator = await RemoteTranslator.load(address.href, { worker, onProgress });
       this.isReady = true;
@@ -102,6 +102,7 @@ export async function translate({ q, ...languages }, signal) {
 /** Return the model between two languages. If too many are loaded then, forget the one that was not used for longest. */
 function modelOf({ source, target }) {
   const row = rows.find((each) => each.source === source && each.target === target);
+  if (!row) throw new Failure("no model of this site translates between these languages");
   const model = loaded.get(row.url) ?? new Model(row);
   loaded.delete(row.url);
   loaded.set(row.url, model);
@@ -112,7 +113,7 @@ function modelOf({ source, target }) {
 /** Return the rows of models.json. */
 async function models() {
   try {
-    const response = await fetch("models.json");
+    const response = await fetch(new URL("models.json", import.meta.url));
     if (response.ok) return await response.json();
   } catch {
     // as for another status

@@ -2,7 +2,8 @@
  * The service worker of the site: it keeps all files, so that the page starts without a network. FILES above has the
  * SHA-256 of each file, and MODELS the models, which their workers keep when they are used.
  *
- * The cache holds each file under its name and its SHA-256, so that files of two versions of the site never mix.
+ * The cache holds each file under its name and its SHA-256. A new version of the site takes over when no page shows the
+ * old one, as browsers do it, so that files of two versions never mix.
  */
 
 const ROOT = new URL("./", location).href;
@@ -10,7 +11,6 @@ const CACHE = `dragoman ${ROOT}`; // also in translator-worker.js
 
 addEventListener("install", (event) => event.waitUntil(install()));
 addEventListener("activate", (event) => event.waitUntil(activate()));
-addEventListener("message", ({ data }) => data === "activate" && skipWaiting());
 addEventListener("fetch", (event) => {
   const path = event.request.url.startsWith(ROOT) ? event.request.url.slice(ROOT.length).split(/[?#]/)[0] : null;
   const name = path === "" ? "index.html" : path;
@@ -22,8 +22,10 @@ const keyOf = (name) => `${ROOT}${name}?sha256=${FILES[name]}`;
 /** Keep all files. If one is missing or another one, this version of the site is not installed. */
 async function install() {
   const cache = await caches.open(CACHE);
+  const kept = await cache.keys();
   const add = async (name) => {
-    if (!(await cache.match(keyOf(name)))) await cache.put(keyOf(name), await fetched(name));
+    const same = kept.find(({ url }) => url.endsWith(`?sha256=${FILES[name]}`)); // maybe of another version
+    if (same?.url !== keyOf(name)) await cache.put(keyOf(name), same ? await cache.match(same) : await fetched(name));
   };
   await Promise.all(Object.keys(FILES).map(add));
 }
@@ -34,10 +36,17 @@ async function fetched(name) {
     // the browser's own cache may have an older file
     const response = await fetch(name, { cache });
     const bytes = await response.arrayBuffer();
-    const headers = { "Content-Type": response.headers.get("Content-Type") ?? "application/octet-stream" };
-    if ((await sha256(bytes)) === FILES[name]) return new Response(bytes, { headers });
+    if ((await sha256(bytes)) === FILES[name]) return new Response(bytes, { headers: headersOf(response) });
   }
   throw new Error(`${name} is not the file that dragoman web wrote`);
+}
+
+/** Return the headers of a response to keep, such as the policy of the host. */
+function headersOf(response) {
+  const headers = new Headers(response.headers);
+  for (const name of ["Content-Encoding", "Content-Length"]) headers.delete(name); // of the bytes on their way
+  if (!headers.has("Content-Type")) headers.set("Content-Type", "application/octet-stream");
+  return headers;
 }
 
 async function sha256(bytes) {
@@ -54,12 +63,6 @@ async function activate() {
 }
 
 async function answer(request, name) {
-  if (request.mode === "navigate" && registration.waiting && (await clients.matchAll()).length < 2) {
-    // This is the only page, and a newer version of the site is complete: let that one answer.
-    registration.waiting.postMessage("activate");
-    const headers = { "Content-Type": "text/html", Refresh: "0" };
-    return new Response('<!doctype html><link rel="icon" href="icon.svg">', { headers });
-  }
   const cache = await caches.open(CACHE);
   return (await cache.match(keyOf(name))) ?? fetch(request);
 }

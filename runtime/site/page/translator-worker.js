@@ -1,12 +1,16 @@
 /** The worker of a model. It fetches the model and ONNX Runtime from the site, and keeps the model for the next visit. */
 
-import { UserError } from "./dragoman/src/errors.js";
+import { ModelFileError, UserError } from "./dragoman/src/errors.js";
 import { serve } from "./dragoman/src/serving.js";
 import { Translator } from "./dragoman/src/translator.js";
 import * as ort from "./onnxruntime/ort.js";
 
-const CACHE = `dragoman ${new URL("./", import.meta.url)}`; // also in sw.js, which removes models that are out of date
+const CACHE = `dragoman ${new URL("../", import.meta.url)}`; // also in sw.js, which removes models that are out of date
 const WASM = new URL("./onnxruntime/ort.wasm.gzip", import.meta.url);
+const LONGEST_SILENCE = 30_000; // ms without a byte, after which the site counts as gone
+
+/** Another model of the site than the page has asked for. */
+class OtherModelError extends UserError {}
 
 const runtime = loadRuntime();
 runtime.catch(() => {}); // `load` throws it
@@ -16,18 +20,27 @@ serve(load);
 async function load(url, { onProgress, ...options }) {
   const cache = await openCache();
   const kept = await cache?.match(url);
-  try {
-    const bytes = await (kept ? kept.arrayBuffer() : download(url, counter(onProgress)));
+  // The browser may have an older file, or one that arrived damaged.
+  const attempts = [() => download(url, "default", onProgress), () => download(url, "reload", onProgress)];
+  if (kept) attempts.unshift(() => kept.arrayBuffer());
+  for (;;) {
+    const isKept = kept && attempts.length > 2;
+    const bytes = await attempts.shift()();
     onProgress(bytes.byteLength, 0);
-    const translator = await Translator.load(bytes, { ...options, onnxruntime: await runtime });
-    if (translator.metadata.checksum !== new URL(url).searchParams.get("sha256")) {
-      throw new UserError("the site has another one by now; load the page again");
+    const onnxruntime = await runtime;
+    try {
+      const translator = await Translator.load(bytes, { ...options, onnxruntime });
+      if (translator.metadata.checksum !== new URL(url).searchParams.get("sha256")) {
+        await translator.dispose();
+        throw new OtherModelError("the model on the site has changed; load the page again");
+      }
+      if (!isKept) await cache?.put(url, new Response(bytes)).catch(() => {}); // if there is no room, the site has it
+      return translator;
+    } catch (error) {
+      const isFile = error instanceof ModelFileError || error instanceof OtherModelError;
+      if (!isFile || !attempts.length) throw error;
+      if (isKept) await cache.delete(url);
     }
-    if (!kept) await cache?.put(url, new Response(bytes)).catch(() => {}); // if there is no room, the site has it
-    return translator;
-  } catch (error) {
-    if (kept) await cache.delete(url);
-    throw error;
   }
 }
 
@@ -42,31 +55,43 @@ async function openCache() {
 
 /** Return ONNX Runtime. Throws UserError. */
 async function loadRuntime() {
-  ort.env.wasm.wasmBinary = await download(WASM, new DecompressionStream("gzip"));
+  const unpacked = (cache) => download(WASM, cache, () => {}, new DecompressionStream("gzip"));
+  ort.env.wasm.wasmBinary = await unpacked("default").catch(() => unpacked("reload"));
   return ort;
 }
 
-/** Return the bytes of a file of the site, after a stream has transformed them. Throws UserError. */
-async function download(url, transform) {
+/**
+ * Return the bytes of a file of the site, after a stream has transformed them. Throws UserError.
+ *
+ * `cache` is the mode of `fetch`. `onProgress` is called with the number of bytes so far.
+ */
+async function download(url, cache, onProgress, transform = new TransformStream()) {
   const { pathname } = new URL(url);
-  const response = await fetch(url).catch(() => null);
-  if (!response) throw new UserError("the site does not answer");
-  if (!response.ok) throw new UserError(`the site answers with status ${response.status} for ${pathname}`);
-  try {
-    return await new Response(response.body.pipeThrough(transform)).arrayBuffer();
-  } catch {
-    throw new UserError(`${pathname} arrives damaged or incomplete`);
-  }
-}
-
-/** Return a stream that lets all bytes pass and calls a function with their number so far. */
-function counter(onProgress) {
+  const controller = new AbortController();
+  let timer;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(), LONGEST_SILENCE);
+  };
   let received = 0;
-  return new TransformStream({
-    transform(chunk, controller) {
+  const counter = new TransformStream({
+    transform(chunk, stream) {
+      wait();
       received += chunk.length;
       onProgress(received, 0);
-      controller.enqueue(chunk);
+      stream.enqueue(chunk);
     },
   });
+  wait();
+  try {
+    const response = await fetch(url, { cache, signal: controller.signal }).catch(() => null);
+    if (!response) throw new UserError("the site does not answer");
+    if (!response.ok) throw new UserError(`the site answers with status ${response.status} for ${pathname}`);
+    return await new Response(response.body.pipeThrough(counter).pipeThrough(transform)).arrayBuffer();
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${pathname} arrives damaged or incomplete`);
+  } finally {
+    clearTimeout(timer);
+  }
 }

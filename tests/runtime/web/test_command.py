@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import html
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,20 +59,23 @@ def test_the_folder(tmp_path: Path, onnxruntime: Path, capsys: pytest.CaptureFix
     assert out.endswith(f"try it: python -m http.server --directory {site} 8000\n")
 
     files = files_in(site)
+    (page,) = (path.name for path in site.glob("page-*"))
     assert {
         "index.html",
-        "page.js",
-        "api.js",
         "sw.js",
-        "models.json",
-        "dragoman/worker.js",
-        "dragoman/src/text.js",
+        "icon.svg",
+        "manifest.webmanifest",
+        *(f"{page}/{name}" for name in ("page.js", "api.js", "models.json", "dragoman/worker.js")),
+        f"{page}/dragoman/src/text.js",
     } <= files
     assert not [name for name in files if "documents" in name or "test" in name]
     assert written_files(site) == files
     assert (site / "models" / "de_en.onnx").read_bytes() == models[1].read_bytes()
-    assert gzip.decompress((site / "onnxruntime" / "ort.wasm.gzip").read_bytes()) == (onnxruntime / WASM).read_bytes()
-    rows = json.loads((site / "models.json").read_text("utf-8"))
+    assert (
+        gzip.decompress((site / page / "onnxruntime" / "ort.wasm.gzip").read_bytes())
+        == (onnxruntime / WASM).read_bytes()
+    )
+    rows = json.loads((site / page / "models.json").read_text("utf-8"))
     assert rows[0] == {
         "url": "models/en_pt-BR.onnx",
         "source": "en",
@@ -79,9 +84,9 @@ def test_the_folder(tmp_path: Path, onnxruntime: Path, capsys: pytest.CaptureFix
         "size": models[0].stat().st_size,
         "sha256": models[0].read_bytes()[-64:].decode(),
     }
-    page = (site / "index.html").read_text("utf-8")
-    assert page.count("Tom &amp; Jerry") == 2
-    assert "documents" not in page.split("<body>")[0]
+    index = (site / "index.html").read_text("utf-8")
+    assert index.count("Tom &amp; Jerry") == 2
+    assert "documents" not in index.split("<body>")[0]
 
     lines = (site / "sw.js").read_text("utf-8").splitlines()
     digests = json.loads(lines[1].removeprefix("const FILES = ").rstrip(";"))
@@ -137,6 +142,13 @@ def _umask() -> int:
         (["MODEL", "--out", "full"], "--out full holds files that are not from `dragoman web`"),
         (["MODEL", "--out", "site", "--onnxruntime", "none"], "run `npm install onnxruntime-web` here, or name its"),
         (["MODEL", "--out", "site", "--onnxruntime", "old"], "old holds version 1.2 without dist/ort.wasm.bundle"),
+        (["MODEL", "--out", "site", "--onnxruntime", "text"], "ort-wasm-simd-threaded.wasm is no WebAssembly; run"),
+        (["MODEL", "--out", "."], "--out . is the folder that you are in, or one around it"),
+        (["MODEL", "--out", ".."], "--out .. is the folder that you are in, or one around it"),
+        (["MODEL", "--out", "site", "--title", " "], "--title is empty; give the title of the page"),
+        (["MODEL", "--out", "site", "--title", "a\nb"], "--title 'a\\nb' has characters that cannot be shown"),
+        (["MODEL", "--out", "site", "--title", "\udcff"], "--title '\\udcff' has characters that cannot be shown"),
+        (["same.onnx", "--out", "site"], "same.onnx translates en to itself; the page needs two languages"),
         (["MODEL", "MODEL", "--out", "site"], "both translate en-de; leave one of them out"),
         (["none.onnx", "--out", "site"], "cannot read none.onnx: No such file or directory"),
         (["full/file", "--out", "site"], "full/file is not a Dragoman model"),
@@ -153,11 +165,14 @@ def test_a_mistake_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
+    shutil.copytree(onnxruntime, tmp_path / "text")
+    (tmp_path / "text" / WASM).write_text("no such page")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "package.json").write_text('{"version": "1.2"}')
     if words[0] != "none.onnx":
         model(tmp_path)
         file_of(tmp_path / "tagger.onnx", replace(METADATA, task="tag", labels=["O"]))
+        file_of(tmp_path / "same.onnx", replace(METADATA, source_language="en", target_language="en"))
         file_of(tmp_path / "up.onnx", replace(METADATA, source_language="../up"))
         file_of(tmp_path / "vnni.onnx", replace(METADATA, quantisation={"target": "vnni"}))
     words = ["en-de.onnx" if word == "MODEL" else word for word in words]
@@ -177,10 +192,30 @@ def test_files_of_others_in_a_site_are_not_deleted(
 ) -> None:
     words: list[str | Path] = [model(tmp_path), "--out", tmp_path / "site", "--onnxruntime", onnxruntime]
     assert web(*words) == 0
-    (tmp_path / "site" / "CNAME").write_text("example.org")
-    assert web(*words) == 2
-    assert "CNAME in it is not from `dragoman web`; move that file away" in capsys.readouterr().err
-    assert (tmp_path / "site" / "CNAME").is_file()
+    (tmp_path / "other").mkdir()
+    for make in (
+        lambda path: path.write_text("example.org"),
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to(tmp_path / "other"),
+        lambda path: path.symlink_to("nothing"),
+    ):
+        path = tmp_path / "site" / "models" / "CNAME"
+        make(path)
+        assert web(*words) == 2
+        assert "models/CNAME in it is not from `dragoman web`; move that file away" in capsys.readouterr().err
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+    assert web(*words) == 0
+
+
+@pytest.mark.parametrize("title", ["Translate texts and documents.", '<meta charset="utf-8">', "</title>", "\\1"])
+def test_any_title_is_written_as_it_is(title: str, tmp_path: Path, onnxruntime: Path) -> None:
+    site = tmp_path / "site"
+    assert web(model(tmp_path), "--out", site, "--onnxruntime", onnxruntime, "--title", title) == 0
+    assert (site / "index.html").read_text("utf-8").count(html.escape(title)) >= 2
+    assert json.loads((site / "manifest.webmanifest").read_text("utf-8"))["name"] == title
 
 
 def test_nothing_half_written_remains(

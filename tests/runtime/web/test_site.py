@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,17 @@ class Page(browser.Page):
         """Wait until the service worker has all files."""
         self.run("await navigator.serviceWorker.ready")
 
+    def leave_until(self, title: str) -> None:
+        """Leave the page, and come back when the browser has ended the old version, until the page has a title."""
+
+        def comes_back() -> bool:
+            self.driver.get("about:blank")
+            time.sleep(1)
+            self.reload()
+            return self.text("h1") == title
+
+        self.wait(comes_back)
+
     def translate(self, text: str, expected: str) -> None:
         """Type a text in place of another one, and wait for its translation."""
         self.find("#source").clear()
@@ -64,6 +76,12 @@ def build(folder: Path, *arguments: str | Path) -> Path:
     """Write a site and return its folder."""
     words = ["web", *arguments, "--out", folder, "--onnxruntime", ONNXRUNTIME]
     assert main([str(word) for word in words]) == 0
+    return folder
+
+
+def files_of_page(host: Host) -> Path:
+    """Return the folder of scripts and the like on a host."""
+    (folder,) = host.folder.glob("page-*")
     return folder
 
 
@@ -142,7 +160,10 @@ def test_translates_while_typing_as_python_does(page: Page, host: Host, translat
     expected = translated(text)
     page.wait_for("#target", expected.text)
     assert page.text("#count") == "8 / 20,000"
-    script = "return (await import('./api.js')).translate(arguments[0], new AbortController().signal)"
+    script = (
+        "const api = new URL('api.js', document.querySelector('script[type=module]').src);"
+        "return (await import(api)).translate(arguments[0], new AbortController().signal)"
+    )
     found = page.run(script, {"q": text, "source": "en", "target": "xx"})
     assert found["translatedText"] == expected.text
     assert found["alternatives"] == [hypothesis.text for hypothesis in expected.hypotheses[1:]]
@@ -237,8 +258,8 @@ def test_works_without_a_network(page: Page, host: Host, translated: Translated)
     [
         ("damaged", "it is damaged: its contents do not match its checksum; copy it again."),
         ("cut short", "it is damaged or cut short: the checksum at its end is missing; copy it again."),
-        ("foreign", "it is not a Dragoman model; `dragoman export` makes one from a training run."),
-        ("another model", "the site has another one by now; load the page again. The page tries again by itself."),
+        ("foreign", "it is a page, not a model; the server may not have the file."),
+        ("another model", "the model on the site has changed; load the page again. The page tries again by itself."),
         ("missing", "the site answers with status 404 for /models/en_xx.onnx. The page tries again by itself."),
     ],
 )  # fmt: skip
@@ -270,7 +291,7 @@ def test_a_model_that_cannot_be_used(page: Page, host: Host, kind: str, message:
 
 def test_a_list_of_models_that_is_missing(page: Page, host: Host, translated: Translated) -> None:
     page.fails_on_purpose = True
-    models = host.folder / "models.json"
+    models = files_of_page(host) / "models.json"
     right = models.read_bytes()
     models.unlink()
     page.driver.get(host.url)
@@ -295,7 +316,7 @@ def test_a_connection_that_breaks_off(page: Page, host: Host, translated: Transl
 
 def test_a_damaged_onnx_runtime(page: Page, host: Host) -> None:
     page.fails_on_purpose = True
-    path = host.folder / "onnxruntime" / "ort.wasm.gzip"
+    path = files_of_page(host) / "onnxruntime" / "ort.wasm.gzip"
     path.write_bytes(path.read_bytes()[:10_000])
     page.visit(host)
     page.wait(lambda: "/onnxruntime/ort.wasm.gzip arrives damaged or incomplete" in page.text("#error"))
@@ -311,8 +332,7 @@ def test_a_new_version_replaces_the_old_one(page: Page, host: Host, copying: lis
     page.reload()  # the old version, which loads the new one
     assert page.text("h1") == "Dragoman"
     page.wait(lambda: page.run("return !!(await navigator.serviceWorker.getRegistration()).waiting"))
-    page.reload()
-    page.wait_for("h1", "Newer & better")
+    page.leave_until("Newer & better")
     assert page.options("target") == ["de"]
     page.translate("Another text", "Another text")
     assert n_models == sum(path.startswith("/models/en_de.onnx") for path in host.requested)  # it is the same
@@ -326,9 +346,75 @@ def test_a_new_version_replaces_the_old_one(page: Page, host: Host, copying: lis
     assert sorted(keys[1]) == sorted(files - {"/sw.js"})  # once each
 
 
+def test_a_new_version_waits_for_the_pages_of_the_old_one(page: Page, host: Host, copying: list[Path]) -> None:
+    page.visit(host)
+    page.languages("en", "de")
+    page.translate("A text", "A text")
+    page.wait_until_kept()
+    page.reload()  # so that the page comes from what the browser keeps
+    build(host.folder, *copying, "--title", "Newer")
+    page.run("await (await navigator.serviceWorker.getRegistration()).update()")
+    page.wait(lambda: page.run("return !!(await navigator.serviceWorker.getRegistration()).waiting"))
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    for _ in range(2):
+        page.reload()
+        page.translate("A text", "A text")
+        assert page.text("h1") == "Dragoman"
+    second = page.driver.current_window_handle
+    page.driver.switch_to.window(first)
+    page.languages("de", "en")  # its worker is that of the old version, which both pages show
+    page.translate("Ein Text", "Ein Text")
+    page.driver.switch_to.window(second)
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    page.leave_until("Newer")
+    page.translate("Another text", "Another text")
+
+
+def test_what_the_browser_keeps_has_the_headers_of_the_host(page: Page, host: Host, translated: Translated) -> None:
+    host.headers |= {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'", "X-Frame-Options": "DENY"}
+    page.visit(host)
+    page.translate("12", translated("12").text)
+    page.wait_until_kept()
+    page.reload()
+    page.translate("6", translated("6").text)
+    for name in ("index.html", f"{files_of_page(host).name}/translator-worker.js"):
+        script = "const { headers } = await fetch(arguments[0]); return arguments[1].map((name) => headers.get(name))"
+        found = page.run(script, f"{host.url}/{name}", [*host.headers])
+        assert found == [*host.headers.values()]
+
+
+def test_a_file_that_was_repaired_is_used(page: Page, host: Host, translated: Translated) -> None:
+    """The browser's own cache has the damaged one."""
+    page.fails_on_purpose = True
+    host.headers["Cache-Control"] = "public, max-age=31536000"
+    path, wasm = host.folder / "models" / "en_xx.onnx", files_of_page(host) / "onnxruntime" / "ort.wasm.gzip"
+    right = {each: each.read_bytes() for each in (path, wasm)}
+    path.write_bytes(right[path][:5000] + bytes(100) + right[path][5100:])
+    page.visit(host)
+    page.wait(lambda: "it is damaged" in page.text("#error"))
+    path.write_bytes(right[path])
+    page.reload()
+    page.translate("12", translated("12").text)
+    assert page.text("#error") == ""
+
+
+def test_a_script_that_is_missing(page: Page, host: Host, translated: Translated) -> None:
+    page.fails_on_purpose = True
+    path = files_of_page(host) / "words.js"
+    right = path.read_bytes()
+    path.unlink()
+    page.driver.get(f"{host.url}/")
+    page.wait_for("#error", "The page was not loaded completely. Load it again.")
+    path.write_bytes(right)
+    page.visit(host)
+    page.translate("12", translated("12").text)
+
+
 def test_half_a_version_is_not_kept(page: Page, host: Host) -> None:
     page.fails_on_purpose = True
-    style = host.folder / "style.css"
+    style = files_of_page(host) / "style.css"
     right = style.read_text("utf-8")
     style.write_text(right + "/* of another version */", "utf-8")
     page.visit(host)
