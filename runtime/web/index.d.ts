@@ -4,7 +4,7 @@
 export type ModelSource = string | URL | ArrayBuffer | Uint8Array | Blob | Response;
 
 /** Several texts. A string is one text, although it is iterable, too. */
-type Texts = Iterable<string> & { charAt?: never };
+type Texts = Iterable<string> & object;
 
 export interface LoadOptions {
   /**

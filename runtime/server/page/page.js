@@ -82,10 +82,12 @@ function onChange(pause = Math.min(TYPING_PAUSE, settings.frontendTimeout || TYP
   controller.abort();
   for (const timer of [typingTimer, retryTimer, settledTimer]) clearTimeout(timer);
   answer = null;
-  texts.showSource(source.value);
   const n = [...source.value].length;
+  const isLong = n > settings.charLimit;
+  texts.showSource(isLong ? "" : source.value); // a mirror of a very long text would take seconds to lay out
+  source.classList.toggle("long", isLong);
   $("count").textContent = `${n.toLocaleString("en")} / ${settings.charLimit.toLocaleString("en")}`;
-  $("count").classList.toggle("error", n > settings.charLimit);
+  $("count").classList.toggle("error", isLong);
   $("clear").disabled = !source.value;
   setLanguage(source, languages.source === "auto" ? "" : languages.source);
   drawSwap();
@@ -134,13 +136,17 @@ async function prepareFor(own) {
       if (isNewest()) showLoading(received, total);
     });
   } finally {
-    if (isNewest()) $("loading").hidden = true;
+    if (isNewest()) {
+      $("loading").hidden = true;
+      $("announcement").textContent = "";
+    }
   }
 }
 
 function showLoading(received, total) {
   const [some, all] = [received, total].map((bytes) => (bytes / MEGABYTE).toFixed(1));
   const isHere = received >= total;
+  if ($("loading").hidden) $("announcement").textContent = "Loading the model";
   $("loading").hidden = false;
   $("loading-text").textContent = isHere ? "Starting the model" : `Loading the model: ${some} of ${all}\u00a0MB`;
   $("loading-bar").max = total;

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,12 +194,13 @@ def test_files_of_others_in_a_site_are_not_deleted(
     words: list[str | Path] = [model(tmp_path), "--out", tmp_path / "site", "--onnxruntime", onnxruntime]
     assert web(*words) == 0
     (tmp_path / "other").mkdir()
-    for make in (
+    makers: list[Callable[[Path], object]] = [
         lambda path: path.write_text("example.org"),
         lambda path: path.mkdir(),
         lambda path: path.symlink_to(tmp_path / "other"),
         lambda path: path.symlink_to("nothing"),
-    ):
+    ]
+    for make in makers:
         path = tmp_path / "site" / "models" / "CNAME"
         make(path)
         assert web(*words) == 2
