@@ -191,7 +191,7 @@ def test_wheel_holds_every_module_and_runs_alone(tiny_file: Path, tmp_path: Path
         if path.suffix in (".py", ".typed", ".toml", ".html", ".css", ".js", ".svg")
         and not {"__pycache__", "test", "node_modules"} & {*path.relative_to(ROOT).parts}
     }
-    others = "web/package.json web/index.d.ts web/LICENSE site/onnxruntime-licence.txt"
+    others = "web/package.json web/index.d.ts web/LICENSE web/README.md site/onnxruntime-licence.txt"
     modules |= {f"dragoman/runtime/{name}" for name in others.split()}
     modules |= {f"dragoman/{path.name}" for path in (ROOT / "dragoman").iterdir() if path.suffix in (".py", ".typed")}
     assert packaged == modules
