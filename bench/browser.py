@@ -137,6 +137,16 @@ def run(driver: Chrome, script: str, *values: object) -> Any:  # noqa: ANN401 (a
     return driver.execute_script(f"return (async function () {{ {script} }}).apply(null, arguments)", *values)
 
 
+def compared(pairs: Sequence[tuple[float, float]], other: str) -> Row:
+    """Return the medians of milliseconds in the page and elsewhere, and their ratio with its quartiles."""
+    low, middle, high = quartiles([a / b for a, b in pairs])
+    page, elsewhere = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {
+        "page_ms": round(page, 2), f"{other}_ms": round(elsewhere, 2),
+        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
 def times(driver: Chrome, model: Translator, texts: Sequence[str], beam: int, turns: int) -> Row:
     """Return the time of a sentence in the page and in this process."""
     pairs = []
@@ -148,17 +158,11 @@ def times(driver: Chrome, model: Translator, texts: Sequence[str], beam: int, tu
             model.translate(text, beam=beam)
             local.append(1000 * (time.perf_counter() - start))
         pairs.append((page, statistics.median(local)))
-    low, middle, high = quartiles([a / b for a, b in pairs[1:]])
-    return {
-        "figure": "time", "beam": beam, "threads": 1,
-        "page_ms": round(statistics.median(a for a, _ in pairs[1:]), 2),
-        "local_ms": round(statistics.median(b for _, b in pairs[1:]), 2),
-        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
-    }  # fmt: skip
+    return {"figure": "time", "beam": beam, "threads": 1, **compared(pairs[1:], "local")}
 
 
-def add_peer(site: Path, package: Path, models: Path) -> list[str]:
-    """Write the files of Bergamot's worker into a site, and return sentences for it. Raises UserError."""
+def add_peer(site: Path, package: Path, models: Path) -> tuple[str, list[str]]:
+    """Write the files of Bergamot's worker into a site. Return its name, and words for it. Raises UserError."""
     folder = site / "bergamot"
     folder.mkdir()
     try:
@@ -172,11 +176,11 @@ def add_peer(site: Path, package: Path, models: Path) -> list[str]:
     for name, to in {"tiny{}.bin": "model", "vocab{}.spm": "vocabulary", "lex{}.bin": "shortlist"}.items():
         shutil.copy(models / name.format(VOCABULARY), folder / to)
     shutil.copy(Path(__file__).with_name("bergamot-worker.js"), folder)
-    (folder / "version").write_text(manifest["version"])
-    return (models / f"vocab{VOCABULARY}.words").read_text("utf-8").split("\n")
+    name = f"bergamot-translator {manifest['version']} int8 tiny, shortlist"
+    return name, (models / f"vocab{VOCABULARY}.words").read_text("utf-8").split("\n")
 
 
-def peer(driver: Chrome, site: Path, texts: Sequence[str], words: Sequence[str], turns: int) -> Row:
+def peer(driver: Chrome, name: str, texts: Sequence[str], words: Sequence[str], turns: int) -> Row:
     """Return the time of a sentence in the page, and with Bergamot in a worker of the page.
 
     Its translations have 15 ids, too: its model never ends one by itself, and OPTIONS limit them.
@@ -188,13 +192,7 @@ def peer(driver: Chrome, site: Path, texts: Sequence[str], words: Sequence[str],
         ours = statistics.median(run(driver, TIME, texts, 1))
         found = run(driver, PEER, None, theirs)
         pairs.append((ours, statistics.median(each["ms"] for each in found)))
-    low, middle, high = quartiles([a / b for a, b in pairs[1:]])
-    return {
-        "figure": "peer", "peer": f"bergamot-translator {(site / 'bergamot/version').read_text()} int8 tiny, shortlist",
-        "beam": 1, "threads": 1, "page_ms": round(statistics.median(a for a, _ in pairs[1:]), 2),
-        "peer_ms": round(statistics.median(b for _, b in pairs[1:]), 2),
-        "ratio": round(middle, 3), "spread": [round(low, 3), round(high, 3)],
-    }  # fmt: skip
+    return {"figure": "peer", "peer": name, "beam": 1, "threads": 1, **compared(pairs[1:], "peer")}
 
 
 def visit(host: Host, text: str, profile: Path) -> Row:
@@ -261,6 +259,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         if dragoman(["web", path, "--out", str(site), "--onnxruntime", options.onnxruntime]):
             raise UserError("the site cannot be written")
     host = Host(site)
+    model = Translator.load(path)
     about = {"model": options.model or RANDOM_MODEL, "file_bytes": Path(path).stat().st_size}
     if "visit" in options.figures:
         yield {**visit(host, texts[0], folder / "visit"), **about}
@@ -269,15 +268,15 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         (url,) = (f"{host.url}{path.relative_to(site).as_posix()}" for path in site.glob("models/*"))
         run(driver, LOAD, url)
         for beam in (1, 5) if "time" in options.figures else ():
-            yield {**times(driver, Translator.load(path), texts, beam, options.turns), **about}
+            yield {**times(driver, model, texts, beam, options.turns), **about}
         if "peer" in options.figures:
-            words = add_peer(site, Path(options.bergamot), Path(options.marian_models))
-            yield {**peer(driver, site, texts, words, options.turns), **about}
+            name, words = add_peer(site, Path(options.bergamot), Path(options.marian_models))
+            yield {**peer(driver, name, texts, words, options.turns), **about}
         if "memory" in options.figures:
             yield {**memory(driver, texts), **about}
         for beam in (1, 5) if "parity" in options.figures else ():
             for batched in (False, True):
-                yield {**parity(driver, Translator.load(path), lines, beam, batched=batched), **about}
+                yield {**parity(driver, model, lines, beam, batched=batched), **about}
 
 
 def main() -> int:

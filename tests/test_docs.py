@@ -19,6 +19,7 @@ from dragoman.runtime.contract import BOS, CONTRACTS, EOS, METADATA_PREFIX, PAD,
 from dragoman.runtime.metadata import Metadata, read_model_file
 from dragoman.runtime.translator import Translator
 from tiny import ROOT, script
+from write_fixtures import fixture
 
 DOCS = ROOT / "docs"
 FORMAT = (DOCS / "file-format.md").read_text("utf-8")
@@ -164,7 +165,7 @@ def test_the_minimal_host_normalises_as_the_runtime_does() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", FORMAT, re.DOTALL)
     names: dict[str, Any] = {"re": re, "unicodedata": unicodedata}
     exec(code[code.index("SPACES =") : code.index("def translate")], names)
-    for case in json.loads((ROOT / "runtime" / "fixtures" / "normalisation.json").read_text("utf-8")):
+    for case in fixture("normalisation"):
         assert names["normalise"](case["text"]) == case["2"], ascii(case["text"])
 
 

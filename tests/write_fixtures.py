@@ -32,6 +32,12 @@ FIXTURES = Path(__file__).parents[1] / "runtime" / "fixtures"
 
 Case = dict[str, Any]
 
+
+def fixture(name: str) -> Any:  # noqa: ANN401 (JSON)
+    """Return the content of a fixture."""
+    return json.loads((FIXTURES / f"{name}.json").read_text("utf-8"))
+
+
 # What `split_text` counts in a fixture, in place of a model's ids.
 UNITS: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(text.split(" "))}
 
@@ -201,31 +207,27 @@ def _restored_cases(draw: random.Random) -> Iterator[Case]:
         words = ["one", "(two)", "three,", "«", "»", '"x"', "它"]
         joint = draw.choice([" ", " ", "-"])
         source = normalise(joint.join(draw.choice([*spans, *words]) for _ in range(4)) + spans[0])
-        if not protected_spans(source):
+        found = protected_spans(source)
+        if not found:
             continue
         words = [*spans, "eins", "zwei,", "(x)", '"x"', "Ende.", "-Feld", "它们", "$" + spans[0], spans[0] + ".txt"]
         target = normalise("".join(draw.choice(words) + draw.choice([" ", " ", ""]) for _ in range(draw.randint(0, 5))))
-        yield _restored_case(draw, source, target)
-
-
-def _restored_case(draw: random.Random, source: str, target: str) -> Case:
-    found = protected_spans(source)
-    is_complete = not target or draw.random() < 0.8
-    source_subwords = _subwords(draw, source)
-    target_subwords = _subwords(draw, target)[: None if is_complete else -1]
-    weights = [_weights(draw, len(source_subwords)) for _ in target_subwords]
-    attention = AttentionMap((*source_subwords,), (*target_subwords,), np.array(weights, np.float32))
-    text, repaired = restored(source, found, target, attention)
-    return {
-        "source": source,
-        "target": target,
-        "source_subwords": source_subwords,
-        "target_subwords": target_subwords,
-        "weights": weights,
-        "text": text,
-        "restored_subwords": repaired.target_subwords,
-        "restored_weights": repaired.weights.tolist(),
-    }
+        is_complete = not target or draw.random() < 0.8
+        source_subwords = _subwords(draw, source)
+        target_subwords = _subwords(draw, target)[: None if is_complete else -1]
+        weights = [_weights(draw, len(source_subwords)) for _ in target_subwords]
+        attention = AttentionMap((*source_subwords,), (*target_subwords,), np.array(weights, np.float32))
+        text, repaired = restored(source, found, target, attention)
+        yield {
+            "source": source,
+            "target": target,
+            "source_subwords": source_subwords,
+            "target_subwords": target_subwords,
+            "weights": weights,
+            "text": text,
+            "restored_subwords": repaired.target_subwords,
+            "restored_weights": repaired.weights.tolist(),
+        }
 
 
 def _subwords(draw: random.Random, text: str) -> list[str]:
@@ -322,8 +324,7 @@ def translation_cases() -> Iterator[Case]:
     for model in (f"{MODELS}/float32.onnx", f"{MODELS}/int8.onnx"):
         translator = Translator.load(FIXTURES / model)
         for options in OPTIONS:
-            results = ((text, values_of(translator.translate(text, **options))) for text in SOURCES)
-            cases = [{"text": text, "translation": result} for text, result in results]
+            cases = [{"text": s, "translation": values_of(translator.translate(s, **options))} for s in SOURCES]
             yield {"model": model, "options": options, "cases": cases}
 
 

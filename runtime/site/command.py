@@ -66,13 +66,14 @@ class OnnxRuntime:
         missing = [name for name in (ENTRY, WASM) if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder} holds version {version} without {missing[0]}; run `npm install onnxruntime-web`")
-        if (folder / WASM).read_bytes()[:4] != b"\0asm":
+        wasm = (folder / WASM).read_bytes()
+        if not wasm.startswith(b"\0asm"):
             raise UserError(f"{folder / WASM} is no WebAssembly; run `npm install onnxruntime-web`")
         # The ending .js, since some hosts give .mjs a type that browsers do not run. The ending .gzip, since some hosts
         # declare a file that ends in .gz as compressed on the way, and browsers then decompress it.
         files = {
             "onnxruntime/ort.js": (folder / ENTRY).read_bytes(),
-            "onnxruntime/ort.wasm.gzip": gzip.compress((folder / WASM).read_bytes(), 9, mtime=0),
+            "onnxruntime/ort.wasm.gzip": gzip.compress(wasm, 9, mtime=0),
             "onnxruntime/LICENSE": (PAGE.parent / "onnxruntime-licence.txt").read_bytes(),
         }
         return cls(version, files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.runtime.protection import emoji_spellings, protected_spans
 from dragoman.runtime.translator import Translator
 from tiny import ROOT, number_pairs
-from write_fixtures import FIXTURES
+from write_fixtures import FIXTURES, fixture
 
 SOURCES = ROOT / "runtime" / "cpp"
 PROGRAMS = ROOT / "tests" / "runtime"
@@ -42,10 +41,6 @@ needs_library = pytest.mark.skipif(
     not [*LIBRARY.glob("libonnxruntime.so.*")], reason="the onnxruntime wheel has no shared library on this system"
 )
 pytestmark = pytest.mark.slow  # it compiles C++
-
-
-def fixture(name: str) -> Any:  # noqa: ANN401 (JSON)
-    return json.loads((FIXTURES / f"{name}.json").read_text("utf-8"))
 
 
 def is_line(text: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,7 @@ from dragoman.runtime.contract import PRECISIONS
 from dragoman.runtime.labelling import Classifier, Tagger
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
-from write_fixtures import FIXTURES, main, values_of
-
-
-def fixture(name: str) -> Any:  # noqa: ANN401 (JSON)
-    return json.loads((FIXTURES / f"{name}.json").read_text("utf-8"))
+from write_fixtures import FIXTURES, fixture, main, values_of
 
 
 def near(expected: Any, tolerance: float) -> Any:  # noqa: ANN401 (JSON)

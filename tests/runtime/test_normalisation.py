@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import unicodedata
@@ -18,10 +17,9 @@ from dragoman.runtime.normalisation import VERSION, normalise
 from dragoman.runtime.segmentation import count_sentences, split_text
 from dragoman.runtime.translator import Translator
 from tiny import ROOT
-from write_fixtures import UNITS
+from write_fixtures import FIXTURES, UNITS, fixture
 
-FIXTURES = ROOT / "runtime" / "fixtures"
-CASES: list[dict[str, str]] = json.loads((FIXTURES / "normalisation.json").read_text("utf-8"))
+CASES: list[dict[str, str]] = fixture("normalisation")
 
 SPACES = [chr(c) for c in range(0x110000) if chr(c).isspace() and chr(c) not in "\x1c\x1d\x1e\x1f"]
 INVISIBLE = ["\u200b", "\u2060", "\u200e", "\u200f", "\u00ad", "\ufe0e", "\ufe0f", "\U000e0100", "\ufeff", "\u061c",
@@ -35,7 +33,7 @@ def test_the_fixture_holds(version: int) -> None:
 
 
 def test_the_fixture_of_slices_holds() -> None:
-    for case in json.loads((FIXTURES / "splitting.json").read_text("utf-8")):
+    for case in fixture("splitting"):
         limits = UNITS[case["unit"]], case["limit"], case["max_sentences"], case["language"]
         assert [list(slice_) for slice_ in split_text(case["text"], *limits)] == case["slices"], case
         assert count_sentences(case["text"], case["language"]) == case["sentences"], case

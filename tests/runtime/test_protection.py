@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from dragoman.runtime.protection import (
 from dragoman.runtime.restoration import restored
 from dragoman.runtime.tokenizer import Tokenizer
 from dragoman.runtime.translator import Translator
-from tiny import ROOT
+from write_fixtures import fixture
 
 # Spans of each kind; and text that looks like one, and is none.
 SPANS = {
@@ -59,7 +58,7 @@ NO_SPANS = [
     "end.Next", "1,000.5", "-", "", "#N/A", "#DIV/0!", "#NAME?", "<name of the file>", "a common.order", "a::b",
 ]  # fmt: skip
 EVERY_SPAN = [span for spans in SPANS.values() for span in spans]
-FIXTURE = json.loads((ROOT / "runtime" / "fixtures" / "protection.json").read_text("utf-8"))
+FIXTURE = fixture("protection")
 
 
 def spans_of(text: str) -> list[str]:

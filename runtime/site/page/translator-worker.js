@@ -21,11 +21,8 @@ async function load(url, { onProgress, ...options }) {
   const cache = await openCache();
   const kept = await cache?.match(url);
   // The browser may have an older file, or one that arrived damaged.
-  const attempts = [() => download(url, "default", onProgress), () => download(url, "reload", onProgress)];
-  if (kept) attempts.unshift(() => kept.arrayBuffer());
-  for (;;) {
-    const isKept = kept && attempts.length > 2;
-    const bytes = await attempts.shift()();
+  for (const from of kept ? ["kept", "default", "reload"] : ["default", "reload"]) {
+    const bytes = await (from === "kept" ? kept.arrayBuffer() : download(url, from, onProgress));
     onProgress(bytes.byteLength, 0);
     const onnxruntime = await runtime;
     try {
@@ -34,12 +31,13 @@ async function load(url, { onProgress, ...options }) {
         await translator.dispose();
         throw new OtherModelError("the model on the site has changed; load the page again");
       }
-      if (!isKept) await cache?.put(url, new Response(bytes)).catch(() => {}); // if there is no room, the site has it
+      // If there is no room, the site has it.
+      if (from !== "kept") await cache?.put(url, new Response(bytes)).catch(() => {});
       return translator;
     } catch (error) {
       const isFile = error instanceof ModelFileError || error instanceof OtherModelError;
-      if (!isFile || !attempts.length) throw error;
-      if (isKept) await cache.delete(url);
+      if (!isFile || from === "reload") throw error;
+      if (from === "kept") await cache.delete(url);
     }
   }
 }

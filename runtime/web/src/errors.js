@@ -63,12 +63,12 @@ export function listOfTexts(text, what = "text") {
   return texts;
 }
 
-/** Throw UserError unless options are an object with no other names than these, and `signal` is one. */
+/** Throw UserError unless options are an object, have only these names (if some are given), and `signal` is one. */
 export function checkOptions(options, names) {
   if (options === null || typeof options !== "object" || Array.isArray(options)) {
     throw new UserError(`the options are ${shown(options)}; give an object`);
   }
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  const unknown = Object.keys(options).find((name) => names && !names.includes(name));
   if (unknown !== undefined) throw new UserError(`there is no option ${shown(unknown)}; there are ${names.join(", ")}`);
   const { signal } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {

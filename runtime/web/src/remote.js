@@ -53,9 +53,8 @@ export class RemoteTranslator {
 
   /** Translate one text, or several; see `Translator.translate`. */
   async translate(text, options = {}) {
-    if (options === null || typeof options !== "object") checkOptions(options, []);
+    checkOptions(options); // the worker knows their names
     const { signal, ...others } = options;
-    checkOptions({ signal }, ["signal"]);
     return this.#call("translate", [copied(text), copied(others)], { signal });
   }
 
